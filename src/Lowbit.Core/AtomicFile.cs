@@ -1,0 +1,58 @@
+using System;
+using System.IO;
+
+namespace Lowbit.Core;
+
+/// <summary>
+/// A file that appears under its name only when it is whole: it is written beside it under a temporary name, flushed to
+/// disk and renamed by <see cref="Commit"/>. Disposed of without a commit, it leaves nothing behind.
+/// </summary>
+public sealed class AtomicFile : IDisposable
+{
+    private readonly string _temporary;
+    private bool _done;
+
+    /// <summary>Opens the temporary file.</summary>
+    /// <param name="path">The name that the file shall have in the end.</param>
+    /// <exception cref="LowbitException">The folder is not there or cannot be written.</exception>
+    public AtomicFile(string path)
+    {
+        Path = path;
+        _temporary = $"{path}.{Environment.ProcessId}.partial";
+        Stream = Guard(() => new FileStream(_temporary, FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 20));
+    }
+
+    /// <summary>The name that the file shall have in the end.</summary>
+    public string Path { get; }
+
+    /// <summary>Where to write.</summary>
+    public FileStream Stream { get; }
+
+    /// <summary>Flushes to disk and renames; from now on the file is there.</summary>
+    /// <exception cref="LowbitException">The disk is full or the name cannot be taken.</exception>
+    public void Commit() => Guard(() =>
+    {
+        Stream.Flush(flushToDisk: true);
+        Stream.Dispose();
+        File.Move(_temporary, Path, overwrite: true);
+        _done = true;
+        return _done;
+    });
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        try { Stream.Dispose(); }
+        catch (IOException) { } // a full disk: the bytes in the buffer are given up with the file
+        if (!_done) File.Delete(_temporary);
+    }
+
+    private T Guard<T>(Func<T> action)
+    {
+        try { return action(); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new LowbitException($"{Path}: the file cannot be written: {e.Message} Free some space or choose another place.", e);
+        }
+    }
+}

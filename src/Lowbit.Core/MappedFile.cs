@@ -1,0 +1,67 @@
+using System;
+using System.IO;
+using System.IO.MemoryMappedFiles;
+
+namespace Lowbit.Core;
+
+/// <summary>A whole file mapped for reading. Pages come from disk when they are first read, and only then.</summary>
+public sealed unsafe class MappedFile : IDisposable
+{
+    private readonly MemoryMappedFile? _file;
+    private readonly MemoryMappedViewAccessor? _view;
+    private readonly byte* _pointer;
+
+    /// <summary>Maps the file.</summary>
+    /// <param name="path">Path as the user gave it.</param>
+    /// <exception cref="LowbitException">The file is not there or cannot be read.</exception>
+    public MappedFile(string path)
+    {
+        Path = path;
+        try
+        {
+            Length = new FileInfo(path).Length;
+            if (Length == 0) return; // an empty file cannot be mapped
+            _file = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
+            _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+            _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _pointer);
+            _pointer += _view.PointerOffset;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new LowbitException($"{path}: there is no such file.", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new LowbitException($"{path}: the file cannot be read: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Path as the user gave it.</summary>
+    public string Path { get; }
+
+    /// <summary>Size in bytes.</summary>
+    public long Length { get; }
+
+    /// <summary>First byte of the file.</summary>
+    public byte* Pointer => _pointer;
+
+    /// <summary>A range of the file, checked against its end.</summary>
+    /// <exception cref="LowbitFormatException">The range reaches beyond the end.</exception>
+    public ReadOnlySpan<byte> Span(long offset, int length)
+    {
+        if (offset < 0 || length < 0 || offset > Length - length)
+            throw new LowbitFormatException(Path, $"bytes {offset} to {(decimal)offset + length} are asked for, but the file has {Length}; it is truncated or damaged, get it again.");
+        return new ReadOnlySpan<byte>(_pointer + offset, length);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_view is not null)
+        {
+            _view.SafeMemoryMappedViewHandle.ReleasePointer();
+            _view.Dispose();
+        }
+        _file?.Dispose();
+    }
+}

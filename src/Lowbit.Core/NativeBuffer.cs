@@ -1,0 +1,63 @@
+using System;
+using System.Runtime.InteropServices;
+
+namespace Lowbit.Core;
+
+/// <summary>Zeroed native memory, aligned to 64 bytes, addressed by pointers so that nothing over 2 GiB breaks.</summary>
+public sealed unsafe class NativeBuffer : IDisposable
+{
+    private const nuint Alignment = 64;
+    private byte* _pointer;
+
+    /// <summary>Allocates and clears.</summary>
+    /// <param name="bytes">Size; zero is allowed.</param>
+    /// <exception cref="LowbitException">The system has no such amount of memory.</exception>
+    public NativeBuffer(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        Bytes = bytes;
+        try
+        {
+            // 64 spare bytes let a kernel load a whole vector at the last element.
+            _pointer = (byte*)NativeMemory.AlignedAlloc((nuint)bytes + Alignment, Alignment);
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw new LowbitException($"out of memory: {bytes} bytes were asked for; use a shorter --context or fewer --samples.", e);
+        }
+        NativeMemory.Clear(_pointer, (nuint)bytes + Alignment);
+    }
+
+    /// <summary>Frees memory that was not disposed of.</summary>
+    ~NativeBuffer() => Free();
+
+    /// <summary>Size in bytes.</summary>
+    public long Bytes { get; }
+
+    /// <summary>First byte, aligned to 64.</summary>
+    public byte* Pointer => _pointer;
+
+    /// <summary>The memory as floats.</summary>
+    public float* Floats => (float*)_pointer;
+
+    /// <summary>Elements <paramref name="start"/> to <paramref name="start"/> + <paramref name="length"/> as a span.</summary>
+    public Span<T> Span<T>(long start, int length) where T : unmanaged
+    {
+        if (start < 0 || length < 0 || checked((start + length) * sizeof(T)) > Bytes)
+            throw new ArgumentOutOfRangeException(nameof(length), $"elements {start} to {start + length} of {Bytes} bytes");
+        return new Span<T>((T*)_pointer + start, length);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Free()
+    {
+        NativeMemory.AlignedFree(_pointer);
+        _pointer = null;
+    }
+}

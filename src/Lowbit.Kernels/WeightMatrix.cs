@@ -1,0 +1,55 @@
+using System;
+using Lowbit.Core;
+
+namespace Lowbit.Kernels;
+
+/// <summary>What the products with packed weights take.</summary>
+public enum ActivationMode
+{
+    /// <summary>Activations as they are, float32: the result is that of the dequantized weights up to rounding of sums.</summary>
+    Float,
+    /// <summary>Activations rounded to 8-bit integers with a scale for every block of a row; sums are kept in integers.</summary>
+    EightBit,
+}
+
+/// <summary>
+/// A weight [outFeatures, inFeatures] in whatever form it is stored; products are computed from the stored bytes.
+/// </summary>
+public abstract class WeightMatrix
+{
+    /// <summary>Sets the shape.</summary>
+    protected WeightMatrix(int rows, int columns)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rows);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(columns);
+        Rows = rows;
+        Columns = columns;
+    }
+
+    /// <summary>Output features.</summary>
+    public int Rows { get; }
+
+    /// <summary>Input features.</summary>
+    public int Columns { get; }
+
+    /// <summary>Name of the storage format, as <c>inspect</c> prints it.</summary>
+    public abstract string Format { get; }
+
+    /// <summary>Bytes of the stored form that one product reads.</summary>
+    public abstract long Bytes { get; }
+
+    /// <summary>Rebuilds consecutive rows as floats.</summary>
+    /// <param name="firstRow">First row.</param>
+    /// <param name="rowCount">Number of rows.</param>
+    /// <param name="destination">[<paramref name="rowCount"/>, <see cref="Columns"/>], row after row.</param>
+    public abstract unsafe void DequantizeRows(int firstRow, int rowCount, float* destination);
+
+    /// <summary>
+    /// output = activations · Wᵀ: output[t, r] = Σ_c activations[t, c] · W[r, c]. Results do not depend on the number of
+    /// threads. Allocates nothing.
+    /// </summary>
+    /// <param name="pool">Threads that share the rows.</param>
+    /// <param name="activations">[tokens, inFeatures]; in 8-bit mode <see cref="Activations.Quantize"/> has been called.</param>
+    /// <param name="output">[tokens, outFeatures], overwritten.</param>
+    public abstract unsafe void Multiply(WorkerPool pool, Activations activations, float* output);
+}
