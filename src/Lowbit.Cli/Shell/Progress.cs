@@ -1,0 +1,77 @@
+using System;
+using System.IO;
+
+namespace Lowbit.Cli.Shell;
+
+/// <summary>
+/// How far a piece of work is, at what rate, and how long it will still take: on standard error, once the work has lasted
+/// two seconds. One line rewritten on a terminal, now and then a line in a pipe, nothing with <c>--quiet</c>.
+/// </summary>
+internal sealed class Progress : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_frame = TimeSpan.FromMilliseconds(100);
+
+    private readonly string _work, _unit;
+    private readonly double _total;
+    private readonly TextWriter? _output;
+    private readonly bool _rewrites;
+    private readonly TimeProvider _clock;
+    private readonly long _start;
+    private TimeSpan _due = s_patience;
+    private int _shown;
+
+    /// <param name="terminal">Says whether to be quiet.</param>
+    /// <param name="work">What is being done: "perplexity".</param>
+    /// <param name="unit">What is counted: "windows".</param>
+    /// <param name="total">How many there are.</param>
+    public Progress(Terminal terminal, string work, string unit, double total)
+        : this(work, unit, total, terminal.IsQuiet ? null : Console.Error, Terminal.CanRewriteLine, TimeProvider.System)
+    {
+    }
+
+    internal Progress(string work, string unit, double total, TextWriter? output, bool rewrites, TimeProvider clock)
+    {
+        _work = work;
+        _unit = unit;
+        _total = total;
+        _output = output;
+        _rewrites = rewrites;
+        _clock = clock;
+        _start = clock.GetTimestamp();
+    }
+
+    /// <summary>Says that <paramref name="done"/> of the total are done.</summary>
+    /// <param name="done">How many are done.</param>
+    /// <param name="note">Something to show beside it, such as the running result.</param>
+    public void Report(double done, string note = "")
+    {
+        if (_output is null) return;
+        TimeSpan elapsed = _clock.GetElapsedTime(_start);
+        if (elapsed < _due) return;
+        // In a pipe the pauses grow with the work, so that a log of any length stays short.
+        _due = elapsed + (_rewrites ? s_frame : TimeSpan.FromSeconds(Math.Clamp(elapsed.TotalSeconds / 2, 5, 60)));
+        string line = Line(done, elapsed) + (note.Length > 0 ? $", {note}" : "");
+        if (!_rewrites)
+        {
+            _output.WriteLine(line);
+            return;
+        }
+        _output.Write('\r' + line.PadRight(_shown));
+        _shown = line.Length;
+    }
+
+    /// <summary>Takes the line away.</summary>
+    public void Dispose()
+    {
+        if (_shown > 0) _output!.Write('\r' + new string(' ', _shown) + '\r');
+        _shown = 0;
+    }
+
+    private string Line(double done, TimeSpan elapsed)
+    {
+        double rate = done / elapsed.TotalSeconds;
+        string line = $"{_work}: {Quantities.Count(done)} of {Quantities.Count(_total)} {_unit}";
+        return done > 0 ? $"{line}, {Quantities.Significant(rate, 3)} a second, {Quantities.Duration((_total - done) / rate * TimeSpan.FromSeconds(1))} left" : line;
+    }
+}
