@@ -4,9 +4,8 @@ using System.Numerics;
 namespace Lowbit.Evaluation;
 
 /// <summary>
-/// Log-softmax of a row of logits. Exponentials are taken in float32 vectors; every sum is kept in double, so that a
-/// vocabulary of any size loses nothing. Results do not depend on the width of the vectors by more than the rounding of
-/// double sums.
+/// Log-softmax of a row of logits, computed in vectors of double, so that a vocabulary of any size loses nothing and the
+/// width of the vectors changes no more than the rounding of double sums.
 /// </summary>
 public static unsafe class LogProbability
 {
@@ -41,23 +40,22 @@ public static unsafe class LogProbability
     {
         // With l = logits and Z = Σ exp l: KL = Σ exp(lp − max)·(lp − lq) / Σ exp(lp − max) − log Zp + log Zq.
         float max = Max(p, vocabulary);
-        Vector<float> maxes = new(max);
-        Vector<double> weights = Vector<double>.Zero, weighted = Vector<double>.Zero;
+        Vector<double> maxes = new(max), weights = Vector<double>.Zero, weighted = Vector<double>.Zero;
         int i = 0;
         for (; i <= vocabulary - Vector<float>.Count; i += Vector<float>.Count)
         {
-            Vector<float> lp = Vector.Load(p + i);
-            Vector.Widen(Vector.Exp(lp - maxes), out Vector<double> low, out Vector<double> high);
-            Vector.Widen(lp - Vector.Load(q + i), out Vector<double> lowDifference, out Vector<double> highDifference);
+            Vector.Widen(Vector.Load(p + i), out Vector<double> lowP, out Vector<double> highP);
+            Vector.Widen(Vector.Load(q + i), out Vector<double> lowQ, out Vector<double> highQ);
+            Vector<double> low = Vector.Exp(lowP - maxes), high = Vector.Exp(highP - maxes);
             weights += low + high;
-            weighted += low * lowDifference + high * highDifference;
+            weighted += low * (lowP - lowQ) + high * (highP - highQ);
         }
         double weight = Vector.Sum(weights), sum = Vector.Sum(weighted);
         for (; i < vocabulary; i++)
         {
-            double e = Math.Exp(p[i] - max);
+            double e = Math.Exp((double)p[i] - max);
             weight += e;
-            sum += e * (p[i] - q[i]);
+            sum += e * ((double)p[i] - q[i]);
         }
         double divergence = sum / weight - (max + Math.Log(weight)) + LogSumExp(q, vocabulary);
         return divergence < 0 ? 0 : divergence; // not Math.Max: a logit that is no number must show
@@ -87,16 +85,15 @@ public static unsafe class LogProbability
 
     private static double SumExp(float* logits, int vocabulary, float max)
     {
-        Vector<float> maxes = new(max);
-        Vector<double> sums = Vector<double>.Zero;
+        Vector<double> maxes = new(max), sums = Vector<double>.Zero;
         int i = 0;
         for (; i <= vocabulary - Vector<float>.Count; i += Vector<float>.Count)
         {
-            Vector.Widen(Vector.Exp(Vector.Load(logits + i) - maxes), out Vector<double> low, out Vector<double> high);
-            sums += low + high;
+            Vector.Widen(Vector.Load(logits + i), out Vector<double> low, out Vector<double> high);
+            sums += Vector.Exp(low - maxes) + Vector.Exp(high - maxes);
         }
         double sum = Vector.Sum(sums);
-        for (; i < vocabulary; i++) sum += Math.Exp(logits[i] - max);
+        for (; i < vocabulary; i++) sum += Math.Exp((double)logits[i] - max);
         return sum;
     }
 }
