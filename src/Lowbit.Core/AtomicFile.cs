@@ -28,6 +28,14 @@ public sealed class AtomicFile : IDisposable
     /// <summary>Where to write.</summary>
     public FileStream Stream { get; }
 
+    /// <summary>Appends bytes.</summary>
+    /// <exception cref="LowbitException">The disk is full.</exception>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        try { Stream.Write(bytes); }
+        catch (IOException e) { throw Failure(e); }
+    }
+
     /// <summary>Flushes to disk and renames; from now on the file is there.</summary>
     /// <exception cref="LowbitException">The disk is full or the name cannot be taken.</exception>
     public void Commit() => Guard(() =>
@@ -52,7 +60,10 @@ public sealed class AtomicFile : IDisposable
         try { return action(); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new LowbitException($"{Path}: the file cannot be written: {e.Message} Free some space or choose another place.", e);
+            throw Failure(e);
         }
     }
+
+    private LowbitException Failure(Exception e) =>
+        new($"{Path}: the file cannot be written: {e.Message} Free some space or choose another place.", e);
 }

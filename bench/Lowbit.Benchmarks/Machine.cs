@@ -1,0 +1,103 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Lowbit.Core;
+
+namespace Lowbit.Benchmarks;
+
+/// <summary>What this machine can do at most: the roofs that results are held against.</summary>
+internal static unsafe class Machine
+{
+    /// <summary>Multiplications and additions a second, in floating-point operations, of all threads of the pool.</summary>
+    public static double PeakFlops(WorkerPool pool)
+    {
+        const int Steps = 20_000;
+        FmaWork work = new() { Steps = Steps };
+        double seconds = Harness.Time(() => pool.Run(ref work, pool.Threads, 1))[0];
+        return 2.0 * Steps * 16 * FmaWork.Lanes * pool.Threads / seconds;
+    }
+
+    /// <summary>Bytes a second that all threads read from memory that fits no cache.</summary>
+    public static double ReadBandwidth(WorkerPool pool)
+    {
+        const long Bytes = 512L << 20;
+        using NativeBuffer buffer = new(Bytes);
+        ReadWork work = new() { Source = buffer.Pointer };
+        double seconds = Harness.Time(() => pool.Run(ref work, (int)(Bytes / ReadWork.Block), 4))[0];
+        return Bytes / seconds;
+    }
+
+    private struct FmaWork : IParallelWork
+    {
+        public int Steps;
+        private float _sink;
+
+        public static int Lanes => Vector512.IsHardwareAccelerated && Avx512F.IsSupported ? 16 : Fma.IsSupported ? 8 : 4;
+
+        public void Execute(int start, int end)
+        {
+            if (Vector512.IsHardwareAccelerated && Avx512F.IsSupported) Run512();
+            else if (Fma.IsSupported) Run256();
+            else Run128();
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Run512()
+        {
+            Vector512<float> x = Vector512.Create(0.999f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x;
+            for (int i = 0; i < 2 * Steps; i++)
+            {
+                a = Avx512F.FusedMultiplyAdd(a, x, x); b = Avx512F.FusedMultiplyAdd(b, x, x);
+                c = Avx512F.FusedMultiplyAdd(c, x, x); d = Avx512F.FusedMultiplyAdd(d, x, x);
+                e = Avx512F.FusedMultiplyAdd(e, x, x); f = Avx512F.FusedMultiplyAdd(f, x, x);
+                g = Avx512F.FusedMultiplyAdd(g, x, x); h = Avx512F.FusedMultiplyAdd(h, x, x);
+            }
+            _sink = Vector512.Sum(a + b + c + d + e + f + g + h);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Run256()
+        {
+            Vector256<float> x = Vector256.Create(0.999f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x;
+            for (int i = 0; i < 2 * Steps; i++)
+            {
+                a = Fma.MultiplyAdd(a, x, x); b = Fma.MultiplyAdd(b, x, x); c = Fma.MultiplyAdd(c, x, x); d = Fma.MultiplyAdd(d, x, x);
+                e = Fma.MultiplyAdd(e, x, x); f = Fma.MultiplyAdd(f, x, x); g = Fma.MultiplyAdd(g, x, x); h = Fma.MultiplyAdd(h, x, x);
+            }
+            _sink = Vector256.Sum(a + b + c + d + e + f + g + h);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Run128()
+        {
+            Vector128<float> x = Vector128.Create(0.999f), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x;
+            for (int i = 0; i < 2 * Steps; i++)
+            {
+                a = a * x + x; b = b * x + x; c = c * x + x; d = d * x + x;
+                e = e * x + x; f = f * x + x; g = g * x + x; h = h * x + x;
+            }
+            _sink = Vector128.Sum(a + b + c + d + e + f + g + h);
+        }
+    }
+
+    private struct ReadWork : IParallelWork
+    {
+        public const int Block = 1 << 20;
+        public byte* Source;
+        private long _sink;
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Execute(int start, int end)
+        {
+            Vector256<long> a = default, b = default, c = default, d = default;
+            for (byte* p = Source + (long)start * Block; p < Source + (long)end * Block; p += 128)
+            {
+                a ^= Vector256.Load((long*)p);
+                b ^= Vector256.Load((long*)(p + 32));
+                c ^= Vector256.Load((long*)(p + 64));
+                d ^= Vector256.Load((long*)(p + 96));
+            }
+            _sink = Vector256.Sum(a ^ b ^ c ^ d);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+using System;
+using System.Threading;
+using Lowbit.Core;
+using Lowbit.Kernels;
+using Lowbit.Quantization.LinearAlgebra;
+
+namespace Lowbit.Quantization.Calibration;
+
+/// <summary>
+/// The second moments of the inputs of a linear layer, H = 2/n · Σ XᵀX over n samples: the Hessian of the squared error
+/// of the layer's output with respect to a row of its weight. Layers that share an input share the object, and with it
+/// the factorization.
+/// </summary>
+/// <remarks>
+/// A sample is one sequence of calibration text, whatever its length, as in the references: H ← H · n/(n+1) + 2/(n+1) · XᵀX.
+/// How samples are counted scales H as a whole and changes no result but by rounding. Stored as float32.
+/// </remarks>
+public sealed unsafe class Hessian : IDisposable
+{
+    private readonly NativeBuffer _values;
+    private InverseFactor? _factor;
+    private (double Damping, bool ActivationOrder) _factorKey;
+
+    /// <summary>Starts with no samples.</summary>
+    /// <param name="name">What messages call the layer or its input.</param>
+    /// <param name="features">Input features of the layer.</param>
+    public Hessian(string name, int features)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(features);
+        if ((long)features * features > Array.MaxLength)
+            throw new LowbitException($"{name}: a layer with {features} inputs has a Hessian of over 2^31 elements, at most 46340 inputs can be calibrated; use a method that needs no calibration.");
+        Name = name;
+        Features = features;
+        _values = new NativeBuffer((long)features * features * sizeof(float));
+    }
+
+    /// <summary>What messages call the layer or its input.</summary>
+    public string Name { get; }
+
+    /// <summary>Input features of the layer.</summary>
+    public int Features { get; }
+
+    /// <summary>Samples accumulated so far.</summary>
+    public int Samples { get; private set; }
+
+    /// <summary>[features, features], symmetric, without damping.</summary>
+    public float* Values => _values.Floats;
+
+    /// <summary>[features, features], symmetric, without damping.</summary>
+    public ReadOnlySpan<float> Span => new(Values, Features * Features);
+
+    /// <summary>H_jj, twice the mean over the samples of the energy of input <paramref name="feature"/>.</summary>
+    public float Diagonal(int feature) => Span[feature * Features + feature];
+
+    /// <summary>Whether input <paramref name="feature"/> was zero in every sample, so that its weights have no effect.</summary>
+    public bool IsDead(int feature) => Diagonal(feature) == 0;
+
+    /// <summary>Adds one sample.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="inputs">[tokens, features].</param>
+    /// <exception cref="LowbitException">An input is not finite, or so large that its square is not.</exception>
+    public void Add(WorkerPool pool, ReadOnlySpan<float> inputs)
+    {
+        int tokens = inputs.Length / Features;
+        if (tokens == 0 || inputs.Length != tokens * Features)
+            throw new ArgumentException($"{inputs.Length} inputs are not rows of {Features}", nameof(inputs));
+        fixed (float* x = inputs) Add(pool, x, tokens);
+    }
+
+    /// <summary>Adds one sample.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="inputs">[tokens, features].</param>
+    /// <param name="tokens">Rows of <paramref name="inputs"/>.</param>
+    /// <exception cref="LowbitException">An input is not finite, or so large that its square is not.</exception>
+    public void Add(WorkerPool pool, float* inputs, int tokens)
+    {
+        float beta = (float)((double)Samples / (Samples + 1)), alpha = (float)(2.0 / (Samples + 1));
+        Gemm.AccumulateGram(pool, alpha, inputs, tokens, Features, beta, Values);
+        Samples++;
+        DropFactor();
+        CheckDiagonal();
+    }
+
+    /// <summary>Accumulates inputs that lie in one piece.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="name">What messages call the layer.</param>
+    /// <param name="inputs">[tokens, features].</param>
+    /// <param name="features">Input features.</param>
+    /// <param name="tokensPerSample">Tokens of a sample; the last sample may be shorter.</param>
+    public static Hessian FromInputs(WorkerPool pool, string name, ReadOnlySpan<float> inputs, int features, int tokensPerSample)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(tokensPerSample);
+        var hessian = new Hessian(name, features);
+        int tokens = inputs.Length / features;
+        for (int start = 0; start < tokens; start += tokensPerSample)
+            hessian.Add(pool, inputs.Slice(start * features, Math.Min(tokensPerSample, tokens - start) * features));
+        return hessian;
+    }
+
+    /// <summary>Takes a Hessian that was computed elsewhere.</summary>
+    /// <param name="name">What messages call the layer.</param>
+    /// <param name="values">[features, features].</param>
+    /// <param name="features">Input features.</param>
+    /// <exception cref="LowbitException">The matrix is not finite, not symmetric or has a negative diagonal.</exception>
+    public static Hessian FromMatrix(string name, ReadOnlySpan<float> values, int features)
+    {
+        if (values.Length != (long)features * features)
+            throw new LowbitException($"{name}: the Hessian has {values.Length} elements, {features} x {features} were expected; it must be [in, in] for a weight [out, in].");
+        var hessian = new Hessian(name, features) { Samples = 1 };
+        values.CopyTo(new Span<float>(hessian.Values, values.Length));
+        hessian.CheckDiagonal();
+        for (int i = 0; i < features; i++)
+            for (int j = 0; j < i; j++)
+            {
+                float lower = values[i * features + j], upper = values[j * features + i];
+                double size = Math.Sqrt((double)hessian.Diagonal(i) * hessian.Diagonal(j));
+                if (!(Math.Abs(lower - upper) <= 1e-3 * size))
+                    throw new LowbitException($"{name}: the Hessian is not symmetric (element [{i}, {j}] is {lower}, [{j}, {i}] is {upper}); give XᵀX of the layer's inputs X.");
+            }
+        return hessian;
+    }
+
+    /// <summary>
+    /// The factor of the inverse, made when it is first asked for and kept until other settings are asked for or a sample
+    /// is added. Dead inputs count as H_jj = 1.
+    /// </summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="damping">What is added to the diagonal, as a share of its mean.</param>
+    /// <param name="activationOrder">Whether columns are taken in the order of <see cref="ActivationOrder"/>.</param>
+    /// <param name="cancellation">Stops the work.</param>
+    /// <exception cref="LowbitException">The damped matrix is not positive definite.</exception>
+    public InverseFactor Factor(WorkerPool pool, double damping, bool activationOrder, CancellationToken cancellation)
+    {
+        if (_factor is not null && _factorKey == (damping, activationOrder)) return _factor;
+        DropFactor();
+        double mean = 0;
+        var damped = Span.ToArray(); // the references set H_jj = 1 before they take the mean
+        for (int j = 0; j < Features; j++)
+        {
+            if (IsDead(j)) damped[j * Features + j] = 1;
+            mean += damped[j * Features + j] / Features;
+        }
+        int[] order = activationOrder ? ActivationOrder() : [];
+        _factor = InverseFactor.Create(pool, damped, Features, damping * mean, order, Name, cancellation);
+        _factorKey = (damping, activationOrder);
+        return _factor;
+    }
+
+    /// <summary>Columns from the largest H_jj to the smallest, dead inputs as 1; equal ones in their natural order.</summary>
+    public int[] ActivationOrder()
+    {
+        var order = new int[Features];
+        var keys = new (float Negative, int Index)[Features];
+        for (int j = 0; j < Features; j++)
+        {
+            order[j] = j;
+            keys[j] = (IsDead(j) ? -1 : -Diagonal(j), j);
+        }
+        Array.Sort(keys, order);
+        return order;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        DropFactor();
+        _values.Dispose();
+    }
+
+    private void DropFactor()
+    {
+        _factor?.Dispose();
+        _factor = null;
+    }
+
+    // A NaN or an infinity anywhere in an input reaches the diagonal element of its feature.
+    private void CheckDiagonal()
+    {
+        for (int j = 0; j < Features; j++)
+        {
+            float value = Diagonal(j);
+            if (!(value >= 0) || !float.IsFinite(value))
+                throw new LowbitException($"{Name}: input feature {j} of the layer has the second moment {value}, a finite one was expected; the model or the calibration text is damaged, or a layer before it overflows.");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+using System;
+
+namespace Lowbit.Quantization.Grids;
+
+/// <summary>
+/// A matrix on uniform grids in plain arrays, before packing: weight = scale · (code − zero) with the scale and zero of
+/// the row and the group of the column.
+/// </summary>
+/// <param name="rows">Output features.</param>
+/// <param name="columns">Input features.</param>
+/// <param name="bits">Bits of a code, 2 to 8.</param>
+/// <param name="groupSize">Columns of a group; the last group of a row may be shorter.</param>
+/// <param name="groupOfColumn">[columns], the group of every column, or null when groups are consecutive columns.</param>
+public sealed class UniformCodes(int rows, int columns, int bits, int groupSize, int[]? groupOfColumn = null)
+{
+    /// <summary>Output features.</summary>
+    public int Rows { get; } = rows;
+
+    /// <summary>Input features.</summary>
+    public int Columns { get; } = columns;
+
+    /// <summary>Bits of a code.</summary>
+    public int Bits { get; } = bits;
+
+    /// <summary>Columns of a group.</summary>
+    public int GroupSize { get; } = groupSize;
+
+    /// <summary>Groups of a row.</summary>
+    public int Groups => (Columns + GroupSize - 1) / GroupSize;
+
+    /// <summary>[columns], the group of every column where activation order scattered them; null when it is column / <see cref="GroupSize"/>.</summary>
+    public int[]? GroupOfColumn { get; } = groupOfColumn;
+
+    /// <summary>[rows, columns], in the natural order of the columns.</summary>
+    public byte[] Codes { get; } = new byte[(long)rows * columns];
+
+    /// <summary>[rows, <see cref="Groups"/>], step between two levels.</summary>
+    public float[] Scales { get; } = new float[(long)rows * ((columns + groupSize - 1) / groupSize)];
+
+    /// <summary>[rows, <see cref="Groups"/>], the code that means zero.</summary>
+    public byte[] Zeros { get; } = new byte[(long)rows * ((columns + groupSize - 1) / groupSize)];
+
+    /// <summary>The group of a column.</summary>
+    public int GroupOf(int column) => GroupOfColumn is null ? column / GroupSize : GroupOfColumn[column];
+
+    /// <summary>Rebuilds one weight; the definition that every kernel is held against.</summary>
+    public float Dequantize(int row, int column)
+    {
+        long group = (long)row * Groups + GroupOf(column);
+        return Scales[group] * (Codes[(long)row * Columns + column] - Zeros[group]);
+    }
+
+    /// <summary>Rebuilds the matrix.</summary>
+    /// <param name="destination">[rows, columns].</param>
+    public void Dequantize(Span<float> destination)
+    {
+        for (int r = 0; r < Rows; r++)
+            for (int c = 0; c < Columns; c++) destination[r * Columns + c] = Dequantize(r, c);
+    }
+}

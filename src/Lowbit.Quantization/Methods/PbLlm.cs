@@ -1,0 +1,269 @@
+// PB-LLM: Partially Binarized Large Language Models
+// Shang, Yuan, Wu, Dong; arXiv 2310.00034, section 3; code: hahnyuan/PB-LLM, gptq_pb/ (gptq.py, low_quant.py, high_quant.py).
+//
+// Problem   a small share of the weights, the salient ones, keeps 8 bits; all others become one bit,
+//             ŵ = α · sign(w − m) + m          not salient, α and m of the row (or of the row and group of columns)
+//             ŵ = s · (q − z)                  salient, s and z of the row
+//           PB-RTN stops there; PB-GPTQ rounds column by column and lets the columns behind make up for the error.
+// Symbols   paper        here                  meaning
+//           W            WorkingCopy.Weights   weights [in, out]
+//           H, U         Hessian, InverseFactor  2 XᵀX and U with (H + λ)⁻¹ = UᵀU
+//           v            Saliency              |w|, or w² / U_jj²
+//           r_salient    SalientShare          1 − binary fraction, of the matrix or of every group of columns over all rows
+//           W^bin, α, m  BinaryGrid            levels of the weights that are not salient
+//           W^sal        UniformGrid           8-bit grid over all weights of the row, salient or not
+// Order     saliency, masks, m, α and grids all come from the original weights and stay; GPTQ's updates change only what
+//           is rounded. Columns are taken in their natural order.
+// Bits      paper, equation 3: 1 · (1 − r) + 8 · r + 1 for the bitmap of positions, without scales: 2.7 at r = 0.1.
+// Cost      in³ · 2/3 for U, in² · out for the loop; PB-RTN by magnitude O(in · out).
+// Departs   from the paper: saliency divides by U_jj² instead of [H⁻¹]_jj², as the repository does.
+//           from the repository:
+//           - α and m are means over the binarized weights, as the paper has it; the repository divides by the width of
+//             the group and counts salient weights as zero. ScaleRule.Repository gives its numbers.
+//           - sign(0) = +1: where w = m its value is m, a third level that one bit cannot hold.
+//           - 2bit: the repository computes the zero point of every row with the scale of row 0 (it indexes scales of
+//             rows by the group); here each row has its own.
+//           - a share of 0 or 1 is allowed, and a group need not be a multiple of the block.
+//           - dead inputs are left out when the grid of the salient weights is fitted.
+
+using System;
+using System.Runtime.Intrinsics;
+using System.Threading;
+using Lowbit.Core;
+using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
+
+namespace Lowbit.Quantization.Methods;
+
+/// <summary>Settings of PB-LLM; the defaults are the paper's.</summary>
+public sealed record PbLlmOptions : MethodOptions
+{
+    /// <summary>Whether errors are compensated (PB-GPTQ) or not (PB-RTN).</summary>
+    public bool Compensate { get; init; } = true;
+
+    /// <summary>Share of salient weights, 0 to 1.</summary>
+    public double SalientShare { get; init; } = 0.1;
+
+    /// <summary>How salient weights are found.</summary>
+    public SaliencyMetric Saliency { get; init; } = SaliencyMetric.Magnitude;
+
+    /// <summary>Bits of a salient weight, 2 to 8.</summary>
+    public int SalientBits { get; init; } = 8;
+
+    /// <summary>What becomes of the other weights.</summary>
+    public BinaryKind Binary { get; init; } = BinaryKind.Xnor;
+
+    /// <summary>Over how many weights the means behind α and m are taken.</summary>
+    public ScaleRule ScaleRule { get; init; } = ScaleRule.Paper;
+
+    /// <summary>Consecutive columns that share α and m, and in which the share holds; −1 for the whole row.</summary>
+    public int GroupSize { get; init; } = -1;
+
+    /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
+    public double Damping { get; init; } = 0.01;
+
+    /// <summary>Columns between two updates of the columns behind.</summary>
+    public int BlockSize { get; init; } = 128;
+
+    /// <inheritdoc/>
+    public override bool NeedsHessian => Compensate || Saliency == SaliencyMetric.Hessian;
+
+    internal static PbLlmOptions Read(MethodSettings settings)
+    {
+        var defaults = new PbLlmOptions();
+        return new PbLlmOptions
+        {
+            SalientShare = settings.Number("salient", defaults.SalientShare),
+            Saliency = settings.Choice("saliency", defaults.Saliency, ("magnitude", SaliencyMetric.Magnitude), ("hessian", SaliencyMetric.Hessian)),
+            SalientBits = settings.Integer("salient-bits", defaults.SalientBits),
+            Binary = settings.Choice("binary", defaults.Binary,
+                ("xnor", BinaryKind.Xnor), ("sign", BinaryKind.Sign), ("2bit", BinaryKind.TwoBit), ("prune", BinaryKind.Prune)),
+            ScaleRule = settings.Choice("scale-rule", defaults.ScaleRule, ("paper", ScaleRule.Paper), ("repository", ScaleRule.Repository)),
+            GroupSize = settings.Integer("group-size", defaults.GroupSize),
+            Damping = settings.Number("damping", defaults.Damping),
+            BlockSize = settings.Integer("block-size", defaults.BlockSize),
+        };
+    }
+
+    /// <inheritdoc/>
+    protected override void Validate()
+    {
+        Require(SalientShare is >= 0 and <= 1, "--salient", SalientShare, "a share of 0 to 1");
+        Require(SalientBits is >= 2 and <= 8, "--salient-bits", SalientBits, "2 to 8");
+        RequireGroupSize(GroupSize);
+        RequireCompensation(Damping, BlockSize);
+    }
+
+    /// <inheritdoc/>
+    protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>
+        PbLlm.Quantize(layer, this, pool, cancellation);
+}
+
+/// <summary>PB-RTN and PB-GPTQ.</summary>
+public static unsafe class PbLlm
+{
+    /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
+    internal static QuantizedMatrix Quantize(LinearLayer layer, PbLlmOptions options, WorkerPool pool, CancellationToken cancellation)
+    {
+        int rows = layer.OutFeatures, columns = layer.InFeatures;
+        int groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
+        InverseFactor? factor = !options.NeedsHessian ? null
+            : layer.RequireHessian(options.Compensate ? "pb-gptq" : "pb-rtn --saliency hessian")
+                .Factor(pool, options.Damping, activationOrder: false, cancellation);
+        float[] weight = layer.WeightOfLiveInputs();
+
+        var codes = new PartiallyBinarizedCodes(rows, columns, BinaryGrid.BitsOf(options.Binary), options.SalientBits, groupSize, columns);
+        Saliency.Mark(
+            weight, rows, columns, groupSize, options.SalientShare, options.Saliency == SaliencyMetric.Hessian ? factor : null, codes.Salient);
+        var rounding = new ScaleRounding(options.ScalePrecision);
+        var thresholds = new float[codes.LowScale.Length];
+        var fit = new FitWork { Weight = weight, Codes = codes, Thresholds = thresholds, Options = options, Rounding = rounding };
+        pool.Run(ref fit, rows, 16);
+        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
+
+        var dequantized = new float[weight.Length];
+        if (options.Compensate) Compensate(pool, weight, codes, thresholds, factor!, options.BlockSize, dequantized, cancellation);
+        else
+        {
+            var round = new RoundWork { Weight = weight, Codes = codes, Thresholds = thresholds, Dequantized = dequantized };
+            pool.Run(ref round, rows, 16);
+        }
+        return new QuantizedMatrix(codes, dequantized, NominalBits(codes), options.ScalePrecision);
+    }
+
+    // Equation 3 of the paper, with the share that is really salient.
+    private static double NominalBits(PartiallyBinarizedCodes codes)
+    {
+        double share = codes.Salient.AsSpan().Count(true) / (double)codes.Salient.Length;
+        return codes.LowBits * (1 - share) + codes.HighBits * share + 1;
+    }
+
+    private static UniformGrid HighGrid(PartiallyBinarizedCodes codes, int row) =>
+        new(codes.HighScale[row], codes.HighZero[row], (1 << codes.HighBits) - 1);
+
+    // Grids of the salient weights and levels of the others, row by row.
+    private struct FitWork : IParallelWork
+    {
+        public float[] Weight, Thresholds;
+        public PartiallyBinarizedCodes Codes;
+        public PbLlmOptions Options;
+        public ScaleRounding Rounding;
+
+        public readonly void Execute(int start, int end)
+        {
+            int columns = Codes.Columns, groups = Codes.LowGroups, size = Codes.LowGroupSize;
+            for (int r = start; r < end; r++)
+            {
+                ReadOnlySpan<float> row = Weight.AsSpan(r * columns, columns);
+                ReadOnlySpan<bool> salient = Codes.Salient.AsSpan(r * columns, columns);
+                UniformGrid high = UniformGrid.Fit(row, Codes.HighBits, symmetric: false, Rounding);
+                Codes.HighScale[r] = high.Scale;
+                Codes.HighZero[r] = (byte)high.Zero;
+                for (int g = 0; g < groups; g++)
+                {
+                    int first = g * size, width = Math.Min(size, columns - first);
+                    BinaryGrid low = BinaryGrid.Fit(Options.Binary, row.Slice(first, width), salient.Slice(first, width), Options.ScaleRule, Rounding);
+                    Codes.LowScale[r * groups + g] = low.Scale;
+                    Codes.LowMean[r * groups + g] = low.Mean;
+                    Thresholds[r * groups + g] = low.Threshold;
+                }
+            }
+        }
+    }
+
+    // PB-RTN: every weight to the nearest level of its own grid.
+    private struct RoundWork : IParallelWork
+    {
+        public float[] Weight, Thresholds, Dequantized;
+        public PartiallyBinarizedCodes Codes;
+
+        public readonly void Execute(int start, int end)
+        {
+            int columns = Codes.Columns, groups = Codes.LowGroups;
+            for (int r = start; r < end; r++)
+            {
+                UniformGrid high = HighGrid(Codes, r);
+                for (int g = 0; g < groups; g++)
+                {
+                    int parameters = r * groups + g;
+                    var low = new BinaryGrid(Codes.LowBits, Codes.LowMean[parameters], Codes.LowScale[parameters], Thresholds[parameters]);
+                    int first = r * columns + g * Codes.LowGroupSize, last = r * columns + Math.Min(columns, (g + 1) * Codes.LowGroupSize);
+                    for (int i = first; i < last; i++)
+                    {
+                        float code = Codes.Salient[i] ? high.Encode(Weight[i]) : low.Encode(Weight[i]);
+                        Codes.Codes[i] = (byte)code;
+                        Dequantized[i] = Codes.Salient[i] ? high.Decode(code) : low.Decode(code);
+                    }
+                }
+            }
+        }
+    }
+
+    // PB-GPTQ: the same, column by column, with compensation.
+    private static void Compensate(
+        WorkerPool pool, float[] weight, PartiallyBinarizedCodes codes, float[] thresholds, InverseFactor factor, int blockSize,
+        float[] dequantized, CancellationToken cancellation)
+    {
+        int rows = codes.Rows, groups = codes.LowGroups;
+        using var copy = new WorkingCopy(pool, weight, rows, codes.Columns, order: null);
+        using var salient = new NativeBuffer((long)codes.Columns * copy.Stride);
+        copy.Turn(pool, codes.Salient, (bool*)salient.Pointer);
+        using var parameters = new NativeBuffer((2L + 3L * groups) * copy.Stride * sizeof(float));
+        var quantizer = new ColumnQuantizer
+        {
+            Codes = copy.Codes, Salient = salient.Pointer, Stride = copy.Stride,
+            GroupSize = codes.LowGroupSize, LowBits = codes.LowBits, MaxCode = (1 << codes.HighBits) - 1,
+            HighScale = parameters.Floats,
+            HighZero = parameters.Floats + copy.Stride,
+            LowScale = parameters.Floats + 2L * copy.Stride,
+            LowMean = parameters.Floats + (2L + groups) * copy.Stride,
+            Threshold = parameters.Floats + (2L + 2L * groups) * copy.Stride,
+        };
+        new Span<float>(parameters.Floats, copy.Stride * (2 + groups)).Fill(1); // the rows of the padding need some scale
+        for (int r = 0; r < rows; r++)
+        {
+            quantizer.HighScale[r] = codes.HighScale[r];
+            quantizer.HighZero[r] = codes.HighZero[r];
+            for (int g = 0; g < groups; g++)
+            {
+                long turned = (long)g * copy.Stride + r;
+                quantizer.LowScale[turned] = codes.LowScale[r * groups + g];
+                quantizer.LowMean[turned] = codes.LowMean[r * groups + g];
+                quantizer.Threshold[turned] = thresholds[r * groups + g];
+            }
+        }
+        Compensation.Run(pool, copy, factor, blockSize, quantizer, cancellation);
+        copy.CopyWeightsTo(pool, dequantized);
+        copy.CopyCodesTo(pool, codes.Codes);
+    }
+
+    private struct ColumnQuantizer : IColumnQuantizer
+    {
+        public byte* Codes, Salient;                    // [columns, stride]
+        public float* HighScale, HighZero;              // [stride]
+        public float* LowScale, LowMean, Threshold;     // [groups, stride]
+        public int Stride, GroupSize, LowBits;
+        public float MaxCode;
+
+        public readonly void Quantize(int column, int row, float* weights, float* quantized)
+        {
+            long position = (long)column * Stride + row, parameters = (long)(column / GroupSize) * Stride + row;
+            Vector256<float> maxCode = Vector256.Create(MaxCode);
+            for (int r = 0; r < WorkingCopy.Strip; r += Vector256<float>.Count)
+            {
+                Vector256<float> w = Vector256.Load(weights + r);
+                Vector256<float> highScale = Vector256.Load(HighScale + row + r), highZero = Vector256.Load(HighZero + row + r);
+                Vector256<float> high = VectorCodes.EncodeUniform(w, highScale, highZero, maxCode);
+                Vector256<float> lowScale = Vector256.Load(LowScale + parameters + r), lowMean = Vector256.Load(LowMean + parameters + r);
+                Vector256<float> low = VectorCodes.EncodeBinary(LowBits, w, lowMean, lowScale, Vector256.Load(Threshold + parameters + r));
+                Vector256<float> salient = VectorCodes.LoadMask(Salient + position + r);
+                VectorCodes.Store(Vector256.ConditionalSelect(salient, high, low), Codes + position + r);
+                Vector256.ConditionalSelect(
+                    salient,
+                    VectorCodes.DecodeUniform(high, highScale, highZero),
+                    VectorCodes.DecodeBinary(LowBits, low, lowMean, lowScale)).Store(quantized + r);
+            }
+        }
+    }
+}
