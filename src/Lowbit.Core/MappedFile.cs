@@ -1,11 +1,12 @@
 using System;
 using System.IO;
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 
 namespace Lowbit.Core;
 
 /// <summary>A whole file mapped for reading. Pages come from disk when they are first read, and only then.</summary>
-public sealed unsafe class MappedFile : IDisposable
+public sealed unsafe partial class MappedFile : IDisposable
 {
     private readonly MemoryMappedFile? _file;
     private readonly MemoryMappedViewAccessor? _view;
@@ -54,6 +55,19 @@ public sealed unsafe class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(_pointer + offset, length);
     }
 
+    /// <summary>
+    /// Tells the system that a range will not be read soon, so that its pages no longer count as memory of this process;
+    /// reading them again brings them back. Does nothing where the system has no such call.
+    /// </summary>
+    public void Release(byte* start, long bytes)
+    {
+        if (!OperatingSystem.IsLinux() || _view is null) return;
+        const int dontNeed = 4;
+        nuint page = (nuint)Environment.SystemPageSize;
+        nuint first = ((nuint)start + page - 1) & ~(page - 1), end = ((nuint)start + (nuint)bytes) & ~(page - 1);
+        if (end > first) _ = Advise((void*)first, end - first, dontNeed); // advice only: nothing breaks if it is not taken
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -64,4 +78,7 @@ public sealed unsafe class MappedFile : IDisposable
         }
         _file?.Dispose();
     }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint length, int advice);
 }

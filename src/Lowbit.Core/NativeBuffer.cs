@@ -7,7 +7,8 @@ namespace Lowbit.Core;
 public sealed unsafe class NativeBuffer : IDisposable
 {
     private const nuint Alignment = 64;
-    private byte* _pointer;
+    private void* _allocation;
+    private readonly byte* _pointer;
 
     /// <summary>Allocates and clears.</summary>
     /// <param name="bytes">Size; zero is allowed.</param>
@@ -18,14 +19,14 @@ public sealed unsafe class NativeBuffer : IDisposable
         Bytes = bytes;
         try
         {
-            // 64 spare bytes let a kernel load a whole vector at the last element.
-            _pointer = (byte*)NativeMemory.AlignedAlloc((nuint)bytes + Alignment, Alignment);
+            // Pages that are never touched cost nothing. 64 spare bytes let a kernel load a whole vector at the last element.
+            _allocation = NativeMemory.AllocZeroed((nuint)bytes + 2 * Alignment);
         }
         catch (OutOfMemoryException e)
         {
             throw new LowbitException($"out of memory: {bytes} bytes were asked for; use a shorter --context or fewer --samples.", e);
         }
-        NativeMemory.Clear(_pointer, (nuint)bytes + Alignment);
+        _pointer = (byte*)(((nuint)_allocation + Alignment - 1) & ~(Alignment - 1));
     }
 
     /// <summary>Frees memory that was not disposed of.</summary>
@@ -57,7 +58,7 @@ public sealed unsafe class NativeBuffer : IDisposable
 
     private void Free()
     {
-        NativeMemory.AlignedFree(_pointer);
-        _pointer = null;
+        NativeMemory.Free(_allocation);
+        _allocation = null;
     }
 }

@@ -1,0 +1,83 @@
+using System.Collections.Immutable;
+using System.IO;
+using System.Text.Json;
+using Lowbit.Core;
+using Lowbit.Formats;
+
+namespace Lowbit.Models.Architectures;
+
+/// <summary>The registry of families: from what a file says of itself to a description. A new family is one line here and one file beside.</summary>
+internal static class Architecture
+{
+    private const string Supported = "llama, mistral, qwen2, qwen3, smollm3, opt, gpt2, gpt_neox";
+
+    public static ModelConfig Describe(Checkpoint checkpoint)
+    {
+        ModelConfig config = checkpoint.Kind switch
+        {
+            CheckpointKind.Gguf => GgufModels.Describe(checkpoint),
+            CheckpointKind.Llama2C => Llama2CModels.Describe(checkpoint),
+            _ => HuggingFace(checkpoint),
+        };
+        return Check(checkpoint, config);
+    }
+
+    private static ModelConfig HuggingFace(Checkpoint checkpoint)
+    {
+        ConfigReader reader = new(ConfigPath(checkpoint), checkpoint.Config!.Value);
+        string family = reader.Text("model_type");
+        ModelConfig config = family switch
+        {
+            "llama" or "mistral" or "qwen2" or "qwen3" or "smollm3" => Llama.Describe(reader),
+            "opt" => Opt.Describe(reader, Prefix(checkpoint, "model.decoder.", "decoder.", "embed_tokens.weight")),
+            "gpt2" => Gpt2.Describe(reader, Prefix(checkpoint, "transformer.", "", "wte.weight")),
+            "gpt_neox" => GptNeoX.Describe(reader),
+            _ => throw Unknown(reader.Path, family),
+        };
+        ImmutableArray<int> ends = reader.Integers("eos_token_id");
+        ConfigReader? generation = Generation(checkpoint);
+        if (generation is not null && generation.Has("eos_token_id")) ends = generation.Integers("eos_token_id");
+        ImmutableArray<int> begin = reader.Integers("bos_token_id");
+        return config with { EndIds = ends, BeginId = begin.IsEmpty ? null : begin[0] };
+    }
+
+    /// <summary>Where the description of a Hugging Face folder stands.</summary>
+    internal static string ConfigPath(Checkpoint checkpoint) =>
+        Path.Combine(Directory.Exists(checkpoint.Path) ? checkpoint.Path : Path.GetDirectoryName(Path.GetFullPath(checkpoint.Path))!, "config.json");
+
+    internal static LowbitFormatException Unknown(string path, string family) =>
+        new(path, $"the architecture \"{family}\" is not supported; expected one of {Supported}.");
+
+    // Files saved from the bare model lack the outer prefix of its language-model class.
+    private static string Prefix(Checkpoint checkpoint, string usual, string bare, string probe) =>
+        checkpoint.Tensors.ContainsKey(bare + probe) ? bare : usual;
+
+    private static ConfigReader? Generation(Checkpoint checkpoint)
+    {
+        string path = Path.Combine(Path.GetDirectoryName(ConfigPath(checkpoint))!, "generation_config.json");
+        if (!File.Exists(path)) return null;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
+            return new ConfigReader(path, document.RootElement.Clone());
+        }
+        catch (JsonException e)
+        {
+            throw new LowbitFormatException(path, $"this is no JSON: {e.Message}", e);
+        }
+    }
+
+    private static ModelConfig Check(Checkpoint checkpoint, ModelConfig config)
+    {
+        void Require(bool holds, string problem)
+        {
+            if (!holds) throw new LowbitFormatException(checkpoint.Path, problem);
+        }
+        Require(config.Heads % config.KvHeads == 0, $"{config.Heads} query heads cannot share {config.KvHeads} key-value heads evenly.");
+        Require(config.HeadDim > 0 && config.HeadDim <= 4096, $"heads of {config.HeadDim} features; expected 1 to 4096.");
+        Require(config.Fused == FusedOrder.Separate || config.Heads == config.KvHeads, "a fused query-key-value projection with fewer key-value heads than query heads is not supported.");
+        Require(config.BlockCount <= 10_000, $"{config.BlockCount} blocks; expected at most 10000.");
+        Require((long)config.Heads * config.HeadDim <= int.MaxValue / 4 && (long)config.FfnDim <= int.MaxValue / 4 && (long)config.ModelDim <= int.MaxValue / 4, "the model's dimensions are too large to be real.");
+        return config;
+    }
+}

@@ -1,0 +1,175 @@
+using System;
+using Lowbit.Core;
+using Lowbit.Kernels;
+
+namespace Lowbit.Models;
+
+/// <summary>Looks at the inputs of a block's linears; calibration implements it.</summary>
+public interface IBlockObserver
+{
+    /// <summary>Called once for each input, in the order of the forward pass.</summary>
+    /// <param name="input">Which input.</param>
+    /// <param name="activations">[tokens, inFeatures]; valid during the call.</param>
+    void Observe(LinearInput input, Activations activations);
+}
+
+/// <summary>The forward pass of one decoder block over a batch of tokens. Owns the scratch memory that blocks take turns in.</summary>
+public sealed unsafe class BlockForward : IDisposable
+{
+    private readonly ModelConfig _config;
+    private readonly WorkerPool _pool;
+    private readonly Rotary? _rotary;
+    private readonly CausalAttention _attention;
+    private readonly Activations _normed, _heads, _inner; // inputs of the linears
+    private readonly NativeBuffer _query, _fused, _gate, _out;
+
+    /// <summary>Allocates the scratch memory.</summary>
+    /// <param name="config">The model's description.</param>
+    /// <param name="pool">Threads.</param>
+    /// <param name="batch">Most tokens of a call.</param>
+    /// <param name="context">Most positions.</param>
+    /// <param name="mode">What products with packed weights take.</param>
+    public BlockForward(ModelConfig config, WorkerPool pool, int batch, int context, ActivationMode mode)
+    {
+        _config = config;
+        _pool = pool;
+        Batch = batch;
+        if (config.Rope is not null) _rotary = new Rotary(config.Rope, context);
+        _attention = new CausalAttention(config.Heads, config.KvHeads, config.HeadDim, pool);
+        _normed = new Activations(batch, config.ModelDim, mode);
+        _heads = new Activations(batch, config.QueryDim, mode);
+        _inner = new Activations(batch, config.FfnDim, mode);
+        long row = (long)batch * sizeof(float);
+        _query = new NativeBuffer(row * config.QueryDim);
+        _fused = new NativeBuffer(config.Fused == FusedOrder.Separate ? 0 : row * (config.QueryDim + 2 * config.KvDim));
+        _gate = new NativeBuffer(config.Gated ? row * config.FfnDim : 0);
+        _out = new NativeBuffer(row * config.ModelDim);
+    }
+
+    /// <summary>Most tokens of a call.</summary>
+    public int Batch { get; }
+
+    /// <summary>hidden ← block(hidden), in place.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="hidden">[tokens, modelDim], the residual stream.</param>
+    /// <param name="tokens">Tokens of the batch.</param>
+    /// <param name="position">Position of the first token; the cache holds all before it.</param>
+    /// <param name="keys">The block's keys, [context, kvDim]; rows of the batch are written.</param>
+    /// <param name="values">The block's values, [context, kvDim]; rows of the batch are written.</param>
+    public void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values) =>
+        Run(block, hidden, tokens, position, keys, values, null);
+
+    /// <summary>Shows the inputs of the block's linears to an observer. Stops at the last of them: hidden is used up, the block's output is not computed.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="hidden">[tokens, modelDim], the residual stream; overwritten.</param>
+    /// <param name="tokens">Tokens of the batch, a whole sequence.</param>
+    /// <param name="keys">Scratch, [tokens, kvDim].</param>
+    /// <param name="values">Scratch, [tokens, kvDim].</param>
+    /// <param name="observer">Sees the inputs.</param>
+    public void Observe(Block block, float* hidden, int tokens, float* keys, float* values, IBlockObserver observer) =>
+        Run(block, hidden, tokens, 0, keys, values, observer);
+
+    private void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens, Batch);
+        int modelDim = _config.ModelDim;
+        _normed.Tokens = _heads.Tokens = _inner.Tokens = tokens;
+
+        if (_config.ParallelResidual)
+        {
+            Attention(block, hidden, tokens, position, keys, values, observer);
+            VectorMath.Copy(_out.Floats, _query.Floats, (long)tokens * modelDim); // queries are used up
+            FeedForward(block, hidden, tokens, observer);
+            VectorMath.Add(hidden, _query.Floats, (long)tokens * modelDim);
+            VectorMath.Add(hidden, _out.Floats, (long)tokens * modelDim);
+            return;
+        }
+        Attention(block, hidden, tokens, position, keys, values, observer);
+        VectorMath.Add(hidden, _out.Floats, (long)tokens * modelDim);
+        if (!_config.NormBefore) Rows.Normalise(_pool, _config, block.AttentionNorm, hidden, hidden, tokens, modelDim);
+        FeedForward(block, hidden, tokens, observer);
+        VectorMath.Add(hidden, _out.Floats, (long)tokens * modelDim);
+        if (!_config.NormBefore) Rows.Normalise(_pool, _config, block.FfnNorm, hidden, hidden, tokens, modelDim);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _rotary?.Dispose();
+        _attention.Dispose();
+        _normed.Dispose();
+        _heads.Dispose();
+        _inner.Dispose();
+        _query.Dispose();
+        _fused.Dispose();
+        _gate.Dispose();
+        _out.Dispose();
+    }
+
+    // _out ← attention part of the block.
+    private void Attention(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
+    {
+        float* newKeys = keys + (long)position * _config.KvDim;
+        float* newValues = values + (long)position * _config.KvDim;
+        Enter(block.AttentionNorm, hidden, tokens);
+        Ready(LinearInput.Attention, _normed, observer);
+        if (block.Fused is not null)
+        {
+            block.Fused.Multiply(_pool, _normed, _fused.Floats);
+            Rows.Split(_config, _fused.Floats, tokens, _query.Floats, newKeys, newValues);
+        }
+        else
+        {
+            block.Query!.Multiply(_pool, _normed, _query.Floats);
+            block.Key!.Multiply(_pool, _normed, newKeys);
+            block.Value!.Multiply(_pool, _normed, newValues);
+        }
+        if (block.QueryNorm is not null)
+        {
+            Rows.Normalise(_pool, _config, block.QueryNorm, _query.Floats, _query.Floats, tokens * _config.Heads, _config.HeadDim);
+            Rows.Normalise(_pool, _config, block.KeyNorm!, newKeys, newKeys, tokens * _config.KvHeads, _config.HeadDim);
+        }
+        if (_config.Rotates(block.Index))
+        {
+            _rotary!.Rotate(_query.Floats, tokens, position, _config.Heads, _config.HeadDim);
+            _rotary.Rotate(newKeys, tokens, position, _config.KvHeads, _config.HeadDim);
+        }
+        _attention.Compute(_query.Floats, keys, values, _heads.Values, tokens, position, _config.Window(block.Index));
+        Ready(LinearInput.AttentionOutput, _heads, observer);
+        block.AttentionOutput.Multiply(_pool, _heads, _out.Floats);
+    }
+
+    // _out ← feed-forward part of the block.
+    private void FeedForward(Block block, float* hidden, int tokens, IBlockObserver? observer)
+    {
+        Enter(block.FfnNorm, hidden, tokens);
+        Ready(LinearInput.Ffn, _normed, observer);
+        block.Up.Multiply(_pool, _normed, _inner.Values);
+        if (block.Gate is not null)
+        {
+            block.Gate.Multiply(_pool, _normed, _gate.Floats);
+            Rows.Activate(_pool, _config.Activation, _gate.Floats, tokens, _config.FfnDim);
+            VectorMath.Multiply(_inner.Values, _gate.Floats, (long)tokens * _config.FfnDim);
+        }
+        else
+        {
+            Rows.Activate(_pool, _config.Activation, _inner.Values, tokens, _config.FfnDim);
+        }
+        Ready(LinearInput.FfnDown, _inner, observer);
+        if (observer is not null) return;
+        block.Down.Multiply(_pool, _inner, _out.Floats);
+    }
+
+    // _normed ← what a part of the block reads.
+    private void Enter(Norm norm, float* hidden, int tokens)
+    {
+        if (_config.NormBefore) Rows.Normalise(_pool, _config, norm, hidden, _normed.Values, tokens, _config.ModelDim);
+        else VectorMath.Copy(hidden, _normed.Values, (long)tokens * _config.ModelDim);
+    }
+
+    private void Ready(LinearInput input, Activations activations, IBlockObserver? observer)
+    {
+        observer?.Observe(input, activations);
+        activations.Quantize(_pool);
+    }
+}

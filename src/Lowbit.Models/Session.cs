@@ -1,0 +1,169 @@
+using System;
+using Lowbit.Core;
+using Lowbit.Kernels;
+
+namespace Lowbit.Models;
+
+/// <summary>Receives logits while a text is read.</summary>
+/// <param name="firstPosition">Position of the first token of this piece.</param>
+/// <param name="logits">[tokens, vocabulary]; valid during the call.</param>
+/// <param name="tokens">Tokens of this piece.</param>
+public unsafe delegate void LogitsHandler(int firstPosition, float* logits, int tokens);
+
+/// <summary>
+/// One sequence being read or written: key-value cache and scratch memory. The way of a token:
+/// embedding → blocks → norm → output projection → logits.
+/// </summary>
+public sealed unsafe class Session : IDisposable
+{
+    private const int LogitsBatch = 64;
+
+    private readonly LanguageModel _model;
+    private readonly WorkerPool _pool;
+    private readonly EmbeddingForward _embedding;
+    private readonly BlockForward _forward;
+    private readonly KeyValueCache _cache;
+    private readonly NativeBuffer _hidden;      // [batch, modelDim]
+    private readonly Activations _last;         // [LogitsBatch, modelDim], normed
+    private readonly Activations? _projected;   // [LogitsBatch, embeddingDim], where outputs are projected
+    private NativeBuffer? _logits;              // [LogitsBatch, vocabulary], for ForwardAll
+
+    /// <summary>Allocates everything that the sequence will need.</summary>
+    /// <param name="model">The model; it must outlive the session.</param>
+    /// <param name="pool">Threads; they must outlive the session.</param>
+    /// <param name="context">Most tokens of the sequence.</param>
+    /// <param name="mode">What products with packed weights take.</param>
+    /// <param name="batch">Most tokens that go through a block at once.</param>
+    /// <exception cref="LowbitException">The context is longer than the model's.</exception>
+    public Session(LanguageModel model, WorkerPool pool, int context, ActivationMode mode, int batch = 512)
+    {
+        ModelConfig config = model.Config;
+        if (context < 1 || context > config.ContextLength)
+            throw new LowbitException($"--context {context}: {model.Checkpoint.Path} was made for 1 to {config.ContextLength} positions; choose a context within that.");
+        _model = model;
+        _pool = pool;
+        batch = Math.Min(batch, context);
+        _cache = new KeyValueCache(config.BlockCount, context, config.KvDim);
+        _embedding = new EmbeddingForward(model, pool, batch, mode);
+        _forward = new BlockForward(config, pool, batch, context, mode);
+        _hidden = new NativeBuffer((long)batch * config.ModelDim * sizeof(float));
+        _last = new Activations(Math.Min(LogitsBatch, batch), config.ModelDim, mode);
+        if (model.ProjectOut is not null) _projected = new Activations(_last.CapacityTokens, config.EmbeddingDim, mode);
+    }
+
+    /// <summary>Tokens in the cache.</summary>
+    public int Position { get; private set; }
+
+    /// <summary>Most tokens of the sequence.</summary>
+    public int Context => _cache.Context;
+
+    /// <summary>Bytes of the key-value cache when it is full.</summary>
+    public long CacheBytes => _cache.Bytes;
+
+    /// <summary>Begins a new sequence.</summary>
+    public void Reset() => Position = 0;
+
+    /// <summary>Goes back to an earlier length, keeping what came before.</summary>
+    public void Truncate(int position)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(position, Position);
+        ArgumentOutOfRangeException.ThrowIfNegative(position);
+        Position = position;
+    }
+
+    /// <summary>Appends tokens and gives the logits of what follows the last of them. Allocates nothing.</summary>
+    /// <param name="tokens">At least one token.</param>
+    /// <param name="logits">[vocabulary].</param>
+    /// <exception cref="LowbitException">The context is full, a token is not in the vocabulary, or the model computes NaN.</exception>
+    public void Forward(ReadOnlySpan<int> tokens, Span<float> logits)
+    {
+        Check(tokens);
+        ArgumentOutOfRangeException.ThrowIfLessThan(logits.Length, _model.Config.VocabularySize);
+        while (tokens.Length > 0)
+        {
+            int count = Math.Min(tokens.Length, _forward.Batch);
+            RunBlocks(tokens[..count]);
+            tokens = tokens[count..];
+            if (tokens.Length > 0) continue;
+            fixed (float* output = logits) Project(_hidden.Floats + (long)(count - 1) * _model.Config.ModelDim, 1, output);
+        }
+    }
+
+    /// <summary>Appends tokens and hands over the logits after every one of them.</summary>
+    /// <param name="tokens">At least one token.</param>
+    /// <param name="handler">Called piece by piece in order.</param>
+    /// <exception cref="LowbitException">As <see cref="Forward"/>.</exception>
+    public void ForwardAll(ReadOnlySpan<int> tokens, LogitsHandler handler)
+    {
+        Check(tokens);
+        _logits ??= new NativeBuffer((long)_last.CapacityTokens * _model.Config.VocabularySize * sizeof(float));
+        while (tokens.Length > 0)
+        {
+            int count = Math.Min(tokens.Length, _forward.Batch);
+            int first = Position;
+            RunBlocks(tokens[..count]);
+            for (int done = 0; done < count; done += _last.CapacityTokens)
+            {
+                int piece = Math.Min(_last.CapacityTokens, count - done);
+                Project(_hidden.Floats + (long)done * _model.Config.ModelDim, piece, _logits.Floats);
+                handler(first + done, _logits.Floats, piece);
+            }
+            tokens = tokens[count..];
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _cache.Dispose();
+        _forward.Dispose();
+        _hidden.Dispose();
+        _embedding.Dispose();
+        _last.Dispose();
+        _projected?.Dispose();
+        _logits?.Dispose();
+    }
+
+    private void Check(ReadOnlySpan<int> tokens)
+    {
+        if (tokens.IsEmpty) throw new ArgumentException("there must be at least one token", nameof(tokens));
+        if (tokens.Length > Context - Position)
+            throw new LowbitException($"the context of {Context} tokens is full: it holds {Position} and {tokens.Length} more were given; use a larger --context (the model's is {_model.Config.ContextLength}) or a shorter prompt.");
+        foreach (int token in tokens)
+        {
+            if ((uint)token >= (uint)_model.Config.VocabularySize)
+                throw new LowbitException($"token {token} is not in the model's vocabulary of {_model.Config.VocabularySize}; check the ids.");
+        }
+    }
+
+    private void RunBlocks(ReadOnlySpan<int> tokens)
+    {
+        _embedding.Run(tokens, Position, _hidden.Floats);
+        foreach (Block block in _model.Blocks)
+            _forward.Run(block, _hidden.Floats, tokens.Length, Position, _cache.Keys(block.Index), _cache.Values(block.Index));
+        Position += tokens.Length;
+    }
+
+    // logits ← output projection of normed hidden states.
+    private void Project(float* hidden, int tokens, float* logits)
+    {
+        ModelConfig config = _model.Config;
+        _last.Tokens = tokens;
+        if (_model.FinalNorm is not null) Rows.Normalise(_pool, config, _model.FinalNorm, hidden, _last.Values, tokens, config.ModelDim);
+        else VectorMath.Copy(hidden, _last.Values, (long)tokens * config.ModelDim);
+        if (!VectorMath.IsFinite(_last.Values, (long)tokens * config.ModelDim)) throw NotFinite();
+        _last.Quantize(_pool);
+        Activations input = _last;
+        if (_projected is not null)
+        {
+            _projected.Tokens = tokens;
+            _model.ProjectOut!.Multiply(_pool, _last, _projected.Values);
+            _projected.Quantize(_pool);
+            input = _projected;
+        }
+        _model.Head.Multiply(_pool, input, logits);
+    }
+
+    private LowbitException NotFinite() =>
+        new($"{_model.Checkpoint.Path}: the model computes NaN or infinity{_model.FirstBadTensor()}; the file is damaged or its numbers are too large, get it again.");
+}

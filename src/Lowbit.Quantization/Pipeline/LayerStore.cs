@@ -1,0 +1,102 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.IO;
+using Lowbit.Core;
+using Lowbit.Formats;
+using Lowbit.Formats.Safetensors;
+using Lowbit.Kernels.PartiallyBinarized;
+
+namespace Lowbit.Quantization.Pipeline;
+
+/// <summary>
+/// The finished layers of a run, each in a file of its own in a work folder beside the output, so that an interruption
+/// loses at most one layer. A fingerprint of model, data and options guards the folder: only the same run continues it.
+/// </summary>
+internal sealed class LayerStore
+{
+    private readonly string _layers;
+
+    /// <summary>Opens the work folder of an interrupted run or begins a new one.</summary>
+    /// <param name="output">The folder that the run shall make.</param>
+    /// <param name="fingerprint">What identifies model, data and options.</param>
+    /// <param name="force">Throw away the work folder of another run instead of refusing.</param>
+    public LayerStore(string output, string fingerprint, bool force)
+    {
+        Folder = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".partial";
+        _layers = Path.Combine(Folder, "layers");
+        string guard = Path.Combine(Folder, "fingerprint");
+        try
+        {
+            if (Directory.Exists(Folder))
+            {
+                bool same = File.Exists(guard) && File.ReadAllText(guard) == fingerprint;
+                if (!same && !force)
+                    throw new LowbitException($"{Folder} holds the finished layers of an interrupted run with another model, other calibration data or other options; repeat that command to finish it, delete the folder, or start anew with --force.");
+                if (!same) Directory.Delete(Folder, recursive: true);
+            }
+            Directory.CreateDirectory(_layers);
+            if (File.Exists(guard)) return;
+            using AtomicFile file = new(guard);
+            file.Stream.Write(System.Text.Encoding.UTF8.GetBytes(fingerprint));
+            file.Commit();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new LowbitException($"{output}: the folder cannot be written: {e.Message} Choose another place with -o.", e);
+        }
+    }
+
+    /// <summary>The work folder; the result is put together in it.</summary>
+    public string Folder { get; }
+
+    /// <summary>Whether the layer is finished.</summary>
+    public bool Has(string layer) => File.Exists(PathOf(layer));
+
+    /// <summary>Makes a finished layer durable.</summary>
+    public void Save(string layer, IReadOnlyList<PackedPart> parts, double outputError)
+    {
+        List<TensorSpec> specs = [];
+        foreach (PackedPart part in parts) specs.Add(new TensorSpec($"{layer}.{part.Suffix}", part.Format, part.Shape));
+        Dictionary<string, string> metadata = new() { ["output_error"] = outputError.ToString("R", CultureInfo.InvariantCulture) };
+        using SafetensorsWriter writer = new(PathOf(layer), specs, metadata);
+        foreach (PackedPart part in parts) writer.Write($"{layer}.{part.Suffix}", part.Bytes);
+        writer.Commit();
+    }
+
+    /// <summary>Maps a finished layer.</summary>
+    public SafetensorsFile Open(string layer) => SafetensorsFile.Open(PathOf(layer));
+
+    /// <summary>The error that was measured when the layer was quantized.</summary>
+    public static double OutputError(SafetensorsFile file) =>
+        file.Metadata.TryGetValue("output_error", out string? text) && double.TryParse(text, CultureInfo.InvariantCulture, out double error) ? error : double.NaN;
+
+    /// <summary>Gives the finished folder its name; the layers' own files are no longer needed.</summary>
+    /// <param name="output">The folder that the run shall make.</param>
+    public void Finish(string output)
+    {
+        try
+        {
+            Directory.Delete(_layers, recursive: true);
+            File.Delete(Path.Combine(Folder, "fingerprint"));
+            if (Directory.Exists(output))
+            {
+                string old = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".old";
+                if (Directory.Exists(old)) Directory.Delete(old, recursive: true);
+                Directory.Move(output, old);
+                Directory.Move(Folder, output);
+                Directory.Delete(old, recursive: true);
+            }
+            else
+            {
+                Directory.Move(Folder, output);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new LowbitException($"{output}: the finished model in {Folder} could not be given its name: {e.Message}", e);
+        }
+    }
+
+    private string PathOf(string layer) => Path.Combine(_layers, layer + ".safetensors");
+}

@@ -1,0 +1,49 @@
+using System;
+using Lowbit.Quantization.Methods;
+
+namespace Lowbit.Quantization.Pipeline;
+
+/// <summary>What a matrix that no method quantizes is stored as.</summary>
+public enum EmbeddingFormat
+{
+    /// <summary>As it is in the source, byte for byte.</summary>
+    Keep,
+    /// <summary>Half precision.</summary>
+    F16,
+    /// <summary>ggml's blocks of 32 8-bit codes with a half-precision scale.</summary>
+    Q8_0,
+}
+
+/// <summary>How the positions of salient weights are stored.</summary>
+public enum PositionsForm
+{
+    /// <summary>One bit a weight; the engine computes from the mapped bytes.</summary>
+    Bitmap,
+    /// <summary>Gaps in Golomb-Rice code; smaller on disk, expanded to the bitmap when the model is opened.</summary>
+    Coded,
+}
+
+/// <summary>Everything that decides what a run writes.</summary>
+public sealed record QuantizeOptions
+{
+    /// <summary>Name of the method, as <c>--method</c> takes it.</summary>
+    public required string Method { get; init; }
+
+    /// <summary>The method's settings.</summary>
+    public required MethodOptions MethodOptions { get; init; }
+
+    /// <summary>The folder to make.</summary>
+    public required string Output { get; init; }
+
+    /// <summary>What embeddings and the output projection are stored as.</summary>
+    public EmbeddingFormat Embeddings { get; init; } = EmbeddingFormat.Keep;
+
+    /// <summary>How the positions of salient weights are stored.</summary>
+    public PositionsForm Positions { get; init; } = PositionsForm.Bitmap;
+
+    /// <summary>Replace an output that is there, throw away another run's work folder, write a model that computes nonsense.</summary>
+    public bool Force { get; init; }
+
+    /// <summary>Everything in one line, for the fingerprint and the file's record of how it was made.</summary>
+    public override string ToString() => FormattableString.Invariant($"{Method}; {MethodOptions}; embeddings {Embeddings}; positions {Positions}");
+}
