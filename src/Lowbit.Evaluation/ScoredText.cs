@@ -60,7 +60,8 @@ public sealed class ScoredText
         if (protocol == PerplexityProtocol.Gptq) return Cut(tokenizer.Encode(text, addSpecial: false, parseSpecial: false), protocol, context, windows, null);
         // llama-perplexity drops one line end at the end of the file.
         string kept = text.EndsWith('\n') ? text[..^1] : text;
-        return Cut(tokenizer.Encode(kept, addSpecial: true, parseSpecial: false), protocol, context, windows, tokenizer.AddsBegin ? tokenizer.BeginId : null);
+        bool addsBegin = tokenizer.BeginId is { } id && tokenizer.Encode("", addSpecial: true) is [int first, ..] && first == id;
+        return Cut(tokenizer.Encode(kept, addSpecial: true, parseSpecial: false), protocol, context, windows, addsBegin ? tokenizer.BeginId : null);
     }
 
     /// <summary>Cuts tokens.</summary>

@@ -3,6 +3,8 @@ using System.Collections.Generic;
 using System.CommandLine;
 using System.Security.Cryptography;
 using Lowbit.Inference;
+using Lowbit.Models;
+using Lowbit.Tokenizers;
 
 namespace Lowbit.Cli.Shell;
 
@@ -34,5 +36,11 @@ internal sealed class GenerationArguments(double temperature, double topP)
         TopP = invocation.Get(TopP),
         MinP = invocation.Get(MinP),
         Seed = invocation.Get(Seed) ?? (ulong)RandomNumberGenerator.GetInt32(int.MaxValue),
+    };
+
+    public GenerationOptions Ends(Invocation invocation, LanguageModel model, Tokenizer? tokenizer) => new()
+    {
+        MaxTokens = invocation.Get(MaxTokens),
+        StopIds = invocation.Get(IgnoreEos) ? [] : EndTokens.Of(model, tokenizer),
     };
 }

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using Lowbit.Cli.Verbs;
+using Lowbit.Quantization.Pipeline;
 
 namespace Lowbit.Cli.Shell;
 
@@ -18,6 +19,10 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(FailureReport))]
 [JsonSerializable(typeof(BenchReport))]
 [JsonSerializable(typeof(EvalReport))]
+[JsonSerializable(typeof(InspectReport))]
+[JsonSerializable(typeof(LayerResult))]
+[JsonSerializable(typeof(QuantizeReport))]
+[JsonSerializable(typeof(QuickstartReport))]
 [JsonSerializable(typeof(RunReport))]
 [JsonSerializable(typeof(TokenizeReport))]
 internal sealed partial class JsonReports : JsonSerializerContext;

@@ -12,7 +12,8 @@ internal sealed class Progress : IDisposable
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_frame = TimeSpan.FromMilliseconds(100);
 
-    private readonly string _work, _unit;
+    private readonly string _work;
+    private readonly string? _unit;
     private readonly double _total;
     private readonly TextWriter? _output;
     private readonly bool _rewrites;
@@ -22,15 +23,15 @@ internal sealed class Progress : IDisposable
     private int _shown;
 
     /// <param name="terminal">Says whether to be quiet.</param>
-    /// <param name="work">What is being done: "perplexity".</param>
-    /// <param name="unit">What is counted: "windows".</param>
+    /// <param name="work">What is being done: "eval".</param>
+    /// <param name="unit">What is counted: "windows"; null to show the share of the total instead.</param>
     /// <param name="total">How many there are.</param>
-    public Progress(Terminal terminal, string work, string unit, double total)
+    public Progress(Terminal terminal, string work, string? unit, double total)
         : this(work, unit, total, terminal.IsQuiet ? null : Console.Error, Terminal.CanRewriteLine, TimeProvider.System)
     {
     }
 
-    internal Progress(string work, string unit, double total, TextWriter? output, bool rewrites, TimeProvider clock)
+    internal Progress(string work, string? unit, double total, TextWriter? output, bool rewrites, TimeProvider clock)
     {
         _work = work;
         _unit = unit;
@@ -70,8 +71,12 @@ internal sealed class Progress : IDisposable
 
     private string Line(double done, TimeSpan elapsed)
     {
+        string line = _unit is null
+            ? $"{_work}: {Quantities.Significant(100 * done / _total, 2)} %"
+            : $"{_work}: {Quantities.Count(done)} of {Quantities.Count(_total)} {_unit}";
+        if (done <= 0) return line;
         double rate = done / elapsed.TotalSeconds;
-        string line = $"{_work}: {Quantities.Count(done)} of {Quantities.Count(_total)} {_unit}";
-        return done > 0 ? $"{line}, {Quantities.Significant(rate, 3)} a second, {Quantities.Duration((_total - done) / rate * TimeSpan.FromSeconds(1))} left" : line;
+        if (_unit is not null) line += $", {Quantities.Significant(rate, 3)} a second";
+        return $"{line}, {Quantities.Duration(TimeSpan.FromSeconds((_total - done) / rate))} left";
     }
 }

@@ -1,10 +1,10 @@
 using System;
-using System.Collections.Generic;
 using System.CommandLine;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
 using Lowbit.Inference;
 using Lowbit.Models;
+using Lowbit.Tokenizers;
 
 namespace Lowbit.Cli.Verbs;
 
@@ -14,6 +14,7 @@ internal static class ChatVerb
     private static readonly Argument<string> s_model = Options.Model();
     private static readonly Option<string?> s_prompt = Options.Text("--prompt", "Say this, print the answer and leave; without it a conversation begins.");
     private static readonly Option<string?> s_system = Options.Text("--system", "What the model is told before the conversation.");
+    private static readonly Option<int> s_context = Options.Integer("--context", "Most tokens of the conversation; never more than the model reads.", 4096, minimum: 2);
     private static readonly GenerationArguments s_generation = new(temperature: 0.7, topP: 0.95);
     private static readonly Option<string> s_activations = ComputeArguments.Activations("8bit", "float");
 
@@ -22,40 +23,40 @@ internal static class ChatVerb
         "Talk with a model; an empty line or Ctrl-D ends the conversation.",
         "lowbit chat models/SmolLM2\nlowbit chat models/SmolLM2 --prompt \"What is gravity?\" --temperature 0",
         Execute,
-        [s_model, s_prompt, s_system, .. s_generation.All, s_activations]);
+        [s_model, s_prompt, s_system, s_context, .. s_generation.All, s_activations]);
 
     private static void Execute(Invocation invocation)
     {
+        string path = invocation.Get(s_model);
         string? prompt = invocation.Get(s_prompt);
+        if (prompt is { Length: 0 }) throw new UsageException("--prompt is empty; say something.");
         if (invocation.Terminal.IsJson && prompt is null) throw new UsageException("chat with --json needs --prompt TEXT.");
-        using LanguageModel model = LanguageModel.Open(invocation.Get(s_model));
-        using var pool = new WorkerPool(invocation.Threads);
-        using var chat = new Conversation(model, TokenizerLoader.Load(model, invocation.Get(s_model)), pool, ComputeArguments.Mode(invocation.Get(s_activations)))
-        {
-            MaxTokens = invocation.Get(s_generation.MaxTokens),
-            IgnoreEnd = invocation.Get(s_generation.IgnoreEos),
-        };
+        using LanguageModel model = LanguageModel.Open(path);
+        Tokenizer tokenizer = TokenizerLoader.Load(path);
         SamplingOptions sampling = s_generation.Sampling(invocation);
-        var sampler = new Sampler(sampling, model.Config.VocabularySize);
+        int context = Math.Min(model.Config.ContextLength, invocation.Get(s_context));
+        using var pool = new WorkerPool(invocation.Threads);
+        using var chat = new Conversation(
+            model, tokenizer, pool, ComputeArguments.Mode(invocation.Get(s_activations)), context,
+            new Sampler(sampling, model.Config.VocabularySize), s_generation.Ends(invocation, model, tokenizer));
         if (invocation.Get(s_system) is { } system) chat.Add("system", system);
         while ((prompt ?? Ask()) is { Length: > 0 } line)
         {
             chat.Add("user", line);
-            foreach (string piece in chat.Answer(sampler, invocation.Cancellation))
+            foreach (string piece in chat.Answer(invocation.Cancellation))
             {
                 if (!invocation.Terminal.IsJson) Console.Out.Write(piece);
             }
             if (!invocation.Terminal.IsJson) Console.Out.WriteLine();
             if (prompt is null) continue;
-            invocation.Terminal.Result(RunVerb.Report(chat.LastAnswer, chat.Statistics, sampling.Seed), JsonReports.Default.RunReport, (_, _) => { });
+            invocation.Terminal.Result(RunVerb.Report(chat.AnswerText, chat.AnswerIds, chat.Statistics, sampling.Seed), JsonReports.Default.RunReport, (_, _) => { });
             return;
         }
-        if (prompt is { Length: 0 }) throw new UsageException("--prompt is empty; say something.");
+    }
 
-        string? Ask()
-        {
-            if (!Console.IsInputRedirected) Console.Error.Write("> ");
-            return Console.In.ReadLine();
-        }
+    private static string? Ask()
+    {
+        if (!Console.IsInputRedirected) Console.Error.Write("> ");
+        return Console.In.ReadLine();
     }
 }

@@ -51,25 +51,25 @@ internal static class RunVerb
         int[]? ids = invocation.Get(s_promptIds);
         if ((text is null) == (ids is null)) throw new UsageException("run needs either --prompt or --prompt-ids.");
         using LanguageModel model = LanguageModel.Open(path);
-        Tokenizer tokenizer = TokenizerLoader.Load(path);
-        int[] prompt = ids ?? tokenizer.Encode(text!, addSpecial: true, parseSpecial: true);
+        // Tokens can be continued without a tokenizer; only the text is missing then.
+        Tokenizer? tokenizer = ids is null ? TokenizerLoader.Load(path) : TokenizerLoader.Find(path);
+        int[] prompt = ids ?? [.. tokenizer!.Encode(text!, addSpecial: true, parseSpecial: true)];
         SamplingOptions sampling = s_generation.Sampling(invocation);
-        int maxTokens = invocation.Get(s_generation.MaxTokens);
-        int context = (int)Math.Min(model.Config.ContextLength, (long)prompt.Length + maxTokens);
+        GenerationOptions ends = s_generation.Ends(invocation, model, tokenizer);
+        int context = (int)Math.Clamp((long)prompt.Length + ends.MaxTokens, 1, model.Config.ContextLength);
         using var pool = new WorkerPool(invocation.Threads);
         using var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)));
         var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
-        var options = new GenerationOptions { MaxTokens = maxTokens, StopIds = invocation.Get(s_generation.IgnoreEos) ? [] : EndTokens.Of(model, tokenizer) };
 
         var generated = new List<int>();
-        var decoder = new IncrementalDecoder(tokenizer, prompt);
-        foreach (int token in generator.Generate(prompt, options, invocation.Cancellation))
+        IncrementalDecoder? decoder = tokenizer?.CreateDecoder(continues: true);
+        foreach (int token in generator.Generate(prompt, ends, invocation.Cancellation))
         {
             generated.Add(token);
-            if (!invocation.Terminal.IsJson) Console.Out.Write(decoder.Append(token));
+            if (!invocation.Terminal.IsJson) Console.Out.Write(decoder is null ? $"{token} " : decoder.Next(token));
         }
-        RunReport report = Report(tokenizer.Decode(generated.ToArray(), skipSpecial: true), generated, generator.Statistics, sampling.Seed);
-        invocation.Terminal.Result(report, JsonReports.Default.RunReport, (_, _) => Console.Out.WriteLine(decoder.Flush()));
+        RunReport report = Report(tokenizer?.Decode(generated.ToArray()) ?? "", generated, generator.Statistics, sampling.Seed);
+        invocation.Terminal.Result(report, JsonReports.Default.RunReport, (_, _) => Console.Out.WriteLine(decoder?.Flush()));
         invocation.Terminal.Note(FormattableString.Invariant($"{report.PromptTokens} tokens read at {report.PromptTokensPerSecond:F1} a second, {generated.Count} generated at {report.TokensPerSecond:F1} a second"));
     }
 

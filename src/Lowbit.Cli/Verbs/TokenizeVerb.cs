@@ -35,8 +35,17 @@ internal static class TokenizeVerb
         bool special = invocation.Get(s_special);
         if (file is not null) text = TextFile.Read(file);
         TokenizeReport report = ids is null
-            ? new TokenizeReport(tokenizer.Encode(text!, special, special), text!)
-            : new TokenizeReport(ids, tokenizer.Decode(ids, skipSpecial: false));
+            ? new TokenizeReport([.. tokenizer.Encode(text!, addSpecial: special, parseSpecial: special)], text!)
+            : new TokenizeReport(ids, tokenizer.Decode(Checked(ids, tokenizer), skipSpecial: special));
         invocation.Terminal.Result(report, JsonReports.Default.TokenizeReport, (_, r) => Terminal.WriteLine(ids is null ? string.Join(' ', r.Ids) : r.Text));
+    }
+
+    private static int[] Checked(int[] ids, Tokenizer tokenizer)
+    {
+        foreach (int id in ids)
+        {
+            if (id >= tokenizer.VocabularySize) throw new UsageException($"--ids has {id}, but the vocabulary ends at {tokenizer.VocabularySize - 1}.");
+        }
+        return ids;
     }
 }
