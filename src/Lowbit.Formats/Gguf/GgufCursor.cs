@@ -104,6 +104,10 @@ internal struct GgufCursor(MappedFile file, long position)
 
     private void SkipStrings(string key, long count)
     {
-        for (; count > 0; count--) Position += ReadStringLength(key);
+        for (; count > 0; count--)
+        {
+            int length = ReadStringLength(key); // moves the position, so it cannot stand on the right of +=
+            Position += length;
+        }
     }
 }

@@ -81,12 +81,17 @@ public sealed unsafe class SafetensorsWriter : IDisposable
     /// <exception cref="LowbitException">The disk is full or the name cannot be taken.</exception>
     public void Commit()
     {
-        if (_current < _tensors.Count) throw new InvalidOperationException($"{_tensors[_current].Name} lacks {_remaining} of the promised bytes");
+        CheckComplete();
         _file.Commit();
     }
 
     /// <summary>Without <see cref="Commit"/> leaves nothing behind.</summary>
     public void Dispose() => _file.Dispose();
+
+    internal void CheckComplete()
+    {
+        if (_current < _tensors.Count) throw new InvalidOperationException($"{_tensors[_current].Name} lacks {_remaining} of the promised bytes");
+    }
 
     private void NextTensor()
     {

@@ -68,6 +68,7 @@ public sealed unsafe class ShardedSafetensorsWriter : IDisposable
     public void Commit()
     {
         OpenTo(_shards.Count - 1);
+        foreach (SafetensorsWriter writer in _writers) writer.CheckComplete();
         foreach (SafetensorsWriter writer in _writers) writer.Commit();
         if (_shards.Count > 1) WriteIndex();
     }
