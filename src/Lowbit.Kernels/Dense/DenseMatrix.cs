@@ -1,0 +1,136 @@
+using System;
+using Lowbit.Core;
+
+namespace Lowbit.Kernels;
+
+/// <summary>
+/// A weight stored as floats or as blocks of quantized numbers, read straight from the memory of its tensor. All formats
+/// are multiplied with float activations.
+/// </summary>
+public sealed unsafe class DenseMatrix : WeightMatrix
+{
+    private const int ManyTokens = 4;   // from here on rebuilding whole panels for the blocked product is faster
+    private const int ChunkElements = 1024;
+
+    private readonly Tensor _tensor;
+    private readonly long _rowBytes;
+
+    /// <summary>Takes the tensor as it lies.</summary>
+    /// <param name="tensor">[outFeatures, inFeatures] of any real element format.</param>
+    /// <exception cref="LowbitException">The tensor is no matrix of real numbers, or its size does not fit its shape.</exception>
+    public DenseMatrix(Tensor tensor) : base(Check(tensor).Rows, Check(tensor).Columns)
+    {
+        _tensor = tensor;
+        _rowBytes = tensor.RowBytes;
+    }
+
+    /// <inheritdoc/>
+    public override string Format => _tensor.Format.ToString();
+
+    /// <inheritdoc/>
+    public override long Bytes => _tensor.Bytes;
+
+    /// <inheritdoc/>
+    public override void DequantizeRows(int firstRow, int rowCount, float* destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
+        ToFloat(_tensor.Format, _tensor.Pointer + firstRow * _rowBytes, (long)rowCount * Columns, destination);
+    }
+
+    /// <inheritdoc/>
+    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
+        int tokens = activations.Tokens;
+        if (tokens < ManyTokens)
+        {
+            RowWork work = new() { Matrix = this, X = activations.Values, Tokens = tokens, Output = output };
+            pool.Run(ref work, Rows, Math.Clamp((1 << 15) / Columns, 1, 64));
+        }
+        else if (_tensor.Format == ElementFormat.F32 && IsAligned)
+        {
+            Gemm.MultiplyTransposed(pool, activations.Values, Columns, (float*)_tensor.Pointer, Columns, output, Rows, tokens, Rows, Columns);
+        }
+        else
+        {
+            DequantizedProduct.Multiply(pool, this, activations.Values, tokens, output);
+        }
+    }
+
+    // Tensors of a file need not begin at a multiple of four.
+    private bool IsAligned => (nint)_tensor.Pointer % sizeof(float) == 0;
+
+    private static (int Rows, int Columns) Check(Tensor tensor)
+    {
+        if (!tensor.Format.IsReal())
+            throw new LowbitException($"tensor {tensor.Name}: elements of format {tensor.Format} are no real numbers; a weight needs a float or block format.");
+        if (tensor.Shape.Length != 2)
+            throw new LowbitException($"tensor {tensor.Name}: the shape {tensor.ShapeText} is not that of a matrix; a weight needs two dimensions.");
+        long rows = tensor.Shape[0], columns = tensor.Shape[1];
+        if (rows is <= 0 or > int.MaxValue || columns is <= 0 or > int.MaxValue || columns % tensor.Format.BlockLength() != 0)
+            throw new LowbitException($"tensor {tensor.Name}: the shape {tensor.ShapeText} cannot be stored as {tensor.Format}, whose blocks have {tensor.Format.BlockLength()} elements.");
+        if (tensor.Bytes != tensor.Format.ByteCount(rows * columns))
+            throw new LowbitException($"tensor {tensor.Name}: {tensor.Bytes} bytes do not fit the shape {tensor.ShapeText} of {tensor.Format}, which takes {tensor.Format.ByteCount(rows * columns)}.");
+        return ((int)rows, (int)columns);
+    }
+
+    private static void ToFloat(ElementFormat format, byte* source, long elements, float* destination)
+    {
+        switch (format)
+        {
+            case ElementFormat.F32:
+                Buffer.MemoryCopy(source, destination, elements * sizeof(float), elements * sizeof(float));
+                break;
+            case ElementFormat.F16:
+                for (long i = 0; i < elements; i++) destination[i] = (float)((Half*)source)[i];
+                break;
+            case ElementFormat.BF16:
+                for (long i = 0; i < elements; i++) destination[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)source)[i] << 16);
+                break;
+            case ElementFormat.F64:
+                for (long i = 0; i < elements; i++) destination[i] = (float)((double*)source)[i];
+                break;
+            default:
+                throw new NotSupportedException($"{format} cannot be turned into floats");
+        }
+    }
+
+    private struct RowWork : IParallelWork
+    {
+        public DenseMatrix Matrix;
+        public float* X, Output;
+        public int Tokens;
+
+        public readonly void Execute(int start, int end)
+        {
+            int columns = Matrix.Columns, rows = Matrix.Rows;
+            if (Matrix._tensor.Format == ElementFormat.F32)
+            {
+                for (int r = start; r < end; r++)
+                {
+                    ReadOnlySpan<float> row = new(Matrix._tensor.Pointer + r * Matrix._rowBytes, columns);
+                    for (int t = 0; t < Tokens; t++)
+                        Output[(long)t * rows + r] = VectorMath.Dot(row, new ReadOnlySpan<float>(X + (long)t * columns, columns));
+                }
+                return;
+            }
+            float* chunk = stackalloc float[ChunkElements];
+            float* sums = stackalloc float[ManyTokens];
+            ElementFormat format = Matrix._tensor.Format;
+            for (int r = start; r < end; r++)
+            {
+                byte* row = Matrix._tensor.Pointer + r * Matrix._rowBytes;
+                new Span<float>(sums, ManyTokens).Clear();
+                for (int c = 0; c < columns; c += ChunkElements)
+                {
+                    int count = Math.Min(ChunkElements, columns - c);
+                    ToFloat(format, row + format.ByteCount(c), count, chunk);
+                    for (int t = 0; t < Tokens; t++)
+                        sums[t] += VectorMath.Dot(new ReadOnlySpan<float>(chunk, count), new ReadOnlySpan<float>(X + (long)t * columns + c, count));
+                }
+                for (int t = 0; t < Tokens; t++) Output[(long)t * rows + r] = sums[t];
+            }
+        }
+    }
+}
