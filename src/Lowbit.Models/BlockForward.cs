@@ -19,7 +19,7 @@ public sealed unsafe class BlockForward : IDisposable
     private readonly ModelConfig _config;
     private readonly WorkerPool _pool;
     private readonly Rotary? _rotary;
-    private readonly CausalAttention _attention;
+    private readonly Attention _attention;
     private readonly Activations _normed, _heads, _inner; // inputs of the linears
     private readonly NativeBuffer _query, _fused, _gate, _out;
 
@@ -35,7 +35,7 @@ public sealed unsafe class BlockForward : IDisposable
         _pool = pool;
         Batch = batch;
         if (config.Rope is not null) _rotary = new Rotary(config.Rope, context);
-        _attention = new CausalAttention(config.Heads, config.KvHeads, config.HeadDim, pool);
+        _attention = new Attention(context, config.QueryDim, config.Heads);
         _normed = new Activations(batch, config.ModelDim, mode);
         _heads = new Activations(batch, config.QueryDim, mode);
         _inner = new Activations(batch, config.FfnDim, mode);
@@ -77,18 +77,18 @@ public sealed unsafe class BlockForward : IDisposable
 
         if (_config.ParallelResidual)
         {
-            Attention(block, hidden, tokens, position, keys, values, observer);
-            VectorMath.Copy(_out.Floats, _query.Floats, (long)tokens * modelDim); // queries are used up
+            Attend(block, hidden, tokens, position, keys, values, observer);
+            Rows.Copy(_out.Floats, _query.Floats, (long)tokens * modelDim); // queries are used up
             FeedForward(block, hidden, tokens, observer);
-            VectorMath.Add(hidden, _query.Floats, (long)tokens * modelDim);
-            VectorMath.Add(hidden, _out.Floats, (long)tokens * modelDim);
+            Rows.Add(hidden, _query.Floats, (long)tokens * modelDim);
+            Rows.Add(hidden, _out.Floats, (long)tokens * modelDim);
             return;
         }
-        Attention(block, hidden, tokens, position, keys, values, observer);
-        VectorMath.Add(hidden, _out.Floats, (long)tokens * modelDim);
+        Attend(block, hidden, tokens, position, keys, values, observer);
+        Rows.Add(hidden, _out.Floats, (long)tokens * modelDim);
         if (!_config.NormBefore) Rows.Normalise(_pool, _config, block.AttentionNorm, hidden, hidden, tokens, modelDim);
         FeedForward(block, hidden, tokens, observer);
-        VectorMath.Add(hidden, _out.Floats, (long)tokens * modelDim);
+        Rows.Add(hidden, _out.Floats, (long)tokens * modelDim);
         if (!_config.NormBefore) Rows.Normalise(_pool, _config, block.FfnNorm, hidden, hidden, tokens, modelDim);
     }
 
@@ -107,7 +107,7 @@ public sealed unsafe class BlockForward : IDisposable
     }
 
     // _out ← attention part of the block.
-    private void Attention(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
+    private void Attend(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
     {
         float* newKeys = keys + (long)position * _config.KvDim;
         float* newValues = values + (long)position * _config.KvDim;
@@ -131,10 +131,11 @@ public sealed unsafe class BlockForward : IDisposable
         }
         if (_config.Rotates(block.Index))
         {
-            _rotary!.Rotate(_query.Floats, tokens, position, _config.Heads, _config.HeadDim);
-            _rotary.Rotate(newKeys, tokens, position, _config.KvHeads, _config.HeadDim);
+            _rotary!.Rotate(_pool, _query.Floats, tokens, position, _config.Heads, _config.HeadDim);
+            _rotary.Rotate(_pool, newKeys, tokens, position, _config.KvHeads, _config.HeadDim);
         }
-        _attention.Compute(_query.Floats, keys, values, _heads.Values, tokens, position, _config.Window(block.Index));
+        AttentionShape shape = new(_config.Heads, _config.KvHeads, _config.HeadDim, 1 / MathF.Sqrt(_config.HeadDim), _config.Window(block.Index));
+        _attention.Compute(_pool, shape, _query.Floats, keys, values, tokens, position, _heads.Values);
         Ready(LinearInput.AttentionOutput, _heads, observer);
         block.AttentionOutput.Multiply(_pool, _heads, _out.Floats);
     }
@@ -148,12 +149,11 @@ public sealed unsafe class BlockForward : IDisposable
         if (block.Gate is not null)
         {
             block.Gate.Multiply(_pool, _normed, _gate.Floats);
-            Rows.Activate(_pool, _config.Activation, _gate.Floats, tokens, _config.FfnDim);
-            VectorMath.Multiply(_inner.Values, _gate.Floats, (long)tokens * _config.FfnDim);
+            Nonlinearity.ApplyGated(_pool, _config.Activation, _gate.Floats, _inner.Values, _inner.Values, checked(tokens * _config.FfnDim));
         }
         else
         {
-            Rows.Activate(_pool, _config.Activation, _inner.Values, tokens, _config.FfnDim);
+            Nonlinearity.Apply(_pool, _config.Activation, _inner.Values, _inner.Values, checked(tokens * _config.FfnDim));
         }
         Ready(LinearInput.FfnDown, _inner, observer);
         if (observer is not null) return;
@@ -164,7 +164,7 @@ public sealed unsafe class BlockForward : IDisposable
     private void Enter(Norm norm, float* hidden, int tokens)
     {
         if (_config.NormBefore) Rows.Normalise(_pool, _config, norm, hidden, _normed.Values, tokens, _config.ModelDim);
-        else VectorMath.Copy(hidden, _normed.Values, (long)tokens * _config.ModelDim);
+        else Rows.Copy(hidden, _normed.Values, (long)tokens * _config.ModelDim);
     }
 
     private void Ready(LinearInput input, Activations activations, IBlockObserver? observer)

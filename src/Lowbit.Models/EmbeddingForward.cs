@@ -44,7 +44,7 @@ public sealed unsafe class EmbeddingForward : IDisposable
         for (int t = 0; t < tokens.Length; t++)
         {
             _model.Positions!.DequantizeRows(position + t + config.PositionOffset, 1, _position.Floats);
-            VectorMath.Add(hidden + (long)t * config.ModelDim, _position.Floats, config.ModelDim);
+            Rows.Add(hidden + (long)t * config.ModelDim, _position.Floats, config.ModelDim);
         }
     }
 

@@ -97,6 +97,13 @@ public sealed class LanguageModel : IDisposable
         }
     }
 
+    /// <summary>Tells the system that the pages of a tensor are not needed for now.</summary>
+    /// <param name="name">Name of the tensor without <c>.weight</c>.</param>
+    public unsafe void ReleasePages(string name)
+    {
+        if (Checkpoint.Tensors.TryGetValue(name + ".weight", out Tensor? tensor)) (tensor.Owner as MappedFile)?.Release(tensor.Pointer, tensor.Bytes);
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Checkpoint.Dispose();
 
@@ -110,7 +117,7 @@ public sealed class LanguageModel : IDisposable
             for (long r = 0; r < tensor.Rows; r++)
             {
                 Dequantizer.ToFloat(tensor.Format, tensor.Pointer + r * tensor.RowBytes, tensor.Columns, row.Floats);
-                if (!VectorMath.IsFinite(row.Floats, tensor.Columns)) return $" (tensor {tensor.Name}, row {r}, is the first that holds some)";
+                if (!Rows.IsFinite(row.Floats, tensor.Columns)) return $" (tensor {tensor.Name}, row {r}, is the first that holds some)";
             }
         }
         return "";

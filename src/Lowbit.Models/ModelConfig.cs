@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Lowbit.Kernels;
 
 namespace Lowbit.Models;
 
@@ -9,19 +10,6 @@ public enum NormKind
     RootMeanSquare,
     /// <summary>(x − mean(x)) / std(x) · weight + bias.</summary>
     Layer,
-}
-
-/// <summary>The non-linearity of the feed-forward part.</summary>
-public enum ActivationFunction
-{
-    /// <summary>x · sigmoid(x).</summary>
-    Silu,
-    /// <summary>x · Φ(x) with the error function.</summary>
-    Gelu,
-    /// <summary>The tanh approximation of GELU ("gelu_new", "gelu_pytorch_tanh").</summary>
-    GeluTanh,
-    /// <summary>max(x, 0).</summary>
-    Relu,
 }
 
 /// <summary>How the rows of a fused query-key-value projection are ordered.</summary>
@@ -78,7 +66,7 @@ public sealed record ModelConfig
     public required float NormEpsilon { get; init; }
 
     /// <summary>Non-linearity of the feed-forward part.</summary>
-    public required ActivationFunction Activation { get; init; }
+    public required NonlinearityKind Activation { get; init; }
 
     /// <summary>Whether the feed-forward part is act(gate) · up (true) or act(up).</summary>
     public bool Gated { get; init; }
@@ -134,8 +122,8 @@ public sealed record ModelConfig
     /// <summary>Features of a key or value row: kvHeads · headDim.</summary>
     public int KvDim => KvHeads * HeadDim;
 
-    /// <summary>Keys that a query of this block sees, itself included; <see cref="int.MaxValue"/> for all.</summary>
-    public int Window(int block) => SlidingWindows.IsEmpty ? int.MaxValue : SlidingWindows[block] ?? int.MaxValue;
+    /// <summary>Keys that a query of this block sees, itself included; 0 for all.</summary>
+    public int Window(int block) => SlidingWindows.IsEmpty ? 0 : SlidingWindows[block] ?? 0;
 
     /// <summary>Whether this block rotates queries and keys.</summary>
     public bool Rotates(int block) => Rope is not null && !BlocksWithoutRope.Contains(block);

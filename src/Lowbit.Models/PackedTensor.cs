@@ -13,8 +13,11 @@ namespace Lowbit.Models;
 /// A matrix that <c>quantization_config.tensors</c> declares: either the parts of a partially binarized matrix, or ggml
 /// blocks carried as bytes. Documented in docs/formats/lowbit-folder.md.
 /// </summary>
-internal sealed class PackedTensor
+public sealed class PackedTensor
 {
+    /// <summary>Name of the layout of partially binarized matrices.</summary>
+    public const string PartiallyBinarized = "partially-binarized";
+
     private readonly string _name;
     private readonly string _format;
     private readonly ConfigReader _entry;
@@ -26,20 +29,27 @@ internal sealed class PackedTensor
         _entry = entry;
     }
 
+    /// <summary>Reads one declaration.</summary>
+    /// <param name="file">Where it stands, for messages.</param>
+    /// <param name="name">Name of the matrix.</param>
+    /// <param name="entry">The declaration.</param>
+    public static PackedTensor Read(string file, string name, JsonElement entry) => new(name, new ConfigReader(file, entry));
+
     /// <summary>All declared matrices by name; empty for a model that Lowbit did not write.</summary>
-    public static Dictionary<string, PackedTensor> ReadAll(Checkpoint checkpoint)
+    internal static Dictionary<string, PackedTensor> ReadAll(Checkpoint checkpoint)
     {
         Dictionary<string, PackedTensor> packed = [];
         if (checkpoint.Config is not JsonElement config) return packed;
-        ConfigReader? quantization = new ConfigReader(Architecture.ConfigPath(checkpoint), config).Object("quantization_config");
+        string path = Architecture.ConfigPath(checkpoint);
+        ConfigReader? quantization = new ConfigReader(path, config).Object("quantization_config");
         if (quantization is null) return packed;
         if (quantization.Text("quant_method", "") != "lowbit")
-            throw new LowbitFormatException(Architecture.ConfigPath(checkpoint), $"the weights are quantized by \"{quantization.Text("quant_method", "an unnamed method")}\", whose layout this version cannot read; expected a float model or one that Lowbit wrote.");
+            throw new LowbitFormatException(path, $"the weights are quantized by \"{quantization.Text("quant_method", "an unnamed method")}\", whose layout this version cannot read; expected a float model or one that Lowbit wrote.");
         int version = quantization.Size("version");
         if (version != 1)
-            throw new LowbitFormatException(Architecture.ConfigPath(checkpoint), $"\"quantization_config\" has version {version}; this program reads version 1, use a newer one.");
+            throw new LowbitFormatException(path, $"\"quantization_config\" has version {version}; this program reads version 1, use a newer one.");
         ConfigReader tensors = quantization.Object("tensors")
-            ?? throw new LowbitFormatException(Architecture.ConfigPath(checkpoint), "\"quantization_config\" has no \"tensors\"; quantize the model again.");
+            ?? throw new LowbitFormatException(path, "\"quantization_config\" has no \"tensors\"; quantize the model again.");
         foreach (JsonProperty property in tensors.Root.EnumerateObject())
         {
             ConfigReader entry = tensors.Object(property.Name) ?? throw tensors.Wrong(property.Name, "an object");
@@ -49,21 +59,26 @@ internal sealed class PackedTensor
     }
 
     /// <summary>The matrix over the mapped bytes.</summary>
-    public WeightMatrix Load(Checkpoint checkpoint, int rows, int columns)
+    /// <param name="file">The file with the tensors, for messages.</param>
+    /// <param name="find">Finds a tensor by its full name or throws.</param>
+    /// <param name="rows">Output features that the model expects.</param>
+    /// <param name="columns">Input features that the model expects.</param>
+    /// <exception cref="LowbitException">Declaration and tensors do not fit each other or the model.</exception>
+    public WeightMatrix Load(string file, Func<string, Tensor> find, int rows, int columns)
     {
-        if (_format != "partially-binarized") return Blocks(checkpoint, rows, columns);
+        if (_format != PartiallyBinarized) return Blocks(file, find, rows, columns);
         PartiallyBinarizedLayout layout = new(
             Declared("rows", rows), Declared("columns", columns), _entry.Integers("low_bits")[0], _entry.Size("high_bits"),
             _entry.Size("low_group_size"), _entry.Size("high_group_size"));
-        return new PartiallyBinarizedMatrix(_name, layout, suffix => checkpoint.Find($"{_name}.{suffix}"));
+        return new PartiallyBinarizedMatrix(_name, layout, suffix => find($"{_name}.{suffix}"));
     }
 
-    private unsafe DenseMatrix Blocks(Checkpoint checkpoint, int rows, int columns)
+    private unsafe DenseMatrix Blocks(string file, Func<string, Tensor> find, int rows, int columns)
     {
         if (!Enum.TryParse(_format, out ElementFormat format) || format.BlockLength() == 1) throw _entry.Wrong("format", "partially-binarized or a ggml type");
-        Tensor bytes = checkpoint.Find(_name + ".blocks");
+        Tensor bytes = find(_name + ".blocks");
         if (columns % format.BlockLength() != 0 || bytes.Bytes != format.ByteCount((long)Declared("rows", rows) * Declared("columns", columns)))
-            throw new LowbitFormatException(checkpoint.Path, $"tensor {bytes.Name} has {bytes.Bytes} bytes; [{rows}, {columns}] in {format} takes {format.ByteCount((long)rows * columns)}.");
+            throw new LowbitFormatException(file, $"tensor {bytes.Name} has {bytes.Bytes} bytes; [{rows}, {columns}] in {format} takes {format.ByteCount((long)rows * columns)}.");
         return new DenseMatrix(new Tensor(_name, format, [rows, columns], bytes.Pointer, bytes.Bytes, bytes.Owner));
     }
 

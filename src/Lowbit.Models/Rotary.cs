@@ -1,9 +1,10 @@
 using System;
 using Lowbit.Core;
+using Lowbit.Kernels;
 
 namespace Lowbit.Models;
 
-/// <summary>Cosines and sines of all positions, computed once, and the rotation of query and key rows by them.</summary>
+/// <summary>Cosines and sines of all positions, computed once, and the rotation of rows by them.</summary>
 public sealed unsafe class Rotary : IDisposable
 {
     private readonly RopeConfig _rope;
@@ -31,51 +32,21 @@ public sealed unsafe class Rotary : IDisposable
     }
 
     /// <summary>Turns every head of every row in place.</summary>
+    /// <param name="pool">Threads.</param>
     /// <param name="rows">[tokens, heads · headDim].</param>
     /// <param name="tokens">Rows.</param>
     /// <param name="firstPosition">Position of the first row.</param>
     /// <param name="heads">Heads of a row.</param>
     /// <param name="headDim">Features of a head.</param>
-    public void Rotate(float* rows, int tokens, int firstPosition, int heads, int headDim)
-    {
-        int pairs = _rope.Dim / 2;
-        for (int t = 0; t < tokens; t++)
-        {
-            float* cos = _cos.Floats + (long)(firstPosition + t) * pairs;
-            float* sin = _sin.Floats + (long)(firstPosition + t) * pairs;
-            for (int h = 0; h < heads; h++)
-            {
-                float* head = rows + ((long)t * heads + h) * headDim;
-                if (_rope.Interleaved) RotateNeighbours(head, cos, sin, pairs);
-                else RotateHalves(head, cos, sin, pairs);
-            }
-        }
-    }
+    public void Rotate(WorkerPool pool, float* rows, int tokens, int firstPosition, int heads, int headDim) =>
+        RotaryEmbedding.Apply(
+            pool, _rope.Interleaved ? RotaryPairs.Interleaved : RotaryPairs.HalfSplit, rows, (long)heads * headDim, tokens, heads, headDim,
+            _rope.Dim, _cos.Floats, _sin.Floats, firstPosition);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _cos.Dispose();
         _sin.Dispose();
-    }
-
-    private static void RotateHalves(float* head, float* cos, float* sin, int pairs)
-    {
-        for (int i = 0; i < pairs; i++)
-        {
-            float a = head[i], b = head[i + pairs];
-            head[i] = a * cos[i] - b * sin[i];
-            head[i + pairs] = b * cos[i] + a * sin[i];
-        }
-    }
-
-    private static void RotateNeighbours(float* head, float* cos, float* sin, int pairs)
-    {
-        for (int i = 0; i < pairs; i++)
-        {
-            float a = head[2 * i], b = head[2 * i + 1];
-            head[2 * i] = a * cos[i] - b * sin[i];
-            head[2 * i + 1] = b * cos[i] + a * sin[i];
-        }
     }
 }

@@ -150,8 +150,8 @@ public sealed unsafe class Session : IDisposable
         ModelConfig config = _model.Config;
         _last.Tokens = tokens;
         if (_model.FinalNorm is not null) Rows.Normalise(_pool, config, _model.FinalNorm, hidden, _last.Values, tokens, config.ModelDim);
-        else VectorMath.Copy(hidden, _last.Values, (long)tokens * config.ModelDim);
-        if (!VectorMath.IsFinite(_last.Values, (long)tokens * config.ModelDim)) throw NotFinite();
+        else Rows.Copy(hidden, _last.Values, (long)tokens * config.ModelDim);
+        if (!Rows.IsFinite(_last.Values, (long)tokens * config.ModelDim)) throw NotFinite();
         _last.Quantize(_pool);
         Activations input = _last;
         if (_projected is not null)

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.IO;
 using Lowbit.Core;
 using Lowbit.Formats.Safetensors;
-using Lowbit.Kernels;
 using Lowbit.TestKit;
 using Xunit;
 

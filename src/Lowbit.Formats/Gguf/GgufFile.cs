@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Collections.Immutable;
+using System.IO;
 using System.Numerics;
 using Lowbit.Core;
 
@@ -20,6 +21,7 @@ public sealed unsafe class GgufFile : IDisposable
     private const int MinimumTensorBytes = 25; // length, one letter, dimensions, type, offset
 
     private readonly MappedFile _file;
+    private readonly long _metadataEnd;
     private readonly OrderedDictionary<string, GgufValue> _metadata = [];
     private readonly OrderedDictionary<string, Tensor> _tensors = [];
     private readonly Dictionary<string, string> _typeNames = [];
@@ -38,6 +40,7 @@ public sealed unsafe class GgufFile : IDisposable
         long tensors = cursor.ReadCount("tensors", MinimumTensorBytes);
         long entries = cursor.ReadCount("metadata entries", MinimumEntryBytes);
         for (long i = 0; i < entries; i++) ReadEntry(ref cursor);
+        _metadataEnd = cursor.Position;
         Alignment = ReadAlignment();
         List<Description> descriptions = [];
         for (long i = 0; i < tensors; i++) descriptions.Add(ReadTensor(ref cursor));
@@ -132,6 +135,18 @@ public sealed unsafe class GgufFile : IDisposable
     /// <summary>An array of truth values.</summary>
     /// <inheritdoc cref="GetStringArray"/>
     public bool[] GetBoolArray(string key) => Value(key).AsBools();
+
+    /// <summary>Writes a file with all metadata, entry by entry as they stand here, and no tensors: the vocabulary alone.</summary>
+    /// <param name="destination">Where to write.</param>
+    public void WriteMetadataOnly(Stream destination)
+    {
+        const int countOffset = 8; // after magic and version
+        destination.Write(_file.Span(0, countOffset));
+        destination.Write(stackalloc byte[sizeof(ulong)]); // no tensors
+        const int piece = 1 << 20;
+        for (long offset = countOffset + sizeof(ulong); offset < _metadataEnd; offset += piece)
+            destination.Write(_file.Span(offset, (int)Math.Min(piece, _metadataEnd - offset)));
+    }
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
 using Lowbit.Core;
+using Lowbit.Kernels;
 
 namespace Lowbit.Models.Architectures;
 
@@ -91,12 +92,12 @@ internal sealed class ConfigReader(string path, JsonElement root)
         return [.. texts];
     }
 
-    public ActivationFunction Activation(string key) => Text(key) switch
+    public NonlinearityKind Activation(string key) => Text(key) switch
     {
-        "silu" or "swish" => ActivationFunction.Silu,
-        "gelu" => ActivationFunction.Gelu,
-        "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => ActivationFunction.GeluTanh,
-        "relu" => ActivationFunction.Relu,
+        "silu" or "swish" => NonlinearityKind.Silu,
+        "gelu" => NonlinearityKind.Gelu,
+        "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => NonlinearityKind.GeluTanh,
+        "relu" => NonlinearityKind.Relu,
         _ => throw Wrong(key, "silu, gelu, gelu_new or relu"),
     };
 

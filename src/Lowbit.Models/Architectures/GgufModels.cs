@@ -1,6 +1,7 @@
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Gguf;
+using Lowbit.Kernels;
 
 namespace Lowbit.Models.Architectures;
 
@@ -44,7 +45,7 @@ internal static class GgufModels
             ContextLength = context,
             Norm = NormKind.RootMeanSquare,
             NormEpsilon = gguf.GetFloat(Key("attention.layer_norm_rms_epsilon")),
-            Activation = ActivationFunction.Silu,
+            Activation = NonlinearityKind.Silu,
             Gated = true,
             Rope = Rope(checkpoint, gguf, family, headDim, context),
             BlocksWithoutRope = family == "smollm3" ? EveryFourth(blocks) : [],

@@ -1,5 +1,6 @@
 using Lowbit.Formats;
 using Lowbit.Formats.Llama2C;
+using Lowbit.Kernels;
 
 namespace Lowbit.Models.Architectures;
 
@@ -23,7 +24,7 @@ internal static class Llama2CModels
             ContextLength = header.ContextLength,
             Norm = NormKind.RootMeanSquare,
             NormEpsilon = 1e-5f,
-            Activation = ActivationFunction.Silu,
+            Activation = NonlinearityKind.Silu,
             Gated = true,
             Rope = new RopeConfig { Theta = 10000, Dim = header.HeadWidth, Interleaved = true },
             TiedEmbedding = header.TiedEmbedding,

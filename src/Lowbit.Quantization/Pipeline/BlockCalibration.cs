@@ -72,7 +72,7 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         _forward.Run(block, Hidden(window), _context, 0, _keys.Floats, _values.Floats);
 
     /// <summary>Whether all hidden states are finite numbers.</summary>
-    public bool IsFinite() => VectorMath.IsFinite(_hidden.Floats, (long)_windows * _context * _model.Config.ModelDim);
+    public bool IsFinite() => Rows.IsFinite(_hidden.Floats, (long)_windows * _context * _model.Config.ModelDim);
 
     void IBlockObserver.Observe(LinearInput input, Activations activations) =>
         _hessians[input].Add(_pool, activations.Values, activations.Tokens);

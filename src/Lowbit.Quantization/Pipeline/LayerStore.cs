@@ -54,13 +54,18 @@ internal sealed class LayerStore
     public bool Has(string layer) => File.Exists(PathOf(layer));
 
     /// <summary>Makes a finished layer durable.</summary>
-    public void Save(string layer, IReadOnlyList<PackedPart> parts, double outputError)
+    public void Save(string layer, PackedLayer packed)
     {
         List<TensorSpec> specs = [];
-        foreach (PackedPart part in parts) specs.Add(new TensorSpec($"{layer}.{part.Suffix}", part.Format, part.Shape));
-        Dictionary<string, string> metadata = new() { ["output_error"] = outputError.ToString("R", CultureInfo.InvariantCulture) };
+        foreach (PackedPart part in packed.Parts) specs.Add(new TensorSpec($"{layer}.{part.Suffix}", part.Format, part.Shape));
+        Dictionary<string, string> metadata = new()
+        {
+            ["layout"] = packed.Layout.ToJsonString(),
+            ["output_error"] = packed.OutputError.ToString("R", CultureInfo.InvariantCulture),
+            ["nominal_bits"] = packed.NominalBits.ToString("R", CultureInfo.InvariantCulture),
+        };
         using SafetensorsWriter writer = new(PathOf(layer), specs, metadata);
-        foreach (PackedPart part in parts) writer.Write($"{layer}.{part.Suffix}", part.Bytes);
+        foreach (PackedPart part in packed.Parts) writer.Write($"{layer}.{part.Suffix}", part.Bytes);
         writer.Commit();
     }
 
@@ -68,8 +73,10 @@ internal sealed class LayerStore
     public SafetensorsFile Open(string layer) => SafetensorsFile.Open(PathOf(layer));
 
     /// <summary>The error that was measured when the layer was quantized.</summary>
-    public static double OutputError(SafetensorsFile file) =>
-        file.Metadata.TryGetValue("output_error", out string? text) && double.TryParse(text, CultureInfo.InvariantCulture, out double error) ? error : double.NaN;
+    public static double OutputError(SafetensorsFile file) => Number(file, "output_error");
+
+    /// <summary>The figure of the method's paper.</summary>
+    public static double NominalBits(SafetensorsFile file) => Number(file, "nominal_bits");
 
     /// <summary>Gives the finished folder its name; the layers' own files are no longer needed.</summary>
     /// <param name="output">The folder that the run shall make.</param>
@@ -97,6 +104,9 @@ internal sealed class LayerStore
             throw new LowbitException($"{output}: the finished model in {Folder} could not be given its name: {e.Message}", e);
         }
     }
+
+    private static double Number(SafetensorsFile file, string key) =>
+        file.Metadata.TryGetValue(key, out string? text) && double.TryParse(text, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
 
     private string PathOf(string layer) => Path.Combine(_layers, layer + ".safetensors");
 }

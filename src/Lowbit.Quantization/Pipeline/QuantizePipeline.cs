@@ -5,7 +5,6 @@ using System.Threading;
 using Lowbit.Core;
 using Lowbit.Formats.Safetensors;
 using Lowbit.Kernels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Methods;
@@ -158,7 +157,7 @@ public sealed class QuantizePipeline
         fixed (float* values = weight) linear.Weight.DequantizeRows(0, rows, values);
         QuantizedMatrix quantized = _clock.Measure("quantizer", () =>
             _options.MethodOptions.Quantize(new LinearLayer(name, rows, columns, weight, hessian), _pool, _cancellation));
-        _clock.Measure("packing", () => _store.Save(name, LowbitFolder.Pack(quantized, _options), quantized.OutputError ?? double.NaN));
+        _clock.Measure("packing", () => _store.Save(name, LowbitFolder.Pack(quantized, _options)));
     }
 
     private LayerReport LayerReportOf(SafetensorsFile file, string name, WeightMatrix packed)

@@ -1,0 +1,33 @@
+using System;
+using System.Collections.Generic;
+using System.Text.Json.Nodes;
+using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.Methods;
+
+namespace Lowbit.Quantization.Pipeline;
+
+/// <summary>A quantized linear as it goes to disk.</summary>
+/// <param name="Parts">Its tensors, named by their endings.</param>
+/// <param name="Layout">Its entry in <c>quantization_config.tensors</c>.</param>
+/// <param name="OutputError">‖X(W−Ŵ)ᵀ‖² / ‖XWᵀ‖²; NaN without calibration.</param>
+/// <param name="NominalBits">The figure of the method's paper.</param>
+internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject Layout, double OutputError, double NominalBits)
+{
+    /// <summary>Packs a partially binarized matrix.</summary>
+    public static PackedLayer Of(PartiallyBinarizedCodes codes, QuantizedMatrix quantized, PositionsForm positions)
+    {
+        ScaleFormat scales = quantized.ScalePrecision == ScalePrecision.Float16 ? ScaleFormat.F16 : ScaleFormat.F32;
+        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, scales, positions == PositionsForm.Coded ? PositionsEncoding.Coded : PositionsEncoding.Bitmap);
+        return new PackedLayer(packed.Parts, packed.Layout.ToJson(), quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
+    }
+
+    /// <summary>What the bytes of a part are, for the itemised account.</summary>
+    public static string Describe(string name) => name[(name.LastIndexOf('.') + 1)..] switch
+    {
+        "pb_positions" => "positions of salient weights",
+        "pb_low" => "binary codes",
+        "pb_high" => "salient codes",
+        string suffix => suffix.StartsWith("pb_", StringComparison.Ordinal) ? "scales" : suffix,
+    };
+}
