@@ -48,7 +48,7 @@ public static class TokenizerLoader
     private static Tokenizer? FromLlama2C(string path, string folder)
     {
         int vocabulary;
-        using (Llama2CFile file = Llama2CFile.Open(path)) vocabulary = file.Header.VocabularySize;
+        using (Llama2CFile file = Llama2CFile.Open(path)) vocabulary = file.Header.Vocabulary;
         string[] candidates = [Path.Combine(folder, $"tok{vocabulary}.bin"), Path.Combine(folder, "tokenizer.bin")];
         return candidates.FirstOrDefault(File.Exists) is { } found ? Tokenizer.FromLlama2C(found, vocabulary) : null;
     }

@@ -1,4 +1,3 @@
-using System;
 using System.Collections.Generic;
 using System.CommandLine;
 using System.Security.Cryptography;
@@ -25,7 +24,7 @@ internal sealed class GenerationArguments(double temperature, double topP)
 
     public Option<double> MinP { get; } = Options.Real("--min-p", "Drop tokens below this share of the best one's probability.", "P", 0, 0, 1);
 
-    public Option<ulong> Seed { get; } = Options.Seed("The same seed gives the same text. [default: a new one each time]");
+    public Option<ulong?> Seed { get; } = Options.Seed("The same seed gives the same text. [default: a new one each time]");
 
     public IEnumerable<Symbol> All => [MaxTokens, IgnoreEos, Temperature, TopK, TopP, MinP, Seed];
 

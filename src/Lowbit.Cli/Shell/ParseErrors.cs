@@ -26,7 +26,7 @@ internal static class ParseErrors
             // Messages of our own options are whole sentences already.
             OptionResult { Tokens.Count: 0 } option => $"{option.Option.Name} needs a value; {help}.",
             CommandResult { Command.Arguments.Count: > 0 } missing => $"{missing.Command.Name} needs {missing.Command.Arguments[0].Name}; {help}.",
-            ArgumentResult { Argument.Name: { } name, Tokens.Count: 0 } when name == name.ToUpperInvariant() => $"{command.Name} needs {name}; {help}.",
+            ArgumentResult { Argument.Name: { } name, Tokens.Count: 0, Parent: CommandResult } => $"{command.Name} needs {name}; {help}.",
             OptionResult { Tokens.Count: > 1 } option => $"{option.Option.Name} is given {option.Tokens.Count} times, but only once makes sense.",
             _ => error.Message,
         };

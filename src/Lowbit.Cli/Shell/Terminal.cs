@@ -15,7 +15,7 @@ internal sealed class Terminal(bool json, bool quiet, bool verbose)
 {
     private const int PipeWidth = 400; // wide enough that no row of a table is broken in a pipe
 
-    private readonly Lazy<IAnsiConsole> _console = new(CreateConsole);
+    private static readonly Lazy<IAnsiConsole> s_console = new(() => AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) }));
 
     public bool IsJson { get; } = json;
 
@@ -34,7 +34,20 @@ internal sealed class Terminal(bool json, bool quiet, bool verbose)
     }
 
     /// <summary>Standard output, for people.</summary>
-    public void Write(IRenderable picture) => _console.Value.Write(picture);
+    public static void Write(IRenderable picture)
+    {
+        if (!Console.IsOutputRedirected)
+        {
+            s_console.Value.Write(picture);
+            return;
+        }
+        // In a pipe: neither colours nor the blanks that fill up the last column.
+        using var buffer = new StringWriter();
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Out = new AnsiConsoleOutput(buffer) });
+        console.Profile.Width = PipeWidth;
+        console.Write(picture);
+        foreach (string line in buffer.ToString().TrimEnd().Split('\n')) Console.Out.WriteLine(line.TrimEnd());
+    }
 
     /// <summary>A line of standard output, for people.</summary>
     public static void WriteLine(string line = "") => Console.Out.WriteLine(line);
@@ -89,12 +102,5 @@ internal sealed class Terminal(bool json, bool quiet, bool verbose)
         using Stream output = Console.OpenStandardOutput();
         JsonSerializer.Serialize(output, value, type);
         output.WriteByte((byte)'\n');
-    }
-
-    private static IAnsiConsole CreateConsole()
-    {
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) });
-        if (Console.IsOutputRedirected) console.Profile.Width = PipeWidth;
-        return console;
     }
 }

@@ -36,6 +36,9 @@ internal sealed record Invocation(ParseResult Arguments, Terminal Terminal, Canc
 
     public T Get<T>(Option<T> option) => Arguments.GetValue(option)!;
 
+    /// <summary>Null where the option is not given; the library would make it an empty list.</summary>
+    public int[]? Get(Option<int[]?> option) => Has(option) ? Arguments.GetValue(option) : null;
+
     public T Get<T>(Argument<T> argument) => Arguments.GetValue(argument)!;
 
     /// <summary>Whether the option stands on the command line; false when it only has its default.</summary>

@@ -5,7 +5,6 @@ using System.Globalization;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
 using Lowbit.Evaluation;
-using Lowbit.Inference;
 using Lowbit.Models;
 
 namespace Lowbit.Cli.Verbs;
@@ -55,7 +54,7 @@ internal static class BenchVerb
             throw new UsageException($"--prompt-tokens and --generate-tokens are {promptTokens} and {generateTokens}, but the model reads at most {model.Config.ContextLength} in all.");
         using var pool = new WorkerPool(invocation.Threads);
         using var session = new Session(model, pool, promptTokens + generateTokens, ComputeArguments.Mode(activations));
-        using var progress = new Progress(invocation.Terminal, "bench", "runs", repeat + 1);
+        using var progress = new ProgressLine(invocation.Terminal, "bench", "runs", repeat + 1);
         // Any tokens do: the time of a product does not depend on its values. The same ones always.
         int[] prompt = new int[promptTokens];
         var random = new SplitMix64(0);
@@ -103,7 +102,7 @@ internal static class BenchVerb
         return (sorted[sorted.Length / 2] + sorted[(sorted.Length - 1) / 2]) / 2;
     }
 
-    private static void Picture(Terminal terminal, BenchReport report) => terminal.Write(Terminal.Facts(
+    private static void Picture(Terminal _, BenchReport report) => Terminal.Write(Terminal.Facts(
         ("model", report.Model),
         ("prefill", $"{Quantities.Significant(report.PrefillTokensPerSecond, 4)} tokens a second ({report.PromptTokens} at once)"),
         ("decode", $"{Quantities.Significant(report.DecodeTokensPerSecond, 4)} tokens a second ({report.GenerateTokens} one by one)"),

@@ -99,7 +99,7 @@ internal static class EvalVerb
     {
         string activations = invocation.Get(s_activations);
         Kernels.ActivationMode mode = ComputeArguments.Mode(activations);
-        using var progress = new Progress(invocation.Terminal, "eval", "windows", text.Windows.Length);
+        using var progress = new ProgressLine(invocation.Terminal, "eval", "windows", text.Windows.Length);
         PerplexityResult result;
         DivergenceResult? divergence = null;
         if (invocation.Get(s_base) is { } basePath)
@@ -138,9 +138,9 @@ internal static class EvalVerb
         };
     }
 
-    private static void Picture(Terminal terminal, EvalReport report)
+    private static void Picture(Terminal _, EvalReport report)
     {
-        terminal.Write(Terminal.Facts(
+        Terminal.Write(Terminal.Facts(
             ("model", report.Model),
             ("text", $"{report.TextFile}, {report.TextBytes} bytes, {report.Tokens} tokens"),
             ("protocol", $"{report.Protocol}, context {report.Context}, {report.Windows} windows, {report.ScoredTokens} tokens scored"),
@@ -149,7 +149,7 @@ internal static class EvalVerb
             ("mean negative log-likelihood", Quantities.Significant(report.MeanNll, 7)),
             ("time", $"{Quantities.Significant(report.Seconds, 3)} s")));
         if (report.Base is null) return;
-        terminal.Write(Terminal.Facts(
+        Terminal.Write(Terminal.Facts(
             ("base", $"{report.Base}, perplexity {Quantities.Significant(report.BasePerplexity!.Value, 7)}"),
             ("mean KL divergence", Quantities.Significant(report.KlDivergence!.Value, 4)),
             ("99 % of tokens below", Quantities.Significant(report.KlDivergence99!.Value, 4)),

@@ -85,7 +85,7 @@ internal static partial class InspectVerb
 
     private static void Picture(Terminal terminal, InspectReport report)
     {
-        terminal.Write(Terminal.Facts(
+        Terminal.Write(Terminal.Facts(
             ("model", $"{report.Model} ({report.Kind})"),
             ("architecture", report.Architecture),
             ("parameters", report.Parameters.ToString("N0", CultureInfo.InvariantCulture)),
@@ -102,7 +102,7 @@ internal static partial class InspectVerb
             foreach (PartReport part in report.Parts)
                 AddRow(table, part.Name, part.Tensors.ToString(CultureInfo.InvariantCulture), part.Format, part.Bytes, part.BitsPerWeight);
         }
-        terminal.Write(table);
+        Terminal.Write(table);
     }
 
     private static void AddRow(Table table, string name, string what, string format, long bytes, double bits) => table.AddRow(

@@ -112,7 +112,7 @@ internal static class LayerVerb
         writer.Commit();
     }
 
-    private static void Picture(Terminal terminal, LayerResult result) => terminal.Write(Terminal.Facts(
+    private static void Picture(Terminal _, LayerResult result) => Terminal.Write(Terminal.Facts(
         ("method", result.Method),
         ("weight", $"[{result.Shape[0]}, {result.Shape[1]}]"),
         ("output error", result.OutputError is { } error ? Quantities.Significant(error, 6) : "unknown: the case has neither inputs nor a Hessian"),

@@ -66,7 +66,7 @@ internal static class QuantizeVerb
     internal static QuantizeReport Quantize(Invocation invocation, QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool)
     {
         QuantizeReport report;
-        using (var progress = new Progress(invocation.Terminal, "quantize", unit: null, total: 1))
+        using (var progress = new ProgressLine(invocation.Terminal, "quantize", unit: null, total: 1))
             report = QuantizePipeline.Run(options, model, calibration, pool, new Relay(progress), invocation.Cancellation);
         foreach (string warning in report.Warnings) Terminal.Warn(warning);
         return report;
@@ -81,7 +81,7 @@ internal static class QuantizeVerb
         foreach (string document in texts.SelectMany(CalibrationText.Documents))
         {
             invocation.Cancellation.ThrowIfCancellationRequested();
-            documents.Add([.. tokenizer.Encode(document, addSpecial: false, parseSpecial: false)]);
+            documents.Add([.. PlainText.Encode(tokenizer, document)]);
         }
         CalibrationSampling sampling = invocation.Get(s_sampling) == "random" ? CalibrationSampling.Random : CalibrationSampling.Sequential;
         return CalibrationSet.Draw(documents, context, samples == 0 ? null : samples, sampling, invocation.Get(s_seed));
@@ -89,7 +89,7 @@ internal static class QuantizeVerb
 
     internal static void Picture(Terminal terminal, QuantizeReport report)
     {
-        terminal.Write(Terminal.Facts(
+        Terminal.Write(Terminal.Facts(
             ("method", report.Method),
             ("output", report.Output),
             ("weights", $"{report.WeightBytes.ToString("N0", CultureInfo.InvariantCulture)} bytes, {report.BitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)} bits per weight in all"),
@@ -99,12 +99,12 @@ internal static class QuantizeVerb
         IEnumerable<LayerReport> shown = terminal.IsVerbose ? report.Layers : report.Layers.OrderByDescending(layer => layer.OutputError).Take(10);
         foreach (LayerReport layer in shown)
             table.AddRow(new Text(layer.Name), new Text(Quantities.Significant(layer.OutputError, 4)), new Text(layer.BitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)));
-        terminal.Write(table);
+        Terminal.Write(table);
         if (!terminal.IsVerbose && report.Layers.Count > 10) Terminal.WriteLine($"The ten layers with the largest error of {report.Layers.Count}; --verbose shows all.");
     }
 
     // Progress<T> of the library would report on another thread.
-    private sealed class Relay(Progress progress) : IProgress<QuantizeProgress>
+    private sealed class Relay(ProgressLine progress) : IProgress<QuantizeProgress>
     {
         public void Report(QuantizeProgress value) => progress.Report(value.Fraction, value.Stage);
     }

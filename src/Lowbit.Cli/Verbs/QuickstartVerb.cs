@@ -60,7 +60,7 @@ internal static class QuickstartVerb
         using LanguageModel model = LanguageModel.Open(path);
         int context = Math.Min(Context, model.Config.ContextLength), half = Half(text);
         var options = new QuantizeOptions { Method = "pb-gptq", MethodOptions = MethodRegistry.Find("pb-gptq").Options(new System.Collections.Generic.Dictionary<string, string> { ["saliency"] = "hessian" }), Output = output, Force = true };
-        CalibrationSet calibration = CalibrationSet.Draw([[.. tokenizer.Encode(text[..half], addSpecial: false)]], context, CalibrationWindows, CalibrationSampling.Random, seed: 0);
+        CalibrationSet calibration = CalibrationSet.Draw([[.. PlainText.Encode(tokenizer, text[..half])]], context, CalibrationWindows, CalibrationSampling.Random, seed: 0);
         ScoredText scored = ScoredText.Create(text[half..], tokenizer, PerplexityProtocol.Gptq, context, EvaluationWindows);
 
         invocation.Terminal.Note($"1. measuring {path}");
@@ -99,7 +99,7 @@ internal static class QuickstartVerb
 
     private static double Measure(Invocation invocation, LanguageModel model, WorkerPool pool, ScoredText text)
     {
-        using var progress = new Progress(invocation.Terminal, "eval", "windows", text.Windows.Length);
+        using var progress = new ProgressLine(invocation.Terminal, "eval", "windows", text.Windows.Length);
         return Perplexity.Measure(model, pool, ActivationMode.Float, text, (done, _) => progress.Report(done), invocation.Cancellation).Perplexity;
     }
 
@@ -118,9 +118,9 @@ internal static class QuickstartVerb
         return text.Append(decoder.Flush()).ToString();
     }
 
-    private static void Picture(Terminal terminal, QuickstartReport report)
+    private static void Picture(Terminal _, QuickstartReport report)
     {
-        terminal.Write(Terminal.Facts(
+        Terminal.Write(Terminal.Facts(
             ("linears", $"{Quantities.Significant(report.LinearBitsPerWeight, 3)} bits per weight"),
             ("weights", $"{Quantities.Bytes(report.WeightBytesBefore)} before, {Quantities.Bytes(report.WeightBytes)} after"),
             ("perplexity", $"{Quantities.Significant(report.PerplexityBefore, 4)} before, {Quantities.Significant(report.Perplexity, 4)} after"),

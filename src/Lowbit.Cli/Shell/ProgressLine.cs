@@ -7,7 +7,7 @@ namespace Lowbit.Cli.Shell;
 /// How far a piece of work is, at what rate, and how long it will still take: on standard error, once the work has lasted
 /// two seconds. One line rewritten on a terminal, now and then a line in a pipe, nothing with <c>--quiet</c>.
 /// </summary>
-internal sealed class Progress : IDisposable
+internal sealed class ProgressLine : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_frame = TimeSpan.FromMilliseconds(100);
@@ -26,12 +26,12 @@ internal sealed class Progress : IDisposable
     /// <param name="work">What is being done: "eval".</param>
     /// <param name="unit">What is counted: "windows"; null to show the share of the total instead.</param>
     /// <param name="total">How many there are.</param>
-    public Progress(Terminal terminal, string work, string? unit, double total)
+    public ProgressLine(Terminal terminal, string work, string? unit, double total)
         : this(work, unit, total, terminal.IsQuiet ? null : Console.Error, Terminal.CanRewriteLine, TimeProvider.System)
     {
     }
 
-    internal Progress(string work, string? unit, double total, TextWriter? output, bool rewrites, TimeProvider clock)
+    internal ProgressLine(string work, string? unit, double total, TextWriter? output, bool rewrites, TimeProvider clock)
     {
         _work = work;
         _unit = unit;
