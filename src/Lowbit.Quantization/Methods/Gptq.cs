@@ -11,7 +11,7 @@
 //           B       BlockSize                columns between two updates of the rest
 //           E       Compensation             errors of a block, (w − q) / U_jj
 //           quant   UniformGrid              round to nearest on s · (q − z)
-// Grids     of a whole row: fitted to the original weights. Of groups: fitted when the group's turn comes, to the weights
+// Grids     of a whole row: fitted to the original weights, those of dead inputs included. Of groups: fitted when the group's turn comes, to the weights
 //           as the blocks before have updated them; the columns inside the same block have not yet (as in gptq.py).
 // Order     natural, or by falling diag(H) (act-order); groups are then consecutive in that order.
 // Cost      in³ · 2/3 for U, once for all layers that share an input, and in² · out for the loop.
@@ -92,14 +92,19 @@ public static unsafe class Gptq
         var codes = new UniformCodes(rows, columns, options.Bits, groupSize, order is null ? null : GroupOfColumn(order, groupSize));
         var rounding = new ScaleRounding(options.ScalePrecision);
 
-        using var copy = new WorkingCopy(pool, layer.WeightOfLiveInputs(), rows, columns, order);
+        using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, order);
         using var scales = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
         using var zeros = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
         var quantizer = new ColumnQuantizer
         {
             Weights = copy.Weights, Codes = copy.Codes, Scales = scales.Floats, Zeros = zeros.Floats, Columns = columns, Stride = copy.Stride,
-            GroupSize = groupSize, Bits = options.Bits, Symmetric = options.Symmetric, Rounding = rounding,
+            GroupSize = groupSize, WholeRow = options.GroupSize < 0, Bits = options.Bits, Symmetric = options.Symmetric, Rounding = rounding,
         };
+        if (quantizer.WholeRow)
+        {
+            for (int row = 0; row < copy.Stride; row += WorkingCopy.Strip) quantizer.FitGroup(0, row);
+        }
+        copy.ClearDeadInputs(hessian);
         InverseFactor factor = hessian.Factor(pool, options.Damping, options.ActivationOrder, cancellation);
         Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, cancellation);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
@@ -128,12 +133,12 @@ public static unsafe class Gptq
         public float* Weights, Scales, Zeros; // [columns, stride], [groups, stride], [groups, stride]
         public byte* Codes;
         public int Columns, Stride, GroupSize, Bits;
-        public bool Symmetric;
+        public bool WholeRow, Symmetric;
         public ScaleRounding Rounding;
 
         public readonly void Quantize(int column, int row, float* weights, float* quantized)
         {
-            if (column % GroupSize == 0) FitGroup(column, row);
+            if (!WholeRow && column % GroupSize == 0) FitGroup(column, row);
             long parameters = (long)(column / GroupSize) * Stride + row;
             byte* codes = Codes + (long)column * Stride + row;
             Vector256<float> maxCode = Vector256.Create((float)((1 << Bits) - 1));
@@ -147,7 +152,7 @@ public static unsafe class Gptq
         }
 
         // The grid of every row of the strip, from the columns of the group as they stand in the working copy.
-        private readonly void FitGroup(int column, int row)
+        public readonly void FitGroup(int column, int row)
         {
             int end = Math.Min(Columns, column + GroupSize);
             for (int r = row; r < row + WorkingCopy.Strip; r += Vector256<float>.Count)

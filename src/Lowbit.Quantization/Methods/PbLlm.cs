@@ -24,7 +24,8 @@
 //           - 2bit: the repository computes the zero point of every row with the scale of row 0 (it indexes scales of
 //             rows by the group); here each row has its own.
 //           - a share of 0 or 1 is allowed, and a group need not be a multiple of the block.
-//           - dead inputs are left out when the grid of the salient weights is fitted.
+// Keeps     from the repository: the weights of dead inputs count in the grid of the salient weights; only then are they
+//           set to zero.
 
 using System;
 using System.Runtime.Intrinsics;
@@ -118,7 +119,7 @@ public static unsafe class PbLlm
             weight, rows, columns, groupSize, options.SalientShare, options.Saliency == SaliencyMetric.Hessian ? factor : null, codes.Salient);
         var rounding = new ScaleRounding(options.ScalePrecision);
         var thresholds = new float[codes.LowScale.Length];
-        var fit = new FitWork { Weight = weight, Codes = codes, Thresholds = thresholds, Options = options, Rounding = rounding };
+        var fit = new FitWork { Original = layer.Weight, Weight = weight, Codes = codes, Thresholds = thresholds, Options = options, Rounding = rounding };
         pool.Run(ref fit, rows, 16);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
 
@@ -145,6 +146,7 @@ public static unsafe class PbLlm
     // Grids of the salient weights and levels of the others, row by row.
     private struct FitWork : IParallelWork
     {
+        public ReadOnlyMemory<float> Original; // with the weights of dead inputs
         public float[] Weight, Thresholds;
         public PartiallyBinarizedCodes Codes;
         public PbLlmOptions Options;
@@ -157,7 +159,7 @@ public static unsafe class PbLlm
             {
                 ReadOnlySpan<float> row = Weight.AsSpan(r * columns, columns);
                 ReadOnlySpan<bool> salient = Codes.Salient.AsSpan(r * columns, columns);
-                UniformGrid high = UniformGrid.Fit(row, Codes.HighBits, symmetric: false, Rounding);
+                UniformGrid high = UniformGrid.Fit(Original.Span.Slice(r * columns, columns), Codes.HighBits, symmetric: false, Rounding);
                 Codes.HighScale[r] = high.Scale;
                 Codes.HighZero[r] = (byte)high.Zero;
                 for (int g = 0; g < groups; g++)

@@ -1,5 +1,6 @@
 using System;
 using Lowbit.Core;
+using Lowbit.Quantization.Calibration;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -45,6 +46,13 @@ internal sealed unsafe class WorkingCopy : IDisposable
 
     /// <summary>[columns, stride], one byte a code.</summary>
     public byte* Codes => _codes.Pointer;
+
+    /// <summary>Sets the weights of dead inputs to zero.</summary>
+    public void ClearDeadInputs(Hessian hessian)
+    {
+        for (int j = 0; j < Columns; j++)
+            if (hessian.IsDead(NaturalColumn(j))) new Span<float>(Weights + (long)j * Stride, Stride).Clear();
+    }
 
     /// <summary>Turns another matrix of the same shape.</summary>
     /// <param name="pool">Threads.</param>
