@@ -52,6 +52,9 @@ public sealed record GptqOptions : MethodOptions
     /// <inheritdoc/>
     public override bool NeedsHessian => true;
 
+    /// <inheritdoc/>
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns);
+
     internal static GptqOptions Read(MethodSettings settings)
     {
         var defaults = new GptqOptions();
