@@ -1,5 +1,6 @@
 using System;
 using Lowbit.Core;
+using Lowbit.Kernels.Blocks;
 
 namespace Lowbit.Kernels;
 
@@ -35,7 +36,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
-        ToFloat(_tensor.Format, _tensor.Pointer + firstRow * _rowBytes, (long)rowCount * Columns, destination);
+        Dequantizer.ToFloat(_tensor.Format, _tensor.Pointer + firstRow * _rowBytes, (long)rowCount * Columns, destination);
     }
 
     /// <inheritdoc/>
@@ -75,27 +76,6 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         return ((int)rows, (int)columns);
     }
 
-    private static void ToFloat(ElementFormat format, byte* source, long elements, float* destination)
-    {
-        switch (format)
-        {
-            case ElementFormat.F32:
-                Buffer.MemoryCopy(source, destination, elements * sizeof(float), elements * sizeof(float));
-                break;
-            case ElementFormat.F16:
-                for (long i = 0; i < elements; i++) destination[i] = (float)((Half*)source)[i];
-                break;
-            case ElementFormat.BF16:
-                for (long i = 0; i < elements; i++) destination[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)source)[i] << 16);
-                break;
-            case ElementFormat.F64:
-                for (long i = 0; i < elements; i++) destination[i] = (float)((double*)source)[i];
-                break;
-            default:
-                throw new NotSupportedException($"{format} cannot be turned into floats");
-        }
-    }
-
     private struct RowWork : IParallelWork
     {
         public DenseMatrix Matrix;
@@ -125,7 +105,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
                 for (int c = 0; c < columns; c += ChunkElements)
                 {
                     int count = Math.Min(ChunkElements, columns - c);
-                    ToFloat(format, row + format.ByteCount(c), count, chunk);
+                    Dequantizer.ToFloat(format, row + format.ByteCount(c), count, chunk);
                     for (int t = 0; t < Tokens; t++)
                         sums[t] += VectorMath.Dot(new ReadOnlySpan<float>(chunk, count), new ReadOnlySpan<float>(X + (long)t * columns + c, count));
                 }

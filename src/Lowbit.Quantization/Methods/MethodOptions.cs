@@ -13,6 +13,11 @@ public abstract record MethodOptions
     /// <summary>Whether the layer must come with a Hessian.</summary>
     public abstract bool NeedsHessian { get; }
 
+    /// <summary>Packed bits of a weight, scales and positions included, before the weights are known.</summary>
+    /// <param name="columns">Input features of the layer.</param>
+    /// <param name="codedPositions">Whether positions are stored in coded form.</param>
+    public abstract double EstimateBitsPerWeight(int columns, bool codedPositions);
+
     /// <summary>Quantizes one weight. Results do not depend on the number of threads.</summary>
     /// <param name="layer">Weight and, where <see cref="NeedsHessian"/>, the Hessian of its inputs.</param>
     /// <param name="pool">Threads.</param>
@@ -54,6 +59,9 @@ public abstract record MethodOptions
         Require(damping is >= 0 and <= 10, "--damping", damping, "0 to 10, a share of the mean of the Hessian's diagonal,");
         Require(blockSize > 0, "--block-size", blockSize, "a number of columns above 0");
     }
+
+    /// <summary>Bits of a stored scale or mean.</summary>
+    protected int ScaleBits => ScalePrecision == ScalePrecision.Float16 ? 16 : 32;
 
     /// <summary>Columns of a group in a row of <paramref name="columns"/>, where −1 stands for the whole row.</summary>
     internal static int GroupColumns(int groupSize, int columns) => groupSize < 0 || groupSize > columns ? columns : groupSize;

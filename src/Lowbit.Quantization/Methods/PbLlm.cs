@@ -70,6 +70,21 @@ public sealed record PbLlmOptions : MethodOptions
     /// <inheritdoc/>
     public override bool NeedsHessian => Compensate || Saliency == SaliencyMetric.Hessian;
 
+    /// <inheritdoc/>
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions)
+    {
+        double r = SalientShare, entropy = r is <= 0 or >= 1 ? 0 : -r * Math.Log2(r) - (1 - r) * Math.Log2(1 - r);
+        double positions = codedPositions ? Math.Min(1, 1.02 * entropy) : 1; // Golomb-Rice codes lie some percent above the entropy
+        double low = Binary switch
+        {
+            BinaryKind.Prune => 0,
+            BinaryKind.TwoBit => 2,
+            _ => 1,
+        };
+        double scales = 2.0 * ScaleBits / GroupColumns(GroupSize, columns) + (ScaleBits + 8.0) / columns;
+        return positions + low * (1 - r) + SalientBits * r + scales;
+    }
+
     internal static PbLlmOptions Read(MethodSettings settings)
     {
         var defaults = new PbLlmOptions();
@@ -214,8 +229,12 @@ public static unsafe class PbLlm
         using var parameters = new NativeBuffer((2L + 3L * groups) * copy.Stride * sizeof(float));
         var quantizer = new ColumnQuantizer
         {
-            Codes = copy.Codes, Salient = salient.Pointer, Stride = copy.Stride,
-            GroupSize = codes.LowGroupSize, LowBits = codes.LowBits, MaxCode = (1 << codes.HighBits) - 1,
+            Codes = copy.Codes,
+            Salient = salient.Pointer,
+            Stride = copy.Stride,
+            GroupSize = codes.LowGroupSize,
+            LowBits = codes.LowBits,
+            MaxCode = (1 << codes.HighBits) - 1,
             HighScale = parameters.Floats,
             HighZero = parameters.Floats + copy.Stride,
             LowScale = parameters.Floats + 2L * copy.Stride,

@@ -28,6 +28,9 @@ public sealed record RtnOptions : MethodOptions
     /// <inheritdoc/>
     public override bool NeedsHessian => false;
 
+    /// <inheritdoc/>
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns);
+
     internal static RtnOptions Read(MethodSettings settings)
     {
         var defaults = new RtnOptions();

@@ -1,0 +1,87 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Linq;
+using Lowbit.Core;
+using Lowbit.Kernels;
+using Lowbit.Models;
+
+namespace Lowbit.Quantization.Pipeline;
+
+/// <summary>What a run will need, told beforehand by <c>--dry-run</c>. Bytes are close, time and memory are estimates.</summary>
+/// <param name="WeightBytes">Bytes of all tensors of the result.</param>
+/// <param name="BitsPerWeight">The same times eight over all weights.</param>
+/// <param name="SourceBytes">Bytes of the source's files.</param>
+/// <param name="DiskBytes">Free disk that the run needs: finished layers and the result lie side by side for a while.</param>
+/// <param name="Seconds">Time, from the speed of a short matrix product on this machine.</param>
+/// <param name="PeakMemoryBytes">Resident memory.</param>
+/// <param name="Layers">Linears that will be quantized.</param>
+/// <param name="CalibrationTokens">Tokens that run through the model, twice a block.</param>
+public sealed record QuantizePlan(
+    long WeightBytes, double BitsPerWeight, long SourceBytes, long DiskBytes, double Seconds, long PeakMemoryBytes, int Layers, long CalibrationTokens)
+{
+    /// <summary>Looks at model and options; reads no weights and writes nothing.</summary>
+    /// <param name="options">What the run would do.</param>
+    /// <param name="model">The float model.</param>
+    /// <param name="calibration">The windows that it would use, or null.</param>
+    /// <param name="pool">Threads that it would use.</param>
+    public static QuantizePlan Make(QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool)
+    {
+        ModelConfig config = model.Config;
+        long layers = 0, linearBytes = 0, linearWeights = 0;
+        double products = 0, grams = 0, compensation = 0;
+        int widest = 0;
+        foreach (Block block in model.Blocks)
+        {
+            HashSet<LinearInput> inputs = [];
+            foreach ((LinearInput input, Linear linear) in block.Linears())
+            {
+                long rows = linear.Weight.Rows, columns = linear.Weight.Columns;
+                layers++;
+                linearWeights += rows * columns;
+                linearBytes += (long)(rows * columns * options.MethodOptions.EstimateBitsPerWeight((int)columns, options.Positions == PositionsForm.Coded) / 8);
+                products += 2.0 * rows * columns;
+                compensation += (double)rows * columns * columns;
+                widest = Math.Max(widest, (int)columns);
+                if (inputs.Add(input))
+                {
+                    grams += (double)columns * columns;
+                    compensation += (double)columns * columns * columns;
+                }
+            }
+        }
+        HashSet<string> quantized = [.. model.Blocks.SelectMany(block => block.Linears()).Select(entry => entry.Linear.Name + ".weight")];
+        long restBytes = 0, parameters = linearWeights;
+        foreach (Tensor tensor in model.Checkpoint.Tensors.Values)
+        {
+            if (quantized.Contains(tensor.Name)) continue;
+            parameters += tensor.Elements;
+            restBytes += tensor.Bytes;
+        }
+        long tokens = calibration is null ? 0 : (long)calibration.Windows.Count * calibration.Context;
+        int context = calibration?.Context ?? 0;
+        double attention = 2.0 * context * config.QueryDim * config.BlockCount; // half of the square, scores and values
+        double operations = tokens * (2 * (products + attention) + grams) + (options.MethodOptions.NeedsHessian ? 4 * compensation : 0);
+        long hidden = tokens * config.ModelDim * sizeof(float);
+        long scratch = (long)context * sizeof(float) * (4L * config.ModelDim + 3L * config.QueryDim + 2L * config.FfnDim + 2L * config.KvDim);
+        long quantizer = (long)widest * widest * (sizeof(float) + 2 * sizeof(double)) + 4L * sizeof(float) * config.FfnDim * config.ModelDim;
+        return new QuantizePlan(
+            linearBytes + restBytes, (linearBytes + restBytes) * 8.0 / parameters, model.Checkpoint.FileBytes, 2 * linearBytes + restBytes,
+            operations / Speed(pool), Environment.WorkingSet + hidden + scratch + quantizer, (int)layers, tokens);
+    }
+
+    // Operations a second of a product like those of the run.
+    private static unsafe double Speed(WorkerPool pool)
+    {
+        const int m = 512, n = 512, k = 1024;
+        using NativeBuffer a = new(sizeof(float) * m * k), b = new(sizeof(float) * n * k), c = new(sizeof(float) * m * n);
+        double best = 0;
+        for (int i = 0; i < 20; i++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            Gemm.MultiplyTransposed(pool, a.Floats, k, b.Floats, k, c.Floats, n, m, n, k);
+            best = Math.Max(best, 2.0 * m * n * k / Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+        return 0.6 * best; // what is left of it over a whole run
+    }
+}
