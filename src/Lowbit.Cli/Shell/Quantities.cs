@@ -33,8 +33,15 @@ internal static class Quantities
     public static string Significant(double value, int digits)
     {
         if (!double.IsFinite(value)) return value.ToString(CultureInfo.InvariantCulture);
+        int decimals = Decimals(value, digits);
+        decimals = Decimals(Math.Round(value, decimals), digits); // 0.9996 becomes 1.00 and needs one decimal less
+        return value.ToString($"F{decimals}", CultureInfo.InvariantCulture);
+    }
+
+    private static int Decimals(double value, int digits)
+    {
         int before = value == 0 ? 1 : (int)Math.Floor(Math.Log10(Math.Abs(value))) + 1;
-        return value.ToString("F" + Math.Clamp(digits - before, 0, 9).ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+        return Math.Clamp(digits - before, 0, 9);
     }
 
     /// <summary>8 s, 3:05, 1:02:03.</summary>
