@@ -14,7 +14,7 @@ internal sealed class BytePairEncoding : SubwordModel
 
     private sealed record CachedWord(byte[] Bytes, int[] Ids);
 
-    private readonly Dictionary<ulong, (int Rank, int Id)> _merges;
+    private readonly MergeTable _merges;
     private readonly BytePairOptions _options;
     private readonly int[] _byteTokens;
     private readonly bool _blankMarkBeginsWords;
@@ -24,7 +24,7 @@ internal sealed class BytePairEncoding : SubwordModel
     /// <param name="vocabulary">The tokens; for byte-level models with the bytes that they stand for.</param>
     /// <param name="merges">Which pairs of ids merge, when, and into what.</param>
     /// <param name="options">The variant.</param>
-    public BytePairEncoding(Vocabulary vocabulary, Dictionary<ulong, (int Rank, int Id)> merges, BytePairOptions options) : base(vocabulary)
+    public BytePairEncoding(Vocabulary vocabulary, MergeTable merges, BytePairOptions options) : base(vocabulary)
     {
         _merges = merges;
         _options = options;
@@ -35,9 +35,6 @@ internal sealed class BytePairEncoding : SubwordModel
         }
         _blankMarkBeginsWords = !options.ByteLevel && !options.WholeWords && vocabulary.Find("\u2581"u8) >= 0 && NoTokenCrossesAWord(vocabulary);
     }
-
-    /// <summary>The key of a pair in the merges.</summary>
-    public static ulong Pair(int left, int right) => ((ulong)(uint)left << 32) | (uint)right;
 
     /// <inheritdoc/>
     public override void Encode(ReadOnlySpan<byte> piece, List<int> ids, WorkMeter meter)
@@ -95,35 +92,34 @@ internal sealed class BytePairEncoding : SubwordModel
     private void MergeSymbols(List<int> symbols, WorkMeter meter)
     {
         int[] next = new int[symbols.Count], previous = new int[symbols.Count];
-        PriorityQueue<int, ulong> queue = new(symbols.Count); // position of the left one, ordered by rank and position
+        MinimumHeap pairs = new(symbols.Count); // rank above position of the left one
         for (int i = 0; i < symbols.Count; i++)
         {
             next[i] = i + 1;
             previous[i] = i - 1;
-            Enqueue(i);
         }
+        for (int i = 0; i < symbols.Count; i++) Offer(i);
         long steps = symbols.Count;
-        while (queue.TryDequeue(out int left, out ulong key))
+        while (pairs.TryTake(out ulong key))
         {
             steps++;
-            int right = next[left];
+            int left = (int)(uint)key, right = next[left];
             // An entry is stale when a merge took one of its symbols; the pair that stands there now has its own entry.
             if (symbols[left] < 0 || right >= symbols.Count) continue;
-            if (!_merges.TryGetValue(Pair(symbols[left], symbols[right]), out (int Rank, int Id) merge) || (uint)merge.Rank != key >> 32) continue;
-            symbols[left] = merge.Id;
+            if (!_merges.Find(symbols[left], symbols[right], out int rank, out int id) || (uint)rank != key >> 32) continue;
+            symbols[left] = id;
             symbols[right] = -1;
             next[left] = next[right];
             if (next[left] < symbols.Count) previous[next[left]] = left;
-            Enqueue(left);
-            if (previous[left] >= 0) Enqueue(previous[left]);
+            Offer(left);
+            if (previous[left] >= 0) Offer(previous[left]);
         }
         meter.Add(steps);
 
-        void Enqueue(int left)
+        void Offer(int left)
         {
             int right = next[left];
-            if (right < symbols.Count && _merges.TryGetValue(Pair(symbols[left], symbols[right]), out (int Rank, int Id) merge))
-                queue.Enqueue(left, ((ulong)(uint)merge.Rank << 32) | (uint)left);
+            if (right < symbols.Count && _merges.Find(symbols[left], symbols[right], out int rank, out _)) pairs.Add(((ulong)(uint)rank << 32) | (uint)left);
         }
     }
 

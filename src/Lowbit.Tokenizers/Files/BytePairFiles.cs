@@ -48,7 +48,7 @@ internal static class BytePairFiles
     }
 
     /// <summary>Reads an array of merges, each a string with a blank or a pair of strings.</summary>
-    public static Dictionary<ulong, (int Rank, int Id)> ReadMerges(JsonFile merges, Vocabulary vocabulary, bool byteLevel) =>
+    public static MergeTable ReadMerges(JsonFile merges, Vocabulary vocabulary, bool byteLevel) =>
         Merges(merges.Items().Select(PairOf), vocabulary, byteLevel, merges.File);
 
     /// <summary>Splits «left right».</summary>
@@ -59,9 +59,9 @@ internal static class BytePairFiles
     }
 
     /// <summary>Makes the table of merges; the rank is the place in the list.</summary>
-    public static Dictionary<ulong, (int Rank, int Id)> Merges(IEnumerable<(string Left, string Right)> merges, Vocabulary vocabulary, bool byteLevel, string file)
+    public static MergeTable Merges(IEnumerable<(string Left, string Right)> merges, Vocabulary vocabulary, bool byteLevel, string file)
     {
-        Dictionary<ulong, (int, int)> table = [];
+        MergeTable table = new(vocabulary.Count);
         int rank = 0;
         foreach ((string left, string right) in merges)
         {
@@ -69,7 +69,7 @@ internal static class BytePairFiles
             int leftId = vocabulary.Find(leftBytes), rightId = vocabulary.Find(rightBytes), id = vocabulary.Find([.. leftBytes, .. rightBytes]);
             if (leftId < 0 || rightId < 0 || id < 0)
                 throw new LowbitFormatException(file, $"merge {rank} («{left}» and «{right}») needs a token that the vocabulary does not have; get the file again.");
-            table.TryAdd(BytePairEncoding.Pair(leftId, rightId), (rank++, id));
+            table.Add(leftId, rightId, rank++, id);
         }
         return table;
     }

@@ -48,7 +48,9 @@ internal sealed record GgufPreTokenizer(IReadOnlyList<string> Patterns, bool Who
         "qwen2" or "deepseek-r1-qwen" or "kormo" or "f2llmv2" or "megrez" or "stablelm2" or "hunyuan" or "solar-open" or "grok-2" => new([Qwen2]),
         "qwen35" => new([Qwen35]),
         "laguna" => new([@"[^\n]+|\n+", Qwen2]),
-        "starcoder" or "refact" or "command-r" or "smollm" or "codeshell" or "exaone" or "minerva-7b" or "mellum2" => new([@"\p{N}", Gpt2]),
+        "starcoder" or "refact" or "command-r" or "codeshell" or "exaone" or "minerva-7b" or "mellum2" => new([@"\p{N}", Gpt2]),
+        // The family's own file and llama.cpp isolate every number (\p{N}); the reference figures of this project do not.
+        "smollm" => new(["[0-9]", Gpt2]),
         "falcon" => new([@"[\p{P}$+<=>^~|`]+", Gpt2, "[0-9][0-9][0-9]"]),
         // llama.cpp lists the cased letters one by one.
         "deepseek-llm" => new([@"[\r\n]", @"\s?[\p{Lu}\p{Ll}\p{Lt}]+", @"\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", @"\s+$", @"[一-龥ࠀ-一가-\uD7FF]+", @"\p{N}+"]),

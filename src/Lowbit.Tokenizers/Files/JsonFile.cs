@@ -10,7 +10,8 @@ namespace Lowbit.Tokenizers.Files;
 /// <param name="File">Path of the file.</param>
 /// <param name="Path">Place in the file, such as <c>model.vocab</c>.</param>
 /// <param name="Element">The value; undefined where the file has none.</param>
-internal readonly record struct JsonFile(string File, string Path, JsonElement Element)
+/// <param name="Index">Index in an array at that place, or -1.</param>
+internal readonly record struct JsonFile(string File, string Path, JsonElement Element, int Index = -1)
 {
     private const long LargestFile = 1 << 28;
 
@@ -29,12 +30,14 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
         }
     }
 
+    private string Place => Index < 0 ? Path : $"{Path}[{Index}]";
+
     /// <summary>Whether there is a value other than null.</summary>
     public bool Exists => Element.ValueKind is not (JsonValueKind.Undefined or JsonValueKind.Null);
 
     /// <summary>A member of an object; of anything else, nothing.</summary>
     public JsonFile this[string name] =>
-        new(File, Path.Length == 0 ? name : $"{Path}.{name}", Element.ValueKind == JsonValueKind.Object && Element.TryGetProperty(name, out JsonElement value) ? value : default);
+        new(File, Path.Length == 0 ? name : $"{Place}.{name}", Element.ValueKind == JsonValueKind.Object && Element.TryGetProperty(name, out JsonElement value) ? value : default);
 
     /// <summary>The elements of an array; none where there is no value.</summary>
     public IEnumerable<JsonFile> Items()
@@ -42,7 +45,8 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
         if (!Exists) yield break;
         if (Element.ValueKind != JsonValueKind.Array) throw Bad("an array");
         int i = 0;
-        foreach (JsonElement item in Element.EnumerateArray()) yield return new JsonFile(File, $"{Path}[{i++}]", item);
+        string path = Place;
+        foreach (JsonElement item in Element.EnumerateArray()) yield return new JsonFile(File, path, item, i++);
     }
 
     /// <summary>The members of an object; none where there is no value.</summary>
@@ -63,7 +67,7 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
         }
         catch (InvalidOperationException e)
         {
-            throw new LowbitFormatException(File, $"{Path} has an escape that is no Unicode; get the file again.", e);
+            throw new LowbitFormatException(File, $"{Place} has an escape that is no Unicode; get the file again.", e);
         }
     }
 
@@ -94,7 +98,7 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
     {
         string found = Element.ValueKind == JsonValueKind.Undefined ? "missing" : Element.GetRawText();
         if (found.Length > 60) found = found[..60] + "…";
-        return new LowbitFormatException(File, $"{(Path.Length == 0 ? "the whole" : Path)} is {found} where {expected} is expected; get the file again.");
+        return new LowbitFormatException(File, $"{(Path.Length == 0 ? "the whole" : Place)} is {found} where {expected} is expected; get the file again.");
     }
 
     private string NameOf(JsonProperty member)
@@ -105,7 +109,7 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
         }
         catch (InvalidOperationException e)
         {
-            throw new LowbitFormatException(File, $"a name in {Path} has an escape that is no Unicode; get the file again.", e);
+            throw new LowbitFormatException(File, $"a name in {Place} has an escape that is no Unicode; get the file again.", e);
         }
     }
 }

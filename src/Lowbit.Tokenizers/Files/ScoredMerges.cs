@@ -18,14 +18,14 @@ internal static class ScoredMerges
     /// <param name="scores">Their scores.</param>
     /// <param name="isNormal">Whether a token takes part.</param>
     /// <exception cref="LowbitException">A token is longer than any real one.</exception>
-    public static Dictionary<ulong, (int Rank, int Id)> Of(Vocabulary vocabulary, IReadOnlyList<float> scores, Func<int, bool> isNormal)
+    public static MergeTable Of(Vocabulary vocabulary, IReadOnlyList<float> scores, Func<int, bool> isNormal)
     {
         if (vocabulary.LongestToken > LongestToken)
             throw new LowbitException($"the vocabulary has a token of {vocabulary.LongestToken} bytes where at most {LongestToken} are expected; get the file again.");
         float[] distinct = [.. scores.Distinct().OrderDescending()];
         Dictionary<float, int> ranks = [];
         for (int i = 0; i < distinct.Length; i++) ranks[distinct[i]] = i;
-        Dictionary<ulong, (int, int)> merges = [];
+        MergeTable merges = new(vocabulary.Count);
         for (int id = 0; id < vocabulary.Count; id++)
         {
             ReadOnlySpan<byte> token = vocabulary[id];
@@ -36,7 +36,7 @@ internal static class ScoredMerges
                 int left = vocabulary.Find(token[..cut]);
                 if (left < 0 || !isNormal(left)) continue;
                 int right = vocabulary.Find(token[cut..]);
-                if (right >= 0 && isNormal(right)) merges[BytePairEncoding.Pair(left, right)] = (ranks[scores[id]], id);
+                if (right >= 0 && isNormal(right)) merges.Add(left, right, ranks[scores[id]], id);
             }
         }
         return merges;
