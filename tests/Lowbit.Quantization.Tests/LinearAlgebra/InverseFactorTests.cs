@@ -12,7 +12,7 @@ public sealed class InverseFactorTests
     private static InverseFactor Factor(float[] h, int n, double ridge = 0, int[]? order = null, int threads = 2)
     {
         using var pool = new WorkerPool(threads);
-        return InverseFactor.Create(pool, h, n, ridge, order, "sample", CancellationToken.None);
+        return InverseFactor.Create(pool, h, [.. Enumerable.Range(0, n).Select(j => h[j * n + j] + ridge)], order, "sample", CancellationToken.None);
     }
 
     [Theory]
@@ -107,6 +107,6 @@ public sealed class InverseFactorTests
     {
         using var cancellation = new CancellationTokenSource();
         cancellation.Cancel();
-        Assert.Throws<OperationCanceledException>(() => InverseFactor.Create(Samples.Pool, [1], 1, 0, [], "sample", cancellation.Token));
+        Assert.Throws<OperationCanceledException>(() => InverseFactor.Create(Samples.Pool, [1], [1.0], [], "sample", cancellation.Token));
     }
 }

@@ -71,7 +71,7 @@ public sealed class SaliencyTests
     public void Hessian_metric_divides_by_the_squared_diagonal_of_the_factor()
     {
         // H = diag(16, 1): U = diag(1/4, 1), so |w| counts four times as much in column 0
-        using InverseFactor u = InverseFactor.Create(Samples.Pool, [16, 0, 0, 1], 2, 0, [], "sample", default);
+        using InverseFactor u = InverseFactor.Create(Samples.Pool, [16, 0, 0, 1], [16.0, 1.0], [], "sample", default);
         var salient = new bool[4];
         Saliency.Mark([1, 3, 0.5f, 2.5f], 2, 2, 2, 0.6, u, salient); // scores 16, 9, 4, 6.25
         Assert.Equal([true, true, false, false], salient);
