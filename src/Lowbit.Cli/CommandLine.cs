@@ -33,7 +33,7 @@ internal static class CommandLine
         }
         catch (OperationCanceledException) when (interruption.Token.IsCancellationRequested)
         {
-            terminal.Fail("interrupted; nothing unfinished was left behind.");
+            terminal.Fail("interrupted.");
             return ExitCode.Interrupted;
         }
         catch (UsageException e)

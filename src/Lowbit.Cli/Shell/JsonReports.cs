@@ -21,6 +21,7 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(EvalReport))]
 [JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(LayerResult))]
+[JsonSerializable(typeof(QuantizePlan))]
 [JsonSerializable(typeof(QuantizeReport))]
 [JsonSerializable(typeof(QuickstartReport))]
 [JsonSerializable(typeof(RunReport))]

@@ -6,6 +6,7 @@ using System.Linq;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
 using Lowbit.Inference;
+using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
 using Lowbit.Quantization.Pipeline;
 using Lowbit.Tokenizers;
@@ -27,6 +28,7 @@ internal static class QuantizeVerb
     private static readonly Option<int> s_seed = Options.Integer("--seed", "Where the random windows lie.", 0, minimum: 0);
     private static readonly Option<string> s_embeddings = Options.Choice("--embeddings", "What embeddings and the output projection are stored as.", "keep", "f16", "q8_0");
     private static readonly Option<string> s_positions = Options.Choice("--positions", "How the positions of salient weights are stored: coded is smaller on disk.", "bitmap", "coded");
+    private static readonly Option<bool> s_dryRun = Options.Flag("--dry-run", "Say what the run would need and give, and write nothing.");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT, and write the model even if it computes nonsense.");
 
     public static Command Create()
@@ -37,7 +39,7 @@ internal static class QuantizeVerb
             "Compress a model. The same command again after an interruption goes on where it stopped.",
             "lowbit quantize models/SmolLM2 -o out/small --calibration wiki.valid.raw --samples 16 --sampling sequential\nlowbit quantize models/SmolLM2 -o out/4bit --method gptq --bits 4 --group-size 64 --calibration wiki.valid.raw",
             Execute,
-            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_force, .. MethodArguments.All]);
+            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_dryRun, s_force, .. MethodArguments.All]);
     }
 
     private static void Execute(Invocation invocation)
@@ -58,6 +60,11 @@ internal static class QuantizeVerb
         using LanguageModel model = LanguageModel.Open(path);
         CalibrationSet? calibration = texts.Length == 0 ? null : Draw(invocation, model, TokenizerLoader.Load(path), texts);
         using var pool = new WorkerPool(invocation.Threads);
+        if (invocation.Get(s_dryRun))
+        {
+            invocation.Terminal.Result(QuantizePlan.Make(options, model, calibration, pool), JsonReports.Default.QuantizePlan, Picture);
+            return;
+        }
         QuantizeReport report = Quantize(invocation, options, model, calibration, pool);
         invocation.Terminal.Result(report, JsonReports.Default.QuantizeReport, Picture);
     }
@@ -66,8 +73,16 @@ internal static class QuantizeVerb
     internal static QuantizeReport Quantize(Invocation invocation, QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool)
     {
         QuantizeReport report;
-        using (var progress = new ProgressLine(invocation.Terminal, "quantize", unit: null, total: 1))
+        try
+        {
+            using var progress = new ProgressLine(invocation.Terminal, "quantize", unit: null, total: 1);
             report = QuantizePipeline.Run(options, model, calibration, pool, new Relay(progress), invocation.Cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            invocation.Terminal.Note($"The finished layers are kept beside {options.Output}; the same command goes on from there.");
+            throw;
+        }
         foreach (string warning in report.Warnings) Terminal.Warn(warning);
         return report;
     }
@@ -87,7 +102,15 @@ internal static class QuantizeVerb
         return CalibrationSet.Draw(documents, context, samples == 0 ? null : samples, sampling, invocation.Get(s_seed));
     }
 
-    internal static void Picture(Terminal terminal, QuantizeReport report)
+    private static void Picture(Terminal terminal, QuantizePlan plan) => Terminal.Write(Terminal.Facts(
+        ("layers", plan.Layers.ToString(CultureInfo.InvariantCulture)),
+        ("weights", $"{Quantities.Bytes(plan.WeightBytes)}, {plan.BitsPerWeight.ToString("F2", CultureInfo.InvariantCulture)} bits per weight in all; the source has {Quantities.Bytes(plan.SourceBytes)}"),
+        ("disk", Quantities.Bytes(plan.DiskBytes)),
+        ("memory", $"about {Quantities.Bytes(plan.PeakMemoryBytes)}"),
+        ("time", $"about {Quantities.Duration(TimeSpan.FromSeconds(plan.Seconds))}"),
+        ("calibration", $"{plan.CalibrationTokens} tokens")));
+
+    private static void Picture(Terminal terminal, QuantizeReport report)
     {
         Terminal.Write(Terminal.Facts(
             ("method", report.Method),
