@@ -21,6 +21,9 @@ public static unsafe class MemoryBandwidth
     {
         using var buffer = new NativeBuffer(BufferBytes);
         double best = 0;
+        // Pages that were never written would all be the same page of zeros, and that one lies in the cache.
+        var fill = new FillBlocks { Pointer = buffer.Pointer };
+        pool.Run(ref fill, (int)(BufferBytes / BlockBytes), grain: 4);
         var work = new ReadBlocks { Pointer = buffer.Pointer };
         for (int pass = 0; pass < passes; pass++)
         {
@@ -31,6 +34,13 @@ public static unsafe class MemoryBandwidth
         }
         GC.KeepAlive(buffer);
         return best;
+    }
+
+    private struct FillBlocks : IParallelWork
+    {
+        public byte* Pointer;
+
+        public readonly void Execute(int start, int end) => new Span<byte>(Pointer + (long)start * BlockBytes, (end - start) * BlockBytes).Fill(1);
     }
 
     private struct ReadBlocks : IParallelWork
@@ -50,7 +60,8 @@ public static unsafe class MemoryBandwidth
                 c += Vector.Load(p + 2 * width);
                 d += Vector.Load(p + 3 * width);
             }
-            if (Vector.Sum(a + b + c + d) != 0) throw new InvalidOperationException("zeroed memory is not zero");
+            ulong sum = 0x0101_0101_0101_0101UL * (ulong)((long)(end - start) * BlockBytes / sizeof(ulong));
+            if (Vector.Sum(a + b + c + d) != sum) throw new InvalidOperationException("memory does not hold what was written");
         }
     }
 }
