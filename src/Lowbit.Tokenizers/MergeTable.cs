@@ -17,7 +17,7 @@ internal sealed class MergeTable
 
     /// <summary>Creates an empty table.</summary>
     /// <param name="capacity">How many pairs are expected; more make it grow.</param>
-    public MergeTable(int capacity) => Resize((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(capacity, 4) * 2));
+    public MergeTable(int capacity) => Resize((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(capacity, 4) * 4 / 3 + 1));
 
     /// <summary>Number of pairs.</summary>
     public int Count { get; private set; }
@@ -42,7 +42,7 @@ internal sealed class MergeTable
         int slot = Slot(pair);
         if (_pairs[slot] == pair) return;
         (_pairs[slot], _merges[slot]) = (pair, (rank, id));
-        if (++Count * 2 > _pairs.Length) Resize(_pairs.Length * 2);
+        if (++Count > _pairs.Length / 4 * 3) Resize(_pairs.Length * 2);
     }
 
     private static ulong Pair(int left, int right) => ((ulong)(uint)left << 32) | (uint)right;

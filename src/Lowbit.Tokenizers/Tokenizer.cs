@@ -147,7 +147,7 @@ public sealed class Tokenizer
 
     private byte[] ComputeBytes(int id)
     {
-        if (!_added.TryGetValue(id, out AddedToken? token)) return Decoder.Bytes(_parts.Model.Vocabulary[id]);
+        if (!_added.TryGetValue(id, out AddedToken? token)) return id < _parts.Model.Vocabulary.Count ? Decoder.Bytes(_parts.Model.Vocabulary[id]) : [];
         // Hugging Face tokenizers write an added token that is found in normalized text in its normalized form.
         return Decoder.Bytes(Encoding.UTF8.GetBytes(token.InNormalizedText ? NormalizedContent(token) : token.Content));
     }

@@ -40,8 +40,8 @@ internal sealed class Unigram : SubwordModel
         _unknownScore = lowest - UnknownPenalty;
         if (!byteFallback) return;
         _byteTokens = FindByteTokens();
-        if (Array.IndexOf(_byteTokens, -1) is >= 0 and int value256)
-            throw new LowbitException($"the vocabulary falls back to bytes but has no token {ByteTokenName(value256)}; get the file again.");
+        if (Array.IndexOf(_byteTokens, -1) is >= 0 and int missing)
+            throw new LowbitException($"the vocabulary falls back to bytes but has no token {ByteTokenName(missing)}; get the file again.");
     }
 
     /// <inheritdoc/>

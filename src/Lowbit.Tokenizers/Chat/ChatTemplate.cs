@@ -14,7 +14,7 @@ namespace Lowbit.Tokenizers.Chat;
 /// </summary>
 public sealed class ChatTemplate
 {
-    private const long MostSteps = 30_000_000;
+    private const long MostSteps = 10_000_000;
 
     private readonly IReadOnlyList<Statement> _body;
     private readonly string? _beginText, _endText;

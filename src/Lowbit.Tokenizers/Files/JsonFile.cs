@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Text.Json;
+using System.Text.Unicode;
 using Lowbit.Core;
 
 namespace Lowbit.Tokenizers.Files;
@@ -19,10 +20,11 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
     /// <exception cref="LowbitException">The file is not there, too large or no JSON.</exception>
     public static JsonFile Read(string file)
     {
+        byte[] bytes = FileBytes.Read(file, LargestFile);
+        if (!Utf8.IsValid(bytes)) throw new LowbitFormatException(file, "it is no valid UTF-8; get it again.");
         try
         {
-            using JsonDocument document = JsonDocument.Parse(FileBytes.Read(file, LargestFile));
-            return new JsonFile(file, "", document.RootElement.Clone());
+            return new JsonFile(file, "", JsonElement.Parse(bytes));
         }
         catch (JsonException e)
         {

@@ -33,9 +33,6 @@ internal sealed class RuneClass
     /// <summary>Everything but the line feed, what a dot means.</summary>
     public static RuneClass NotLineFeed { get; } = new Builder { Negated = true, Ranges = { ('\n', '\n') } }.Build();
 
-    /// <summary>Everything.</summary>
-    public static RuneClass Any { get; } = new Builder { Negated = true }.Build();
-
     /// <summary><c>\s</c>: Unicode white space.</summary>
     public static RuneClass Space { get; } = Category("Z", (9, 13), (0x85, 0x85))!;
 
@@ -44,9 +41,6 @@ internal sealed class RuneClass
 
     /// <summary><c>\w</c>: letters, marks, digits, letter numbers and connectors.</summary>
     public static RuneClass Word { get; } = new Builder { Union = { Category("L")!, Category("M")!, Category("Nd")!, Category("Nl")!, Category("Pc")! } }.Build();
-
-    /// <summary>ASCII punctuation and the category P.</summary>
-    public static RuneClass Punctuation { get; } = Category("P", ('!', '/'), (':', '@'), ('[', '`'), ('{', '~'))!;
 
     /// <summary>The set of one general category, or of one letter for all that begin with it; null when there is none of that name.</summary>
     public static RuneClass? Category(string name, params ReadOnlySpan<(int, int)> more)
