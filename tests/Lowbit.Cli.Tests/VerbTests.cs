@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Runtime.InteropServices;
@@ -164,26 +163,6 @@ public sealed class VerbTests(TinyModel model) : IClassFixture<TinyModel>
         }
         double rtn = Error("--method", "rtn", "--bits", "3"), gptq = Error("--method", "gptq", "--bits", "3"), binary = Error("--method", "pb-gptq", "--salient", "0.1");
         Assert.True(gptq < rtn && rtn < binary, $"gptq {gptq}, rtn {rtn}, pb-gptq {binary}");
-    }
-
-    [Fact]
-    public void CtrlCEndsWith130AndOneSentence()
-    {
-        if (OperatingSystem.IsWindows()) return; // no way to send it to one process there
-        using Process process = Process.Start(LowbitProcess.Command("chat", model.Path, "--json", "--prompt", "x"))!;
-        process.WaitForExit();
-        Assert.Equal(1, process.ExitCode); // no chat template: the process reached the model
-        string longText = model.In("long.txt");
-        File.WriteAllText(longText, string.Concat(Enumerable.Repeat(File.ReadAllText(model.Text), 2000)));
-        using Process eval = Process.Start(LowbitProcess.Command("eval", model.Path, "--text", longText, "--verbose", "--threads", "1"))!;
-        eval.StandardInput.Close();
-        string? first = eval.StandardError.ReadLine(); // printed when the text is read and measuring begins
-        Assert.Contains("windows of 64", first);
-        using (Process kill = Process.Start("kill", ["-INT", eval.Id.ToString()])) kill.WaitForExit();
-        string error = eval.StandardError.ReadToEnd();
-        eval.WaitForExit();
-        Assert.Equal(130, eval.ExitCode);
-        Assert.Contains("lowbit: interrupted", error);
     }
 
     private static int[] Ids(JsonElement json, string property) => [.. json.GetProperty(property).EnumerateArray().Select(id => id.GetInt32())];

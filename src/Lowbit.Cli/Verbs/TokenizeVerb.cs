@@ -36,7 +36,7 @@ internal static class TokenizeVerb
         if (file is not null) text = TextFile.Read(file);
         TokenizeReport report = ids is null
             ? new TokenizeReport([.. tokenizer.Encode(text!, addSpecial: special, parseSpecial: special)], text!)
-            : new TokenizeReport(ids, tokenizer.Decode(Checked(ids, tokenizer), skipSpecial: special));
+            : new TokenizeReport(ids, tokenizer.Decode(Checked(ids, tokenizer), skipSpecial: false));
         invocation.Terminal.Result(report, JsonReports.Default.TokenizeReport, (_, r) => Terminal.WriteLine(ids is null ? string.Join(' ', r.Ids) : r.Text));
     }
 
