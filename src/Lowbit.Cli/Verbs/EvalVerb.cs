@@ -91,7 +91,7 @@ internal static class EvalVerb
         PerplexityProtocol protocol = invocation.Get(s_protocol) == "gptq" ? PerplexityProtocol.Gptq : PerplexityProtocol.LlamaCpp;
         int context = invocation.Get(s_context);
         if (context == 0) context = Math.Min(protocol == PerplexityProtocol.Gptq ? LongestDefaultContext : LlamaCppContext, longest);
-        if (context > longest) throw new UsageException($"--context is {context}, but the model reads at most {longest} tokens.");
+        if (context > longest) throw new LowbitException($"--context is {context}, but the model reads at most {longest} tokens; choose a context within that.");
         return ScoredText.Create(content, tokenizer, protocol, context, invocation.Get(s_windows));
     }
 

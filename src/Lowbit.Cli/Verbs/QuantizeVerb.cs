@@ -8,6 +8,7 @@ using Lowbit.Core;
 using Lowbit.Inference;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
+using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Pipeline;
 using Lowbit.Tokenizers;
 using Spectre.Console;
@@ -29,6 +30,7 @@ internal static class QuantizeVerb
     private static readonly Option<string> s_embeddings = Options.Choice("--embeddings", "What embeddings and the output projection are stored as.", "keep", "f16", "q8_0");
     private static readonly Option<string> s_positions = Options.Choice("--positions", "How the positions of salient weights are stored: coded is smaller on disk.", "bitmap", "coded");
     private static readonly Option<bool> s_dryRun = Options.Flag("--dry-run", "Say what the run would need and give, and write nothing.");
+    private static readonly Option<string> s_scales = Options.Choice("--scales", "Precision of scales and means; f16 takes half the bytes and is rounded before weights are.", "f16", "f32");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT, and write the model even if it computes nonsense.");
 
     public static Command Create()
@@ -39,7 +41,7 @@ internal static class QuantizeVerb
             "Compress a model. The same command again after an interruption goes on where it stopped.",
             "lowbit quantize models/SmolLM2 -o out/small --calibration wiki.valid.raw --samples 16 --sampling sequential\nlowbit quantize models/SmolLM2 -o out/4bit --method gptq --bits 4 --group-size 64 --calibration wiki.valid.raw",
             Execute,
-            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_dryRun, s_force, .. MethodArguments.All]);
+            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_dryRun, s_force, .. MethodArguments.All]);
     }
 
     private static void Execute(Invocation invocation)
@@ -47,7 +49,7 @@ internal static class QuantizeVerb
         var options = new QuantizeOptions
         {
             Method = invocation.Get(MethodArguments.Method),
-            MethodOptions = MethodArguments.Read(invocation),
+            MethodOptions = MethodArguments.Read(invocation) with { ScalePrecision = invocation.Get(s_scales) == "f16" ? ScalePrecision.Float16 : ScalePrecision.Float32 },
             Output = invocation.Get(s_output) ?? throw new UsageException("quantize needs -o OUT, the folder to write."),
             Embeddings = invocation.Get(s_embeddings) switch { "f16" => EmbeddingFormat.F16, "q8_0" => EmbeddingFormat.Q8_0, _ => EmbeddingFormat.Keep },
             Positions = invocation.Get(s_positions) == "coded" ? PositionsForm.Coded : PositionsForm.Bitmap,
@@ -90,7 +92,7 @@ internal static class QuantizeVerb
     private static CalibrationSet Draw(Invocation invocation, LanguageModel model, Tokenizer tokenizer, string[] texts)
     {
         int context = invocation.Get(s_context), longest = model.Config.ContextLength, samples = invocation.Get(s_samples);
-        if (context > longest) throw new UsageException($"--context is {context}, but the model reads at most {longest} tokens.");
+        if (context > longest) throw new LowbitException($"--context is {context}, but the model reads at most {longest} tokens; choose a context within that.");
         if (context == 0) context = Math.Min(LongestDefaultContext, longest);
         var documents = new List<int[]>();
         foreach (string document in texts.SelectMany(CalibrationText.Documents))

@@ -8,6 +8,7 @@ using Lowbit.Evaluation;
 using Lowbit.Inference;
 using Lowbit.Kernels;
 using Lowbit.Models;
+using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Lowbit.Quantization.Pipeline;
 using Lowbit.Tokenizers;
@@ -59,7 +60,7 @@ internal static class QuickstartVerb
         using var pool = new WorkerPool(invocation.Threads);
         using LanguageModel model = LanguageModel.Open(path);
         int context = Math.Min(Context, model.Config.ContextLength), half = Half(text);
-        var options = new QuantizeOptions { Method = "pb-gptq", MethodOptions = MethodRegistry.Find("pb-gptq").Options(new System.Collections.Generic.Dictionary<string, string> { ["saliency"] = "hessian" }), Output = output, Force = true };
+        var options = new QuantizeOptions { Method = "pb-gptq", MethodOptions = MethodRegistry.Find("pb-gptq").Options(new System.Collections.Generic.Dictionary<string, string> { ["saliency"] = "hessian" }) with { ScalePrecision = ScalePrecision.Float16 }, Output = output, Force = true };
         CalibrationSet calibration = CalibrationSet.Draw([[.. PlainText.Encode(tokenizer, text[..half])]], context, CalibrationWindows, CalibrationSampling.Random, seed: 0);
         ScoredText scored = ScoredText.Create(text[half..], tokenizer, PerplexityProtocol.Gptq, context, EvaluationWindows);
 
