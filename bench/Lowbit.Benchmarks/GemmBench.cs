@@ -16,20 +16,17 @@ internal static unsafe class GemmBench
             double want = 0;
             for (int p = 0; p < k; p++) want += (double)a.Floats[(long)(m - 1) * k + p] * b.Floats[(long)(n - 2) * k + p];
             Harness.Verify(Math.Abs(c.Floats[(long)m * n - 2] - want) < 1e-4 * k, "gemm");
-            double[] seconds = Harness.Time(
+            Timing[] timings = Harness.Time(
                 () => Gemm.MultiplyTransposed(pool, a.Floats, k, b.Floats, k, c.Floats, n, m, n, k),
                 () => Gemm.MultiplyAdd(pool, 1e-9f, a.Floats, k, b.Floats, n, c.Floats, n, m, n, k));
-            Report($"a·bᵀ {m} x {n} x {k}", 2.0 * m * n * k / seconds[0], peakFlops);
-            Report($"c += a·b {m} x {n} x {k}", 2.0 * m * n * k / seconds[1], peakFlops);
+            Harness.Report($"a·bᵀ {m} x {n} x {k}", timings[0], 2.0 * m * n * k, "GFLOP/s", peakFlops, "peak");
+            Harness.Report($"c += a·b {m} x {n} x {k}", timings[1], 2.0 * m * n * k, "GFLOP/s", peakFlops, "peak");
         }
         {
             const int Tokens = 2048, Features = 1536;
             using NativeBuffer x = Values.Random((long)Tokens * Features, 3), h = new((long)Features * Features * 4);
-            double seconds = Harness.Time(() => Gemm.AccumulateGram(pool, 1e-3f, x.Floats, Tokens, Features, 0.5f, h.Floats))[0];
-            Report($"xᵀ·x {Tokens} x {Features} (one triangle counted)", 1.0 * Tokens * Features * (Features + 1) / seconds, peakFlops);
+            Timing timing = Harness.Time(() => Gemm.AccumulateGram(pool, 1e-3f, x.Floats, Tokens, Features, 0.5f, h.Floats))[0];
+            Harness.Report($"xᵀ·x {Tokens} x {Features}, one triangle", timing, 1.0 * Tokens * Features * (Features + 1), "GFLOP/s", peakFlops, "peak");
         }
     }
-
-    private static void Report(string name, double flops, double peak) =>
-        Console.WriteLine($"{name,-52} {flops / 1e9,9:F1} GFLOP/s {100 * flops / peak,6:F1} % of peak");
 }

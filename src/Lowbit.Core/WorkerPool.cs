@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using System.Threading;
@@ -16,17 +17,25 @@ public interface IParallelWork
 /// A fixed set of threads that share out the items of one piece of work. Items are cut into chunks whose bounds do not
 /// depend on the number of threads, so a result computed chunk by chunk is the same with any number of them.
 /// </summary>
+/// <remarks>
+/// A piece of work is over when its chunks are done: a thread that has not woken by then is not waited for. Threads without
+/// work spin for a moment, since the next product of a decode step comes within microseconds, and then sleep.
+/// </remarks>
 public sealed unsafe class WorkerPool : IDisposable
 {
     private const int SpinMicroseconds = 50;
+    private const long Closed = 1L << 31;
+    private const int GenerationShift = 32;
+
+    [ThreadStatic]
+    private static bool t_working;
 
     private readonly Thread[] _threads;
     private readonly Lock _oneAtATime = new();
     private readonly object _wake = new();
-    private int _generation;   // a new piece of work is there when it grows
+    private long _gate = Closed; // generation of the work, whether it is closed to further workers, workers inside
     private int _parked;
-    private int _running;      // workers that have not finished the current piece
-    private int _nextChunk;
+    private long _nextChunk;
     private int _count, _grain;
     private void* _work;
     private delegate*<void*, int, int, void> _execute;
@@ -54,35 +63,33 @@ public sealed unsafe class WorkerPool : IDisposable
     /// <param name="work">The work; its fields are the arguments.</param>
     /// <param name="count">Number of items.</param>
     /// <param name="grain">Items of a chunk, the unit that a thread takes at a time.</param>
-    /// <remarks>Allocates nothing. Not reentrant: work must not call <see cref="Run"/> itself.</remarks>
+    /// <exception cref="ObjectDisposedException">The pool has been disposed of.</exception>
+    /// <remarks>
+    /// Allocates nothing. The first exception of a chunk is thrown again here, after all running chunks have ended; the
+    /// others are not begun. A call from within work is done by the calling thread alone.
+    /// </remarks>
     public void Run<TWork>(ref TWork work, int count, int grain) where TWork : struct, IParallelWork
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(grain);
+        ObjectDisposedException.ThrowIf(_stopping, this);
         if (count <= 0) return;
-        if (_threads.Length == 0 || count <= grain)
+        if (_threads.Length == 0 || count <= grain || t_working)
         {
-            for (int start = 0; start < count; start += grain) work.Execute(start, Math.Min(count, start + grain));
+            for (long start = 0; start < count; start += grain) work.Execute((int)start, (int)Math.Min(count, start + grain));
             return;
         }
         lock (_oneAtATime)
         {
-            // The struct stays in the caller's frame until all workers have finished, so its address is good.
+            // The struct stays in the caller's frame until the last worker has left, so its address is good.
             _work = Unsafe.AsPointer(ref work);
             _execute = &Trampoline<TWork>;
             _count = count;
             _grain = grain;
             _nextChunk = 0;
             _failure = null;
-            Volatile.Write(ref _running, _threads.Length);
-            Interlocked.Increment(ref _generation);
-            if (Volatile.Read(ref _parked) > 0)
-            {
-                lock (_wake) Monitor.PulseAll(_wake);
-            }
+            Open();
             TakeChunks();
-            SpinWait spin = default;
-            while (Volatile.Read(ref _running) > 0) spin.SpinOnce(sleep1Threshold: -1);
-            _work = null;
+            CloseAndWait();
             _failure?.Throw();
         }
     }
@@ -90,8 +97,9 @@ public sealed unsafe class WorkerPool : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (_stopping) return;
         _stopping = true;
-        Interlocked.Increment(ref _generation);
+        Interlocked.Add(ref _gate, 1L << GenerationShift);
         lock (_wake) Monitor.PulseAll(_wake);
         foreach (Thread thread in _threads) thread.Join();
     }
@@ -99,46 +107,76 @@ public sealed unsafe class WorkerPool : IDisposable
     private static void Trampoline<TWork>(void* work, int start, int end) where TWork : struct, IParallelWork =>
         Unsafe.AsRef<TWork>(work).Execute(start, end);
 
+    private void Open()
+    {
+        // Nobody is inside and the gate is closed, so no worker changes it.
+        Interlocked.Exchange(ref _gate, ((_gate >> GenerationShift) + 1) << GenerationShift);
+        if (Volatile.Read(ref _parked) == 0) return;
+        lock (_wake) Monitor.PulseAll(_wake);
+    }
+
+    private void CloseAndWait()
+    {
+        Interlocked.Or(ref _gate, Closed);
+        SpinWait spin = default;
+        while ((Volatile.Read(ref _gate) & (Closed - 1)) != 0) spin.SpinOnce(sleep1Threshold: -1);
+    }
+
     private void TakeChunks()
     {
+        t_working = true;
         try
         {
-            int chunks = (int)(((long)_count + _grain - 1) / _grain);
-            for (int chunk = Interlocked.Increment(ref _nextChunk) - 1; chunk < chunks; chunk = Interlocked.Increment(ref _nextChunk) - 1)
+            long chunks = ((long)_count + _grain - 1) / _grain;
+            for (long chunk = Interlocked.Increment(ref _nextChunk) - 1; chunk < chunks; chunk = Interlocked.Increment(ref _nextChunk) - 1)
             {
-                int start = chunk * _grain;
-                _execute(_work, start, (int)Math.Min(_count, (long)start + _grain));
+                long start = chunk * _grain;
+                _execute(_work, (int)start, (int)Math.Min(_count, start + _grain));
             }
         }
 #pragma warning disable CA1031 // whatever a worker throws is thrown again in the caller
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            _failure = ExceptionDispatchInfo.Capture(e);
-            Volatile.Write(ref _nextChunk, int.MaxValue / 2);
+            Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(e), null);
+            Volatile.Write(ref _nextChunk, int.MaxValue);
+        }
+        finally
+        {
+            t_working = false;
         }
     }
 
     private void Loop()
     {
-        int seen = 0;
+        long generation = 0;
         while (true)
         {
-            WaitForWork(seen);
-            seen++;
+            long gate = WaitForWork(generation);
+            generation = gate >> GenerationShift;
             if (_stopping) return;
-            TakeChunks();
-            Interlocked.Decrement(ref _running);
+            // Whoever enters while the gate is open finds the fields of this generation, which stay until it has left.
+            while ((gate & Closed) == 0 && gate >> GenerationShift == generation)
+            {
+                long found = Interlocked.CompareExchange(ref _gate, gate + 1, gate);
+                if (found == gate)
+                {
+                    TakeChunks();
+                    Interlocked.Decrement(ref _gate);
+                    break;
+                }
+                gate = found;
+            }
         }
     }
 
-    // Spins for a moment, since the next product of a decode step comes within microseconds, then sleeps.
-    private void WaitForWork(int seen)
+    private long WaitForWork(long generation)
     {
-        long deadline = System.Diagnostics.Stopwatch.GetTimestamp() + System.Diagnostics.Stopwatch.Frequency * SpinMicroseconds / 1_000_000;
-        while (Volatile.Read(ref _generation) == seen)
+        long deadline = Stopwatch.GetTimestamp() + Stopwatch.Frequency * SpinMicroseconds / 1_000_000;
+        long gate;
+        while ((gate = Volatile.Read(ref _gate)) >> GenerationShift == generation)
         {
-            if (System.Diagnostics.Stopwatch.GetTimestamp() < deadline)
+            if (Stopwatch.GetTimestamp() < deadline)
             {
                 Thread.SpinWait(20);
                 continue;
@@ -146,9 +184,10 @@ public sealed unsafe class WorkerPool : IDisposable
             lock (_wake)
             {
                 Interlocked.Increment(ref _parked);
-                if (Volatile.Read(ref _generation) == seen) Monitor.Wait(_wake);
+                if (Volatile.Read(ref _gate) >> GenerationShift == generation) Monitor.Wait(_wake);
                 Interlocked.Decrement(ref _parked);
             }
         }
+        return gate;
     }
 }

@@ -3,16 +3,13 @@ using System.Numerics;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>The oracle: weight after weight.</summary>
+/// <summary>The oracle of <see cref="IEightBitProduct"/>: weight after weight.</summary>
 internal readonly unsafe struct EightBitProductScalar : IEightBitProduct
 {
-    public static void Run(in PackedRows rows, int firstRow, byte* codes, sbyte* x, float* scales, int* sums, float* results)
+    public static void Run(in PackedRows rows, in RowTile tile, sbyte* x, float* scales, int* sums, float* results)
     {
-        for (int i = 0; i < IEightBitProduct.Rows; i++)
-        {
-            int row = Math.Min(firstRow + i, rows.Rows - 1);
-            results[i] = Row(rows, row, codes + (long)i * rows.CodeStride, x, scales, sums);
-        }
+        for (int i = 0; i < RowTile.Rows; i++)
+            results[i] = Row(rows, tile.FirstRow + Math.Min(i, tile.LastRow), tile.Codes[i], x, scales, sums);
     }
 
     private static float Row(in PackedRows rows, int row, byte* codes, sbyte* x, float* scales, int* sums)
@@ -36,15 +33,15 @@ internal readonly unsafe struct EightBitProductScalar : IEightBitProduct
             {
                 int value = x[64 * b + BitOperations.TrailingZeroCount(bits)];
                 high += value;
-                if (rows.RestBits > 0) rest += *codes++ * value;
+                rest += *codes++ * value;
             }
             long lowGroup = (long)row * rows.LowGroups + (rows.LowGroups == 1 ? 0 : 64 * b / rows.LowGroupSize);
             long highGroup = (long)row * rows.HighGroups + (rows.HighGroups == 1 ? 0 : 64 * b / rows.HighGroupSize);
             int m = sums[b] - high;
             int p = 2 * (all - both) - ((1 << rows.LowBits) - 1) * m;
             int h = rest + (both << rows.RestBits) - rows.HighZero[highGroup] * high;
-            float lowPart = (rows.LowBits == 0 ? 0 : rows.Scale(rows.LowScale, lowGroup)) * p + rows.Scale(rows.LowMean, lowGroup) * m;
-            y += scales[b] * (lowPart + rows.Scale(rows.HighScale, highGroup) * h);
+            float low0 = (rows.LowBits == 0 ? 0 : rows.Scale(rows.LowScale, lowGroup)) * p + rows.Scale(rows.LowMean, lowGroup) * m;
+            y += scales[b] * (low0 + rows.Scale(rows.HighScale, highGroup) * h);
         }
         return y;
     }

@@ -11,16 +11,12 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal unsafe interface IEightBitProduct
 {
-    /// <summary>Multiplies <see cref="Rows"/> rows; rows beyond the last repeat it and their results are to be thrown away.</summary>
+    /// <summary>Multiplies the rows of a tile.</summary>
     /// <param name="rows">The matrix.</param>
-    /// <param name="firstRow">First row, a multiple of <see cref="Rows"/>.</param>
-    /// <param name="codes">[Rows, <see cref="PackedRows.CodeStride"/>] unpacked codes of the rows.</param>
+    /// <param name="tile">What was prepared for its rows.</param>
     /// <param name="x">[words · 64] activations.</param>
     /// <param name="scales">[words] scales of the activations.</param>
     /// <param name="sums">[words] sums of the activations.</param>
-    /// <param name="results">[Rows].</param>
-    static abstract void Run(in PackedRows rows, int firstRow, byte* codes, sbyte* x, float* scales, int* sums, float* results);
-
-    /// <summary>Rows of one call, for all kernels.</summary>
-    const int Rows = 8;
+    /// <param name="results">[<see cref="RowTile.Rows"/>].</param>
+    static abstract void Run(in PackedRows rows, in RowTile tile, sbyte* x, float* scales, int* sums, float* results);
 }

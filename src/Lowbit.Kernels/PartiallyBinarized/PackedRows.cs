@@ -48,11 +48,14 @@ internal unsafe struct PackedRows
         return count;
     }
 
-    /// <summary>The stored codes of a row's salient weights as bytes; without the bits that are in the low planes.</summary>
+    /// <summary>The codes of a row's salient weights as bytes, without the bits that are in the low planes.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="codes">[<see cref="CodeStride"/>].</param>
     public readonly void UnpackHigh(int row, byte* codes)
     {
-        if (RestBits == 0) return;
-        CodeStream.Unpack(High + RowStarts[row], SalientCount(row), RestBits, codes);
+        int salient = SalientCount(row);
+        if (RestBits > 0) CodeStream.Unpack(High + RowStarts[row], High + RowStarts[Rows], salient, RestBits, codes);
+        else new Span<byte>(codes, salient).Clear();
     }
 
     /// <summary>One element of a table of scales.</summary>

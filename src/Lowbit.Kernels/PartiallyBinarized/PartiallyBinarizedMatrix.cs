@@ -15,7 +15,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </remarks>
 public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 {
-    private const int RowsOfChunk = 4; // tiles of eight rows that a thread takes at a time
+    private const int TilesOfChunk = 4; // what a thread takes at a time
 
     [ThreadStatic]
     private static NativeBuffer? t_codes;
@@ -106,7 +106,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     public PartiallyBinarizedCodes Unpack()
     {
         PartiallyBinarizedCodes codes = new(Rows, Columns, Layout.LowBits, Layout.HighBits, Layout.LowGroupSize, Layout.HighGroupSize);
-        byte* unpacked = Codes(1);
+        byte* unpacked = Scratch.Ensure(ref t_codes, _rows.CodeStride);
         for (int r = 0; r < Rows; r++)
         {
             _rows.UnpackHigh(r, unpacked);
@@ -118,7 +118,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
                 for (int plane = 0; plane < Layout.LowBits; plane++)
                     value |= (int)(_rows.Low[((long)r * Layout.LowBits + plane) * Layout.Words + c / 64] >> c % 64 & 1) << plane;
                 codes.Salient[i] = (_rows.Positions[(long)r * Layout.Words + c / 64] >> c % 64 & 1) != 0;
-                if (codes.Salient[i]) value = value << Layout.RestBits | (Layout.RestBits > 0 ? *next++ : 0);
+                if (codes.Salient[i]) value = value << Layout.RestBits | *next++;
                 codes.Codes[i] = (byte)value;
             }
         }
@@ -141,7 +141,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfNegative(rowCount);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
-        byte* codes = Codes(1);
+        byte* codes = Scratch.Ensure(ref t_codes, _rows.CodeStride);
         for (int r = 0; r < rowCount; r++)
         {
             _rows.UnpackHigh(firstRow + r, codes);
@@ -161,7 +161,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         else if (!eightBit || !_rows.GroupsHoldWholeBlocks)
         {
             FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
-            pool.Run(ref work, Rows, 8 * RowsOfChunk);
+            pool.Run(ref work, Rows, TilesOfChunk * RowTile.Rows);
         }
         else if (EightBitProductAvx512.IsSupported) MultiplyEightBit<EightBitProductAvx512>(pool, activations, output);
         else if (Avx2.IsSupported) MultiplyEightBit<EightBitProductAvx2>(pool, activations, output);
@@ -172,10 +172,8 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     internal void MultiplyEightBit<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, IEightBitProduct
     {
         EightBitWork<TKernel> work = new() { Matrix = this, Activations = activations, Output = output };
-        pool.Run(ref work, (Rows + IEightBitProduct.Rows - 1) / IEightBitProduct.Rows, RowsOfChunk);
+        pool.Run(ref work, (Rows + RowTile.Rows - 1) / RowTile.Rows, TilesOfChunk);
     }
-
-    private byte* Codes(int rows) => Scratch.Ensure(ref t_codes, (long)rows * _rows.CodeStride);
 
     private static PartiallyBinarizedLayout Checked(string name, PartiallyBinarizedLayout layout)
     {
@@ -215,19 +213,16 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 
         public readonly void Execute(int start, int end)
         {
-            const int TileRows = IEightBitProduct.Rows;
             ref readonly PackedRows rows = ref Matrix._rows;
-            byte* codes = Matrix.Codes(TileRows);
-            float* results = stackalloc float[TileRows];
-            for (int tile = start; tile < end; tile++)
+            float* results = stackalloc float[RowTile.Rows];
+            for (int index = start; index < end; index++)
             {
-                int first = tile * TileRows, count = Math.Min(TileRows, rows.Rows - first);
-                for (int i = 0; i < TileRows; i++) rows.UnpackHigh(Math.Min(first + i, rows.Rows - 1), codes + (long)i * rows.CodeStride);
+                RowTile tile = RowTile.Prepare(rows, index * RowTile.Rows);
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
                     long block = (long)t * Activations.Blocks;
-                    TKernel.Run(rows, first, codes, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block, results);
-                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + first + i] = results[i];
+                    TKernel.Run(rows, tile, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block, results);
+                    for (int i = 0; i <= tile.LastRow; i++) Output[(long)t * rows.Rows + tile.FirstRow + i] = results[i];
                 }
             }
         }

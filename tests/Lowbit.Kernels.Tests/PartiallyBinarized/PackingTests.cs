@@ -180,10 +180,10 @@ public unsafe class PackingTests
             for (int count = 0; count <= 100; count++)
             {
                 Random random = new(count);
-                GuardedMemory stream = new(CodeStream.Bytes(count, bits)), codes = new((count + 7) / 8 * 8);
+                GuardedMemory stream = new(CodeStream.Bytes(count, bits)), codes = new((count + 15) / 16 * 16);
                 byte[] want = new byte[count];
                 for (int i = 0; i < count; i++) CodeStream.Write(stream.Span, i, bits, want[i] = (byte)random.Next(1 << bits));
-                CodeStream.Unpack(stream.Pointer, count, bits, codes.Pointer);
+                CodeStream.Unpack(stream.Pointer, stream.Pointer + stream.Length, count, bits, codes.Pointer);
                 Assert.Equal(want, codes.Span[..count].ToArray());
             }
         }

@@ -1,0 +1,168 @@
+using System;
+using System.Threading;
+using System.Threading.Tasks;
+using Lowbit.Core;
+using Xunit;
+
+namespace Lowbit.Kernels.Tests;
+
+public class WorkerPoolTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(7)]
+    public void Every_item_is_done_once_in_chunks_that_do_not_depend_on_the_threads(int threads)
+    {
+        using WorkerPool pool = new(threads);
+        foreach ((int count, int grain) in new[] { (0, 1), (1, 1), (5, 10), (100, 7), (1000, 1), (1003, 64) })
+        {
+            int[] done = new int[count];
+            Counting work = new() { Done = done, Grain = grain };
+            for (int round = 0; round < 20; round++) pool.Run(ref work, count, grain);
+            Assert.All(done, times => Assert.Equal(20, times));
+        }
+    }
+
+    [Fact]
+    public void An_exception_of_any_chunk_reaches_the_caller_and_the_pool_goes_on()
+    {
+        using WorkerPool pool = new(4);
+        for (int round = 0; round < 200; round++)
+        {
+            Failing failing = new() { At = round % 50 };
+            Assert.Equal("chunk", Assert.Throws<InvalidOperationException>(() => pool.Run(ref failing, 50, 1)).Message);
+            int[] done = new int[40];
+            Counting counting = new() { Done = done, Grain = 4 };
+            pool.Run(ref counting, 40, 4);
+            Assert.All(done, times => Assert.Equal(1, times));
+        }
+    }
+
+    [Fact]
+    public void Calls_of_several_threads_take_turns()
+    {
+        using WorkerPool pool = new(3);
+        Parallel.For(0, 8, _ =>
+        {
+            for (int round = 0; round < 300; round++)
+            {
+                int[] done = new int[64];
+                Counting work = new() { Done = done, Grain = 4 };
+                pool.Run(ref work, 64, 4);
+                Assert.All(done, times => Assert.Equal(1, times));
+            }
+        });
+    }
+
+    [Fact]
+    public void A_call_from_within_work_is_done_by_the_calling_thread()
+    {
+        using WorkerPool pool = new(3);
+        int[] done = new int[12 * 10];
+        Nested work = new() { Pool = pool, Done = done };
+        pool.Run(ref work, 12, 1);
+        Assert.All(done, times => Assert.Equal(1, times));
+    }
+
+    [Fact]
+    public void Run_allocates_nothing()
+    {
+        using WorkerPool pool = new(2);
+        Counting work = new() { Done = new int[100], Grain = 5 };
+        pool.Run(ref work, 100, 5);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 100; i++) pool.Run(ref work, 100, 5);
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+
+    [Fact]
+    public void Work_is_done_after_the_threads_have_gone_to_sleep()
+    {
+        using WorkerPool pool = new(4);
+        for (int round = 0; round < 10; round++)
+        {
+            Thread.Sleep(5);
+            int[] done = new int[32];
+            Counting work = new() { Done = done, Grain = 1 };
+            pool.Run(ref work, 32, 1);
+            Assert.All(done, times => Assert.Equal(1, times));
+        }
+    }
+
+    [Fact]
+    public void Dispose_ends_the_threads_and_may_be_repeated()
+    {
+        for (int round = 0; round < 20; round++)
+        {
+            WorkerPool pool = new(5);
+            Counting work = new() { Done = new int[10], Grain = 1 };
+            if (round % 2 == 0) pool.Run(ref work, 10, 1);
+            pool.Dispose();
+            pool.Dispose();
+            Assert.Throws<ObjectDisposedException>(() => pool.Run(ref work, 10, 1));
+        }
+    }
+
+    [Fact]
+    public void Several_threads_really_work()
+    {
+        using WorkerPool pool = new(2);
+        using Barrier barrier = new(2);
+        Meeting work = new() { Barrier = barrier };
+        pool.Run(ref work, 2, 1); // does not end unless both items run at the same time
+        Assert.Equal(1, barrier.CurrentPhaseNumber);
+    }
+
+    private struct Counting : IParallelWork
+    {
+        public int[] Done;
+        public int Grain;
+
+        public readonly void Execute(int start, int end)
+        {
+            Assert.True(start % Grain == 0 && (end - start == Grain || end == Done.Length));
+            for (int i = start; i < end; i++) Interlocked.Increment(ref Done[i]);
+        }
+    }
+
+    private struct Failing : IParallelWork
+    {
+        public int At;
+
+        public readonly void Execute(int start, int end)
+        {
+            if (start == At) throw new InvalidOperationException("chunk");
+        }
+    }
+
+    private struct Nested : IParallelWork
+    {
+        public WorkerPool Pool;
+        public int[] Done;
+
+        public readonly void Execute(int start, int end)
+        {
+            Inner inner = new() { Done = Done, Offset = 10 * start };
+            Pool.Run(ref inner, 10, 3);
+        }
+    }
+
+    private struct Inner : IParallelWork
+    {
+        public int[] Done;
+        public int Offset;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int i = start; i < end; i++) Interlocked.Increment(ref Done[Offset + i]);
+        }
+    }
+
+    private struct Meeting : IParallelWork
+    {
+        public Barrier Barrier;
+
+        public readonly void Execute(int start, int end) => Barrier.SignalAndWait();
+    }
+}
