@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels;
@@ -133,15 +134,12 @@ public sealed unsafe class Hessian : IDisposable
     {
         if (_factor is not null && _factorKey == (damping, activationOrder)) return _factor;
         DropFactor();
-        double mean = 0;
-        var damped = Span.ToArray(); // the references set H_jj = 1 before they take the mean
-        for (int j = 0; j < Features; j++)
-        {
-            if (IsDead(j)) damped[j * Features + j] = 1;
-            mean += damped[j * Features + j] / Features;
-        }
+        var diagonal = new double[Features];
+        for (int j = 0; j < Features; j++) diagonal[j] = IsDead(j) ? 1 : Diagonal(j);
+        double ridge = damping * diagonal.Average(); // the references set the dead ones to 1 before they take the mean
+        for (int j = 0; j < Features; j++) diagonal[j] += ridge;
         int[] order = activationOrder ? ActivationOrder() : [];
-        _factor = InverseFactor.Create(pool, damped, Features, damping * mean, order, Name, cancellation);
+        _factor = InverseFactor.Create(pool, Span, diagonal, order, Name, cancellation);
         _factorKey = (damping, activationOrder);
         return _factor;
     }

@@ -46,18 +46,18 @@ public sealed unsafe class InverseFactor : IDisposable
         }
     }
 
-    /// <summary>Factorizes the inverse of h + ridge · 1.</summary>
+    /// <summary>Factorizes the inverse of a matrix.</summary>
     /// <param name="pool">Threads.</param>
-    /// <param name="h">[size, size], symmetric; the lower triangle is read.</param>
-    /// <param name="size">Rows and columns.</param>
-    /// <param name="ridge">What is added to every element of the diagonal.</param>
+    /// <param name="h">[size, size], symmetric; its own diagonal is not read.</param>
+    /// <param name="diagonal">[size], the diagonal of the matrix: that of h after damping.</param>
     /// <param name="order">Rows and columns of h in the order to take them, or empty for the natural one.</param>
     /// <param name="name">What the error message calls the matrix.</param>
     /// <param name="cancellation">Stops the work between two blocks.</param>
     /// <exception cref="LowbitException">The matrix is not positive definite in double precision.</exception>
     public static InverseFactor Create(
-        WorkerPool pool, ReadOnlySpan<float> h, int size, double ridge, ReadOnlySpan<int> order, string name, CancellationToken cancellation)
+        WorkerPool pool, ReadOnlySpan<float> h, ReadOnlySpan<double> diagonal, ReadOnlySpan<int> order, string name, CancellationToken cancellation)
     {
+        int size = diagonal.Length;
         if (h.Length != (long)size * size) throw new ArgumentException($"{h.Length} elements are no {size} x {size} matrix", nameof(h));
         // Rows and columns are padded with those of the unit matrix to whole tiles. The rows lie a little apart from a
         // power of two, or else all rows of a tile would share one set of the cache.
@@ -72,13 +72,14 @@ public sealed unsafe class InverseFactor : IDisposable
             {
                 int source = order.IsEmpty ? i : order[i];
                 ReadOnlySpan<float> from = h.Slice(source * size, size);
-                for (int j = 0; j <= i; j++) row[j] = from[order.IsEmpty ? j : order[j]];
+                for (int j = 0; j < i; j++) row[j] = from[order.IsEmpty ? j : order[j]];
+                row[i] = diagonal[source];
             }
-            row[i] += i < size ? ridge : 1;
+            else row[i] = 1;
         }
-        var diagonal = new double[padded];
-        for (int i = 0; i < padded; i++) diagonal[i] = a[i * stride + i];
-        Factorize(pool, a, diagonal, padded, stride, name, cancellation);
+        var original = new double[padded];
+        for (int i = 0; i < padded; i++) original[i] = a[i * stride + i];
+        Factorize(pool, a, original, padded, stride, name, cancellation);
         Invert(pool, a, padded, stride, cancellation);
 
         var factor = new InverseFactor(size);
@@ -92,13 +93,13 @@ public sealed unsafe class InverseFactor : IDisposable
 
     // Replaces the lower triangle of a by L with a = Lᵀ · L. The last block of rows is finished first:
     //   a[B, B] = L[B, B]ᵀ L[B, B],  L[B, <B] = L[B, B]⁻ᵀ a[B, <B],  a[<B, <B] −= L[B, <B]ᵀ L[B, <B].
-    private static void Factorize(WorkerPool pool, double* a, double[] diagonal, int n, long stride, string name, CancellationToken cancellation)
+    private static void Factorize(WorkerPool pool, double* a, double[] original, int n, long stride, string name, CancellationToken cancellation)
     {
         for (int start = (n - 1) / Block * Block; start >= 0; start -= Block)
         {
             cancellation.ThrowIfCancellationRequested();
             int end = Math.Min(n, start + Block);
-            FactorizeDiagonalBlock(a, diagonal, start, end, stride, name);
+            FactorizeDiagonalBlock(a, original, start, end, stride, name);
             var panel = new PanelWork { A = a, Stride = stride, Start = start, End = end };
             pool.Run(ref panel, start, Block);
             var update = new UpdateWork { A = a, Stride = stride, Start = start, End = end };
@@ -106,14 +107,14 @@ public sealed unsafe class InverseFactor : IDisposable
         }
     }
 
-    private static void FactorizeDiagonalBlock(double* a, double[] diagonal, int start, int end, long stride, string name)
+    private static void FactorizeDiagonalBlock(double* a, double[] original, int start, int end, long stride, string name)
     {
-        double noise = diagonal.Length * 2.2e-16; // of a difference, relative to what it was taken from
+        double noise = original.Length * 2.2e-16; // a pivot is what cancellation left of the original diagonal
         for (int p = end - 1; p >= start; p--)
         {
             double* row = a + p * stride;
             double pivot = row[p];
-            if (!(pivot > noise * diagonal[p]) || !double.IsFinite(pivot))
+            if (!(pivot > noise * original[p]) || !double.IsFinite(pivot))
             {
                 throw new LowbitException(
                     $"{name}: the Hessian is not positive definite (pivot {pivot:g3} at column {p}); raise --damping, or calibrate with more samples.");
@@ -170,7 +171,7 @@ public sealed unsafe class InverseFactor : IDisposable
                 for (int j = 0; j < last; j += DoubleTile.Columns)
                     for (int i = first; i < last; i += DoubleTile.Rows)
                     {
-                        if (j > i + DoubleTile.Rows - 1) continue;
+                        if (j > i) continue; // right of the diagonal
                         DoubleTile.Multiply(panel + i, 1, Stride, panel + j, Stride, End - Start, A + i * Stride + j, Stride, subtract: true);
                     }
             }

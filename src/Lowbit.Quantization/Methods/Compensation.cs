@@ -59,8 +59,14 @@ internal static unsafe class Compensation
             int end = Math.Min(columns, start + blockSize);
             var block = new BlockWork<TQuantizer>
             {
-                Weights = copy.Weights, Errors = errors.Floats, Stride = stride,
-                UTransposed = factor.Transposed, Columns = columns, Start = start, End = end, Quantizer = quantizer,
+                Weights = copy.Weights,
+                Errors = errors.Floats,
+                Stride = stride,
+                UTransposed = factor.Transposed,
+                Columns = columns,
+                Start = start,
+                End = end,
+                Quantizer = quantizer,
             };
             pool.Run(ref block, stride / Strip, 1);
             Gemm.MultiplyAdd(

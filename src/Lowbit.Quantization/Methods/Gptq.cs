@@ -100,8 +100,17 @@ public static unsafe class Gptq
         using var zeros = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
         var quantizer = new ColumnQuantizer
         {
-            Weights = copy.Weights, Codes = copy.Codes, Scales = scales.Floats, Zeros = zeros.Floats, Columns = columns, Stride = copy.Stride,
-            GroupSize = groupSize, WholeRow = options.GroupSize < 0, Bits = options.Bits, Symmetric = options.Symmetric, Rounding = rounding,
+            Weights = copy.Weights,
+            Codes = copy.Codes,
+            Scales = scales.Floats,
+            Zeros = zeros.Floats,
+            Columns = columns,
+            Stride = copy.Stride,
+            GroupSize = groupSize,
+            WholeRow = options.GroupSize < 0,
+            Bits = options.Bits,
+            Symmetric = options.Symmetric,
+            Rounding = rounding,
         };
         if (quantizer.WholeRow)
         {

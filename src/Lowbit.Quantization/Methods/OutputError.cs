@@ -12,6 +12,7 @@ namespace Lowbit.Quantization.Methods;
 public static unsafe class OutputError
 {
     private const int RowsAtATime = 256;
+    private const int Block = 128;
 
     /// <summary>From the Hessian: tr((W − Ŵ) H (W − Ŵ)ᵀ) / tr(W H Wᵀ); damping and the treatment of dead inputs have no part in it.</summary>
     /// <param name="pool">Threads.</param>
@@ -23,21 +24,47 @@ public static unsafe class OutputError
     {
         int columns = hessian.Features;
         using var rows = new NativeBuffer(2L * RowsAtATime * columns * sizeof(float));
-        using var products = new NativeBuffer(2L * RowsAtATime * columns * sizeof(float));
         double lost = 0, all = 0;
         for (int start = 0; start < outFeatures; start += RowsAtATime)
         {
-            // The upper half holds the rows of W − Ŵ, the lower those of W; H = Hᵀ multiplies both at once.
+            // The upper half holds the rows of W − Ŵ, the lower half those of W, so that one product serves both.
             int count = Math.Min(RowsAtATime, outFeatures - start), elements = count * columns;
             ReadOnlySpan<float> w = weight.Slice(start * columns, elements), q = quantized.Slice(start * columns, elements);
             Span<float> error = rows.Span<float>(0, elements), copy = rows.Span<float>(elements, elements);
             for (int i = 0; i < elements; i++) error[i] = w[i] - q[i];
             w.CopyTo(copy);
-            Gemm.MultiplyTransposed(pool, rows.Floats, columns, hessian.Values, columns, products.Floats, columns, 2 * count, columns, columns);
-            lost += Dot(error, products.Span<float>(0, elements));
-            all += Dot(copy, products.Span<float>(elements, elements));
+            double[] energies = Energies(pool, rows.Floats, 2 * count, hessian);
+            for (int r = 0; r < count; r++)
+            {
+                lost += energies[r];
+                all += energies[count + r];
+            }
         }
         return Share(lost, all);
+    }
+
+    // v H vᵀ of every row v. H is symmetric, so with its columns in blocks B the part left of the diagonal block counts
+    // twice and the part right of it not at all: Σ_B v_B · (2 · H[B, <B] · v_<B + H[B, B] · v_B).
+    private static double[] Energies(WorkerPool pool, float* rows, int count, Hessian hessian)
+    {
+        int columns = hessian.Features;
+        using var left = new NativeBuffer((long)count * Block * sizeof(float));
+        using var diagonal = new NativeBuffer((long)count * Block * sizeof(float));
+        var energies = new double[count];
+        for (int start = 0; start < columns; start += Block)
+        {
+            int width = Math.Min(Block, columns - start);
+            float* h = hessian.Values + (long)start * columns;
+            Gemm.MultiplyTransposed(pool, rows + start, columns, h + start, columns, diagonal.Floats, Block, count, width, width);
+            if (start > 0) Gemm.MultiplyTransposed(pool, rows, columns, h, columns, left.Floats, Block, count, width, start);
+            for (int r = 0; r < count; r++)
+                for (int j = 0; j < width; j++)
+                {
+                    double product = 2.0 * left.Floats[r * Block + j] + diagonal.Floats[r * Block + j];
+                    energies[r] += product * rows[(long)r * columns + start + j];
+                }
+        }
+        return energies;
     }
 
     /// <summary>From the inputs themselves.</summary>

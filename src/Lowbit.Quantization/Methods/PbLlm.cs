@@ -229,8 +229,12 @@ public static unsafe class PbLlm
         using var parameters = new NativeBuffer((2L + 3L * groups) * copy.Stride * sizeof(float));
         var quantizer = new ColumnQuantizer
         {
-            Codes = copy.Codes, Salient = salient.Pointer, Stride = copy.Stride,
-            GroupSize = codes.LowGroupSize, LowBits = codes.LowBits, MaxCode = (1 << codes.HighBits) - 1,
+            Codes = copy.Codes,
+            Salient = salient.Pointer,
+            Stride = copy.Stride,
+            GroupSize = codes.LowGroupSize,
+            LowBits = codes.LowBits,
+            MaxCode = (1 << codes.HighBits) - 1,
             HighScale = parameters.Floats,
             HighZero = parameters.Floats + copy.Stride,
             LowScale = parameters.Floats + 2L * copy.Stride,

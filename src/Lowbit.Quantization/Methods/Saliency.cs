@@ -29,18 +29,17 @@ internal static class Saliency
     public static void Mark(ReadOnlySpan<float> weight, int rows, int columns, int groupSize, double share, InverseFactor? factor, Span<bool> salient)
     {
         var scores = new float[(long)rows * Math.Min(groupSize, columns)];
+        var energy = new float[Math.Min(groupSize, columns)]; // U_jj²
         for (int start = 0; start < columns; start += groupSize)
         {
             int width = Math.Min(groupSize, columns - start), count = rows * width;
-            for (int j = 0; j < width; j++)
-            {
-                float u = factor is null ? 0 : factor[start + j, start + j];
-                for (int r = 0; r < rows; r++)
+            for (int j = 0; j < width; j++) energy[j] = factor is null ? 1 : factor[start + j, start + j] * factor[start + j, start + j];
+            for (int r = 0; r < rows; r++)
+                for (int j = 0; j < width; j++)
                 {
                     float w = weight[r * columns + start + j];
-                    scores[r * width + j] = factor is null ? MathF.Abs(w) : w * w / (u * u);
+                    scores[r * width + j] = factor is null ? MathF.Abs(w) : w * w / energy[j];
                 }
-            }
             // With f the binary fraction, the floor(count · f) + 1 smallest scores are not salient, and all equal to the last of these.
             int rank = (int)(count * (1 - share));
             float threshold = share >= 1 ? -1 : rank >= count ? float.PositiveInfinity : Smallest(scores.AsSpan(0, count), rank);
