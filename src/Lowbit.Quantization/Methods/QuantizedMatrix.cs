@@ -1,3 +1,4 @@
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 
 namespace Lowbit.Quantization.Methods;

@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.InteropServices;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;
