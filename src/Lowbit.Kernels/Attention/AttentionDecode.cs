@@ -29,7 +29,13 @@ internal static unsafe class AttentionDecode
         int splits = (firstPosition + tokens + SplitPositions - 1) / SplitPositions;
         Work work = new()
         {
-            Shape = shape, Queries = queries, Keys = keys, Values = values, FirstPosition = firstPosition, Partials = partials, Splits = splits,
+            Shape = shape,
+            Queries = queries,
+            Keys = keys,
+            Values = values,
+            FirstPosition = firstPosition,
+            Partials = partials,
+            Splits = splits,
         };
         pool.Run(ref work, tokens * splits * shape.KeyValueHeads, 1);
         for (int t = 0; t < tokens; t++)

@@ -22,8 +22,15 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
         int group = shape.Heads / shape.KeyValueHeads;
         Work work = new()
         {
-            Shape = shape, Group = group, Queries = queries, Keys = keys, Values = values, Output = output, Tokens = tokens,
-            FirstPosition = firstPosition, TileTokens = Math.Max(1, TileRows / group),
+            Shape = shape,
+            Group = group,
+            Queries = queries,
+            Keys = keys,
+            Values = values,
+            Output = output,
+            Tokens = tokens,
+            FirstPosition = firstPosition,
+            TileTokens = Math.Max(1, TileRows / group),
         };
         pool.Run(ref work, shape.KeyValueHeads * work.Tiles, 1);
     }

@@ -37,7 +37,13 @@ public static unsafe class Normalization
     {
         Work work = new()
         {
-            X = x, Weight = weight, Bias = bias, Destination = destination, Features = features, Epsilon = epsilon, Centered = true,
+            X = x,
+            Weight = weight,
+            Bias = bias,
+            Destination = destination,
+            Features = features,
+            Epsilon = epsilon,
+            Centered = true,
         };
         pool.Run(ref work, tokens, Grain);
     }

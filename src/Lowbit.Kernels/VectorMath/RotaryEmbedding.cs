@@ -39,8 +39,14 @@ public static unsafe class RotaryEmbedding
             throw new ArgumentOutOfRangeException(nameof(rotaryDim), rotaryDim, $"must be even and at most {headDim}");
         Work work = new()
         {
-            Interleaved = pairs == RotaryPairs.Interleaved, X = x, Stride = stride, Heads = heads, HeadDim = headDim, Half = rotaryDim / 2,
-            Cosines = cosines + (long)firstPosition * (rotaryDim / 2), Sines = sines + (long)firstPosition * (rotaryDim / 2),
+            Interleaved = pairs == RotaryPairs.Interleaved,
+            X = x,
+            Stride = stride,
+            Heads = heads,
+            HeadDim = headDim,
+            Half = rotaryDim / 2,
+            Cosines = cosines + (long)firstPosition * (rotaryDim / 2),
+            Sines = sines + (long)firstPosition * (rotaryDim / 2),
         };
         pool.Run(ref work, tokens, 16);
     }

@@ -1,0 +1,85 @@
+using System;
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Lowbit.Kernels.PartiallyBinarized;
+
+/// <summary>Addresses and sizes of the parts of a packed matrix, all checked, as kernels take them.</summary>
+internal unsafe struct PackedRows
+{
+    public int Rows, Columns, Words, LowBits, HighBits, RestBits, LowGroupSize, HighGroupSize, LowGroups, HighGroups;
+    public bool HalfScales;
+
+    /// <summary>[rows, words].</summary>
+    public ulong* Positions;
+
+    /// <summary>[rows, lowBits, words].</summary>
+    public ulong* Low;
+
+    /// <summary>Codes of row r lie at bytes RowStarts[r] to RowStarts[r + 1].</summary>
+    public byte* High;
+
+    /// <summary>[rows + 1].</summary>
+    public uint* RowStarts;
+
+    /// <summary>[rows, lowGroups] floats or halves; LowScale is null without low bits.</summary>
+    public byte* LowScale, LowMean;
+
+    /// <summary>[rows, highGroups] floats or halves.</summary>
+    public byte* HighScale;
+
+    /// <summary>[rows, highGroups].</summary>
+    public byte* HighZero;
+
+    /// <summary>Bytes between the unpacked codes of two rows: whole vectors can be loaded at every code.</summary>
+    public readonly int CodeStride => (Columns + 63) / 64 * 64 + 64;
+
+    /// <summary>Whether no 64 columns of a block of activations belong to two groups.</summary>
+    public readonly bool GroupsHoldWholeBlocks =>
+        (LowGroups == 1 || LowGroupSize % 64 == 0) && (HighGroups == 1 || HighGroupSize % 64 == 0);
+
+    /// <summary>Salient weights of a row.</summary>
+    public readonly int SalientCount(int row)
+    {
+        int count = 0;
+        ulong* words = Positions + (long)row * Words;
+        for (int w = 0; w < Words; w++) count += BitOperations.PopCount(words[w]);
+        return count;
+    }
+
+    /// <summary>The stored codes of a row's salient weights as bytes; without the bits that are in the low planes.</summary>
+    public readonly void UnpackHigh(int row, byte* codes)
+    {
+        if (RestBits == 0) return;
+        CodeStream.Unpack(High + RowStarts[row], SalientCount(row), RestBits, codes);
+    }
+
+    /// <summary>One element of a table of scales.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly float Scale(byte* table, long index) => HalfScales ? (float)((Half*)table)[index] : ((float*)table)[index];
+
+    /// <summary>The elements of eight rows for one group; rows beyond the last repeat it.</summary>
+    public readonly Vector256<float> ScalesOfRows(byte* table, int firstRow, int groups, int group)
+    {
+        long last = (long)(Rows - 1) * groups + group, i = (long)firstRow * groups + group;
+        if (!HalfScales)
+        {
+            float* floats = (float*)table;
+            return Vector256.Create(
+                floats[i], floats[Math.Min(last, i + groups)], floats[Math.Min(last, i + 2L * groups)], floats[Math.Min(last, i + 3L * groups)],
+                floats[Math.Min(last, i + 4L * groups)], floats[Math.Min(last, i + 5L * groups)], floats[Math.Min(last, i + 6L * groups)],
+                floats[Math.Min(last, i + 7L * groups)]);
+        }
+        ushort* halves = (ushort*)table;
+        return FromHalf(Vector256.Create(
+            halves[i], halves[Math.Min(last, i + groups)], halves[Math.Min(last, i + 2L * groups)], halves[Math.Min(last, i + 3L * groups)],
+            halves[Math.Min(last, i + 4L * groups)], halves[Math.Min(last, i + 5L * groups)], halves[Math.Min(last, i + 6L * groups)],
+            (uint)halves[Math.Min(last, i + 7L * groups)]));
+    }
+
+    // Finite halves: the exponent of a float is 112 larger, and the product with 2^112 is exact, subnormal numbers included.
+    private static Vector256<float> FromHalf(Vector256<uint> bits) =>
+        (Vector256.ShiftLeft(bits & Vector256.Create(0x7FFFu), 13).AsSingle() * 5.192296858534828e33f).AsUInt32().AsSingle()
+        | Vector256.ShiftLeft(bits & Vector256.Create(0x8000u), 16).AsSingle();
+}

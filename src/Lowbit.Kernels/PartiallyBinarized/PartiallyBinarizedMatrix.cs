@@ -1,0 +1,273 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.Intrinsics.X86;
+using Lowbit.Core;
+
+namespace Lowbit.Kernels.PartiallyBinarized;
+
+/// <summary>
+/// A packed partially binarized weight. Products are computed from the bytes of the parts as they lie in the file; only
+/// coded positions are expanded to a bitmap, and where each row's codes begin is counted once.
+/// </summary>
+/// <remarks>
+/// 8-bit activations: integer sums for up to seven tokens, the same with any kernel to the last bit. Float activations, and
+/// from eight tokens on both modes: rows are rebuilt as floats, which equals the definition up to rounding of sums.
+/// </remarks>
+public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
+{
+    private const int RowsOfChunk = 4; // tiles of eight rows that a thread takes at a time
+
+    [ThreadStatic]
+    private static NativeBuffer? t_codes;
+
+    [ThreadStatic]
+    private static NativeBuffer? t_row;
+
+    private readonly List<object> _owners = [];
+    private readonly PackedRows _rows;
+
+    /// <summary>Takes and checks the parts.</summary>
+    /// <param name="name">Name of the matrix, for messages.</param>
+    /// <param name="layout">How the parts lie.</param>
+    /// <param name="parts">The tensors by the suffixes of <see cref="PartiallyBinarizedPacking"/>; empty parts may be missing.</param>
+    /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or contradicts the others.</exception>
+    public PartiallyBinarizedMatrix(string name, PartiallyBinarizedLayout layout, IReadOnlyDictionary<string, Tensor> parts)
+        : base(Checked(name, layout).Rows, layout.Columns)
+    {
+        Layout = layout;
+        PackedRows rows = new()
+        {
+            Rows = layout.Rows,
+            Columns = layout.Columns,
+            Words = layout.Words,
+            LowBits = layout.LowBits,
+            HighBits = layout.HighBits,
+            RestBits = layout.RestBits,
+            LowGroupSize = layout.LowGroupSize,
+            HighGroupSize = layout.HighGroupSize,
+            LowGroups = layout.LowGroups,
+            HighGroups = layout.HighGroups,
+            HalfScales = layout.ScaleFormat == ElementFormat.F16,
+        };
+        PartReader reader = new(name, parts, _owners);
+        long storedPositions;
+        if (layout.Positions == PositionsForm.Bitmap)
+        {
+            storedPositions = layout.BitmapBytes;
+            rows.Positions = (ulong*)reader.Bytes(PartiallyBinarizedPacking.Positions, ElementFormat.U8, storedPositions);
+        }
+        else
+        {
+            ReadOnlySpan<byte> code = reader.AllBytes(PartiallyBinarizedPacking.Positions);
+            storedPositions = code.Length;
+            NativeBuffer bitmap = new(layout.BitmapBytes);
+            _owners.Add(bitmap);
+            rows.Positions = (ulong*)bitmap.Pointer;
+            RicePositions.Decode(reader.NameOf(PartiallyBinarizedPacking.Positions), code, layout.Rows, layout.Columns, layout.RiceParameter, rows.Positions);
+        }
+        CheckPadding(reader.NameOf(PartiallyBinarizedPacking.Positions), rows.Positions, layout.Rows);
+        rows.Low = (ulong*)reader.Bytes(PartiallyBinarizedPacking.Low, ElementFormat.U8, layout.LowBytes);
+        CheckPadding(reader.NameOf(PartiallyBinarizedPacking.Low), rows.Low, (long)layout.Rows * layout.LowBits);
+
+        NativeBuffer starts = new((layout.Rows + 1L) * sizeof(uint));
+        _owners.Add(starts);
+        rows.RowStarts = (uint*)starts.Pointer;
+        long highBytes = CountRowStarts(name, rows);
+        rows.High = reader.Bytes(PartiallyBinarizedPacking.High, ElementFormat.U8, highBytes);
+
+        if (layout.LowBits > 0) rows.LowScale = reader.Scales(PartiallyBinarizedPacking.LowScale, layout.ScaleFormat, layout.LowScales);
+        rows.LowMean = reader.Scales(PartiallyBinarizedPacking.LowMean, layout.ScaleFormat, layout.LowScales);
+        rows.HighScale = reader.Scales(PartiallyBinarizedPacking.HighScale, layout.ScaleFormat, layout.HighScales);
+        rows.HighZero = reader.Bytes(PartiallyBinarizedPacking.HighZero, ElementFormat.U8, layout.HighScales);
+        for (long i = 0; i < layout.HighScales; i++)
+        {
+            if (rows.HighZero[i] >> layout.HighBits != 0)
+                throw new LowbitException($"tensor {reader.NameOf(PartiallyBinarizedPacking.HighZero)}: element {i} is {rows.HighZero[i]}, codes have {layout.HighBits} bits; the file is damaged.");
+        }
+        _rows = rows;
+        long tables = (layout.LowBits > 0 ? 2 : 1) * layout.LowScales + layout.HighScales;
+        Parts = new PartiallyBinarizedBytes(
+            storedPositions, layout.BitmapBytes, layout.LowBytes, highBytes, layout.ScaleFormat.ByteCount(tables) + layout.HighScales);
+    }
+
+    /// <summary>How the parts lie.</summary>
+    public PartiallyBinarizedLayout Layout { get; }
+
+    /// <summary>Where the bytes go.</summary>
+    public PartiallyBinarizedBytes Parts { get; }
+
+    /// <inheritdoc/>
+    public override string Format => $"PB{Layout.LowBits}+{Layout.HighBits}";
+
+    /// <inheritdoc/>
+    public override long Bytes => Parts.Read;
+
+    /// <summary>Turns the packed form back into plain arrays. Scales and means are as stored; without low bits the low scales are 0.</summary>
+    public PartiallyBinarizedCodes Unpack()
+    {
+        PartiallyBinarizedCodes codes = new(Rows, Columns, Layout.LowBits, Layout.HighBits, Layout.LowGroupSize, Layout.HighGroupSize);
+        byte* unpacked = Codes(1);
+        for (int r = 0; r < Rows; r++)
+        {
+            _rows.UnpackHigh(r, unpacked);
+            byte* next = unpacked;
+            for (int c = 0; c < Columns; c++)
+            {
+                long i = (long)r * Columns + c;
+                int value = 0;
+                for (int plane = 0; plane < Layout.LowBits; plane++)
+                    value |= (int)(_rows.Low[((long)r * Layout.LowBits + plane) * Layout.Words + c / 64] >> c % 64 & 1) << plane;
+                codes.Salient[i] = (_rows.Positions[(long)r * Layout.Words + c / 64] >> c % 64 & 1) != 0;
+                if (codes.Salient[i]) value = value << Layout.RestBits | (Layout.RestBits > 0 ? *next++ : 0);
+                codes.Codes[i] = (byte)value;
+            }
+        }
+        for (int i = 0; i < codes.LowMean.Length; i++)
+        {
+            if (Layout.LowBits > 0) codes.LowScale[i] = _rows.Scale(_rows.LowScale, i);
+            codes.LowMean[i] = _rows.Scale(_rows.LowMean, i);
+        }
+        for (int i = 0; i < codes.HighScale.Length; i++)
+        {
+            codes.HighScale[i] = _rows.Scale(_rows.HighScale, i);
+            codes.HighZero[i] = _rows.HighZero[i];
+        }
+        return codes;
+    }
+
+    /// <inheritdoc/>
+    public override void DequantizeRows(int firstRow, int rowCount, float* destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
+        ArgumentOutOfRangeException.ThrowIfNegative(rowCount);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
+        byte* codes = Codes(1);
+        for (int r = 0; r < rowCount; r++)
+        {
+            _rows.UnpackHigh(firstRow + r, codes);
+            RowDequantizer.Run(_rows, firstRow + r, codes, destination + (long)r * Columns);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
+        bool eightBit = activations.Mode == ActivationMode.EightBit;
+        if (activations.Tokens >= Activations.ManyTokens)
+        {
+            DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
+        }
+        else if (!eightBit || !_rows.GroupsHoldWholeBlocks)
+        {
+            FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
+            pool.Run(ref work, Rows, 8 * RowsOfChunk);
+        }
+        else if (EightBitProductAvx512.IsSupported) MultiplyEightBit<EightBitProductAvx512>(pool, activations, output);
+        else if (Avx2.IsSupported) MultiplyEightBit<EightBitProductAvx2>(pool, activations, output);
+        else MultiplyEightBit<EightBitProductScalar>(pool, activations, output);
+    }
+
+    /// <summary>The product with integer sums and a given kernel.</summary>
+    internal void MultiplyEightBit<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, IEightBitProduct
+    {
+        EightBitWork<TKernel> work = new() { Matrix = this, Activations = activations, Output = output };
+        pool.Run(ref work, (Rows + IEightBitProduct.Rows - 1) / IEightBitProduct.Rows, RowsOfChunk);
+    }
+
+    private byte* Codes(int rows) => Scratch.Ensure(ref t_codes, (long)rows * _rows.CodeStride);
+
+    private static PartiallyBinarizedLayout Checked(string name, PartiallyBinarizedLayout layout)
+    {
+        layout.Check(name);
+        return layout;
+    }
+
+    // Bits beyond the last column would be added to the products.
+    private void CheckPadding(string tensor, ulong* words, long rows)
+    {
+        if (Columns % 64 == 0) return;
+        for (long r = 0; r < rows; r++)
+        {
+            if (words[(r + 1) * Layout.Words - 1] >> Columns % 64 != 0)
+                throw new LowbitException($"tensor {tensor}: row {r} has ones beyond its {Columns} columns, where zeros are expected; the file is damaged.");
+        }
+    }
+
+    private static long CountRowStarts(string name, in PackedRows rows)
+    {
+        long start = 0;
+        for (int r = 0; r < rows.Rows; r++)
+        {
+            rows.RowStarts[r] = (uint)start;
+            start += CodeStream.Bytes(rows.SalientCount(r), rows.RestBits);
+            if (start > uint.MaxValue) throw new LowbitException($"{name}: the codes of the salient weights take over 4 GiB, which one matrix cannot have; split it by rows.");
+        }
+        rows.RowStarts[rows.Rows] = (uint)start;
+        return start;
+    }
+
+    private struct EightBitWork<TKernel> : IParallelWork where TKernel : struct, IEightBitProduct
+    {
+        public PartiallyBinarizedMatrix Matrix;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            const int TileRows = IEightBitProduct.Rows;
+            ref readonly PackedRows rows = ref Matrix._rows;
+            byte* codes = Matrix.Codes(TileRows);
+            float* results = stackalloc float[TileRows];
+            for (int tile = start; tile < end; tile++)
+            {
+                int first = tile * TileRows, count = Math.Min(TileRows, rows.Rows - first);
+                for (int i = 0; i < TileRows; i++) rows.UnpackHigh(Math.Min(first + i, rows.Rows - 1), codes + (long)i * rows.CodeStride);
+                for (int t = 0; t < Activations.Tokens; t++)
+                {
+                    long block = (long)t * Activations.Blocks;
+                    TKernel.Run(rows, first, codes, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block, results);
+                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + first + i] = results[i];
+                }
+            }
+        }
+    }
+
+    private struct FloatWork : IParallelWork
+    {
+        public PartiallyBinarizedMatrix Matrix;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            int columns = Matrix.Columns;
+            float* row = (float*)Scratch.Ensure(ref t_row, columns * sizeof(float));
+            for (int r = start; r < end; r++)
+            {
+                Matrix.DequantizeRows(r, 1, row);
+                for (int t = 0; t < Activations.Tokens; t++)
+                {
+                    Output[(long)t * Matrix.Rows + r] = Activations.Mode == ActivationMode.EightBit
+                        ? RoundedDot(row, t)
+                        : VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(Activations.Values + (long)t * columns, columns));
+                }
+            }
+        }
+
+        private readonly float RoundedDot(float* row, int token)
+        {
+            const int Block = Activations.BlockLength;
+            float* values = stackalloc float[Block];
+            float sum = 0;
+            for (int b = 0; b < Activations.Blocks; b++)
+            {
+                long block = (long)token * Activations.Blocks + b;
+                int count = Math.Min(Block, Matrix.Columns - b * Block);
+                for (int i = 0; i < count; i++) values[i] = Activations.Codes[block * Block + i];
+                sum += Activations.Scales[block] * VectorMath.Dot(new ReadOnlySpan<float>(row + b * Block, count), new ReadOnlySpan<float>(values, count));
+            }
+            return sum;
+        }
+    }
+}

@@ -1,0 +1,160 @@
+using System;
+using System.Runtime.Intrinsics.X86;
+using Lowbit.Core;
+using Lowbit.Kernels.PartiallyBinarized;
+using Xunit;
+
+namespace Lowbit.Kernels.Tests.PartiallyBinarized;
+
+public unsafe class ProductTests
+{
+    private readonly WorkerPool _pool = new(2);
+
+    [InstructionSetFact(nameof(Avx2))]
+    public void Avx2_equals_the_oracle_to_the_bit() => EqualsOracle<EightBitProductAvx2>();
+
+    [InstructionSetFact(nameof(Avx512Vbmi2))]
+    public void Avx512_equals_the_oracle_to_the_bit() => EqualsOracle<EightBitProductAvx512>();
+
+    [Fact]
+    public void Oracle_agrees_with_dequantized_weights_and_rounded_activations()
+    {
+        int seed = 0;
+        foreach (int columns in new[] { 1, 40, 64, 129, 576 })
+        {
+            foreach ((int lowBits, int highBits) in new[] { (0, 2), (0, 8), (1, 2), (1, 5), (1, 8), (2, 2), (2, 8) })
+            {
+                foreach (double salient in new[] { 0, 0.1, 1 })
+                {
+                    PartiallyBinarizedCodes codes = PackedMatrices.Random(11, columns, salient, lowBits, highBits, 64, columns, ++seed);
+                    using Activations activations = Input(3, columns, seed, ActivationMode.EightBit);
+                    float[] got = new float[33];
+                    fixed (float* output = got)
+                        PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap)).MultiplyEightBit<EightBitProductScalar>(_pool, activations, output);
+                    Close(codes, activations, got, eightBit: true);
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(ActivationMode.EightBit)]
+    [InlineData(ActivationMode.Float)]
+    public void Public_product_agrees_with_the_definition_for_few_and_many_tokens_and_any_groups(ActivationMode mode)
+    {
+        int seed = 0;
+        foreach (int columns in new[] { 3, 64, 200, 576 })
+        {
+            foreach (int group in new[] { 64, 128, 100, 7, 10_000 })
+            {
+                foreach (int tokens in new[] { 1, 2, 7, 8, 19 })
+                {
+                    PartiallyBinarizedCodes codes = PackedMatrices.Random(13, columns, 0.1, 1 + seed % 2, 8, group, 64, ++seed);
+                    PartiallyBinarizedMatrix matrix = PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap));
+                    using Activations activations = Input(tokens, columns, seed, mode);
+                    float[] got = new float[13 * tokens];
+                    fixed (float* output = got) matrix.Multiply(_pool, activations, output);
+                    Close(codes, activations, got, mode == ActivationMode.EightBit);
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(ActivationMode.EightBit, 1)]
+    [InlineData(ActivationMode.EightBit, 20)]
+    [InlineData(ActivationMode.Float, 1)]
+    [InlineData(ActivationMode.Float, 20)]
+    public void Results_do_not_depend_on_the_number_of_threads(ActivationMode mode, int tokens)
+    {
+        PartiallyBinarizedMatrix matrix = PackedMatrices.Load(
+            PartiallyBinarizedPacking.Pack(PackedMatrices.Random(203, 576, 0.1, 1, 8, 576, 576), ElementFormat.F16, PositionsForm.Bitmap));
+        using Activations activations = Input(tokens, 576, 1, mode);
+        float[] one = new float[203 * tokens], five = new float[203 * tokens];
+        using WorkerPool single = new(1), many = new(5);
+        fixed (float* output = one) matrix.Multiply(single, activations, output);
+        fixed (float* output = five) matrix.Multiply(many, activations, output);
+        Assert.Equal(one, five);
+    }
+
+    [Theory]
+    [InlineData(ActivationMode.EightBit, 1)]
+    [InlineData(ActivationMode.EightBit, 9)]
+    [InlineData(ActivationMode.Float, 1)]
+    public void Second_product_allocates_nothing(ActivationMode mode, int tokens)
+    {
+        PartiallyBinarizedMatrix matrix = PackedMatrices.Load(
+            PartiallyBinarizedPacking.Pack(PackedMatrices.Random(40, 200, 0.1, 1, 8, 200, 200), ElementFormat.F16, PositionsForm.Bitmap));
+        using WorkerPool single = new(1);
+        using Activations activations = Input(tokens, 200, 1, mode);
+        using NativeBuffer output = new(40 * tokens * 4);
+        matrix.Multiply(single, activations, output.Floats);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        activations.Quantize(single);
+        matrix.Multiply(single, activations, output.Floats);
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+
+    // Every part of the matrix ends at a page that cannot be read.
+    private void EqualsOracle<TKernel>() where TKernel : struct, IEightBitProduct
+    {
+        for (int columns = 1; columns <= 300; columns++) Compare(1 + columns % 19, columns, 0.1, 1, 8, columns, columns, false);
+        foreach (int columns in new[] { 576, 1000, 1536 })
+        {
+            for (int lowBits = 0; lowBits <= 2; lowBits++)
+            {
+                for (int highBits = 2; highBits <= 8; highBits++)
+                {
+                    foreach (double salient in new[] { 0, 0.1, 0.5, 1 })
+                    {
+                        Compare(9, columns, salient, lowBits, highBits, columns, 128, false);
+                        Compare(8, columns, salient, lowBits, highBits, 64, columns, true);
+                    }
+                }
+            }
+        }
+
+        void Compare(int rows, int columns, double salient, int lowBits, int highBits, int lowGroup, int highGroup, bool extreme)
+        {
+            int seed = rows + columns;
+            PartiallyBinarizedCodes codes = PackedMatrices.Random(rows, columns, salient, lowBits, highBits, lowGroup, highGroup, seed, extreme);
+            PartiallyBinarizedMatrix matrix = PackedMatrices.Load(
+                PartiallyBinarizedPacking.Pack(codes, seed % 2 == 0 ? ElementFormat.F16 : ElementFormat.F32, PositionsForm.Bitmap));
+            using Activations activations = Input(2, columns, seed, ActivationMode.EightBit, extreme);
+            float[] want = new float[2 * rows], got = new float[2 * rows];
+            fixed (float* output = want) matrix.MultiplyEightBit<EightBitProductScalar>(_pool, activations, output);
+            fixed (float* output = got) matrix.MultiplyEightBit<TKernel>(_pool, activations, output);
+            Assert.Equal(want, got);
+        }
+    }
+
+    private Activations Input(int tokens, int features, int seed, ActivationMode mode, bool extreme = false)
+    {
+        Activations activations = new(tokens, features, mode) { Tokens = tokens };
+        Random random = new(seed);
+        for (int i = 0; i < tokens * features; i++) activations.Values[i] = extreme ? (i < features ? 1 : -1) : 4 * random.NextSingle() - 2;
+        activations.Quantize(_pool);
+        return activations;
+    }
+
+    private static void Close(PartiallyBinarizedCodes codes, Activations activations, float[] got, bool eightBit)
+    {
+        for (int t = 0; t < activations.Tokens; t++)
+        {
+            for (int r = 0; r < codes.Rows; r++)
+            {
+                double want = 0, magnitude = 0;
+                for (int c = 0; c < codes.Columns; c++)
+                {
+                    int block = t * activations.Blocks + c / 64;
+                    double x = eightBit ? (double)activations.Scales[block] * activations.Codes[64 * block + c % 64] : activations.Values[t * codes.Columns + c];
+                    want += codes.Dequantize(r, c) * x;
+                    magnitude += Math.Abs(codes.Dequantize(r, c) * x);
+                }
+                // Sums of the salient part cancel against zero · high, which the magnitude of the dequantized weights does not show.
+                magnitude += 0.11 * 255 * codes.Columns / 64;
+                Assert.True(Math.Abs(want - got[t * codes.Rows + r]) <= 1e-6 * (1 + magnitude), $"token {t}, row {r}: {got[t * codes.Rows + r]}, expected {want}");
+            }
+        }
+    }
+}

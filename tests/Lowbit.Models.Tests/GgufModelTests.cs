@@ -1,0 +1,86 @@
+using System;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Lowbit.Core;
+using Lowbit.Formats;
+using Lowbit.Formats.Safetensors;
+using Lowbit.TestKit;
+using Xunit;
+
+namespace Lowbit.Models.Tests;
+
+/// <summary>The golden models of the Llama family, rewritten as GGUF the way llama.cpp's converter does it, give the same logits.</summary>
+public sealed class GgufModelTests
+{
+    [SharedTheory]
+    [InlineData("llama", "llama")]
+    [InlineData("llama-head-dim", "llama")]
+    [InlineData("llama-linear-rope", "llama")]
+    [InlineData("llama-yarn", "llama")]
+    [InlineData("qwen2", "qwen2")]
+    [InlineData("qwen3", "qwen3")]
+    public void LogitsAreThoseOfTheReference(string name, string architecture)
+    {
+        using TemporaryFolder folder = new();
+        using Checkpoint source = Checkpoint.Open(Shared.Path("golden", "architectures", name));
+        string path = folder.Write("model.gguf", Convert(source, architecture));
+        using LanguageModel model = LanguageModel.Open(path);
+        using SafetensorsFile expected = SafetensorsFile.Open(Shared.Path("golden", "architectures", name, "expected.safetensors"));
+        using WorkerPool pool = new(2);
+        Golden.CheckLogits(model, pool, Golden.Integers(expected, "input_ids"), Golden.Integers(expected, "positions"), Golden.Floats(expected, "logits"));
+    }
+
+    private static byte[] Convert(Checkpoint source, string architecture)
+    {
+        JsonElement config = source.Config!.Value;
+        int heads = config.GetProperty("num_attention_heads").GetInt32(), kvHeads = config.GetProperty("num_key_value_heads").GetInt32();
+        JsonElement rope = config.GetProperty("rope_parameters");
+        GgufBuilder gguf = new();
+        gguf.Add("general.architecture", architecture);
+        void Size(string key, int value) => gguf.Add($"{architecture}.{key}", (uint)value);
+        Size("embedding_length", config.GetProperty("hidden_size").GetInt32());
+        Size("block_count", config.GetProperty("num_hidden_layers").GetInt32());
+        Size("feed_forward_length", config.GetProperty("intermediate_size").GetInt32());
+        Size("context_length", config.GetProperty("max_position_embeddings").GetInt32());
+        Size("attention.head_count", heads);
+        Size("attention.head_count_kv", kvHeads);
+        if (config.TryGetProperty("head_dim", out JsonElement headDim))
+        {
+            Size("attention.key_length", headDim.GetInt32());
+            Size("rope.dimension_count", headDim.GetInt32());
+        }
+        gguf.Add($"{architecture}.attention.layer_norm_rms_epsilon", config.GetProperty("rms_norm_eps").GetSingle());
+        gguf.Add($"{architecture}.rope.freq_base", rope.GetProperty("rope_theta").GetSingle());
+        string scaling = rope.GetProperty("rope_type").GetString()!;
+        if (scaling != "default")
+        {
+            gguf.Add($"{architecture}.rope.scaling.type", scaling);
+            gguf.Add($"{architecture}.rope.scaling.factor", rope.GetProperty("factor").GetSingle());
+        }
+        if (scaling == "yarn") Size("rope.scaling.original_context_length", rope.GetProperty("original_max_position_embeddings").GetInt32());
+        foreach (Tensor tensor in source.Tensors.Values)
+        {
+            int dot = tensor.Name.LastIndexOf('.');
+            string name = TensorNames.Gguf.Translate(tensor.Name[..dot], TensorNames.Llama, 2) + tensor.Name[dot..];
+            float[] values = MemoryMarshal.Cast<byte, float>(tensor.Span).ToArray();
+            if (architecture == "llama" && name.Contains("attn_q", StringComparison.Ordinal)) values = Neighbours(values, heads);
+            if (architecture == "llama" && name.Contains("attn_k", StringComparison.Ordinal)) values = Neighbours(values, kvHeads);
+            gguf.Tensor(name, 0, [.. tensor.Shape], MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
+        }
+        return gguf.Build();
+    }
+
+    // The rows of a head from halves (i, i + d/2) to neighbours (2i, 2i + 1).
+    private static float[] Neighbours(float[] values, int heads)
+    {
+        int columns = 64, rows = values.Length / columns, headDim = rows / heads;
+        float[] permuted = new float[values.Length];
+        for (int row = 0; row < rows; row++)
+        {
+            int head = row / headDim, i = row % headDim, half = headDim / 2;
+            int to = head * headDim + (i < half ? 2 * i : 2 * (i - half) + 1);
+            Array.Copy(values, row * columns, permuted, to * columns, columns);
+        }
+        return permuted;
+    }
+}
