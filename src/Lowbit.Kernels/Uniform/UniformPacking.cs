@@ -27,6 +27,9 @@ public static unsafe class UniformPacking
     /// <summary>[columns] natural place of every stored column; only in reordered matrices.</summary>
     public const string Order = "u_order";
 
+    /// <summary>All parts that a matrix may have.</summary>
+    public static ImmutableArray<string> Suffixes { get; } = [Codes, Scale, Zero, Order];
+
     /// <summary>Packs a matrix.</summary>
     /// <param name="codes">The matrix.</param>
     /// <param name="scaleFormat">F16 or F32; scales and real zeros are rounded to it.</param>
