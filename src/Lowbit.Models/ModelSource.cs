@@ -38,7 +38,7 @@ internal sealed unsafe class ModelSource
     /// <summary>A matrix [rows, columns] in its stored form.</summary>
     public WeightMatrix Matrix(string name, int rows, int columns)
     {
-        if (_packed.TryGetValue(name, out PackedTensor? packed)) return packed.Load(_checkpoint.Path, _checkpoint.Find, rows, columns);
+        if (_packed.TryGetValue(name, out PackedTensor? packed)) return packed.Load(_checkpoint.Path, part => _checkpoint.Tensors.GetValueOrDefault(part), rows, columns);
         Tensor tensor = Checked(name + ".weight", rows, columns);
         return new DenseMatrix(tensor);
     }

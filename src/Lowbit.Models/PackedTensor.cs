@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Kernels;
@@ -60,27 +61,52 @@ public sealed class PackedTensor
 
     /// <summary>The matrix over the mapped bytes.</summary>
     /// <param name="file">The file with the tensors, for messages.</param>
-    /// <param name="find">Finds a tensor by its full name or throws.</param>
+    /// <param name="find">Finds a tensor by its full name; null where there is none.</param>
     /// <param name="rows">Output features that the model expects.</param>
     /// <param name="columns">Input features that the model expects.</param>
     /// <exception cref="LowbitException">Declaration and tensors do not fit each other or the model.</exception>
-    public WeightMatrix Load(string file, Func<string, Tensor> find, int rows, int columns)
+    public WeightMatrix Load(string file, Func<string, Tensor?> find, int rows, int columns)
     {
         if (_format != PartiallyBinarized) return Blocks(file, find, rows, columns);
         PartiallyBinarizedLayout layout = new(
-            Declared("rows", rows), Declared("columns", columns), _entry.Integers("low_bits")[0], _entry.Size("high_bits"),
-            _entry.Size("low_group_size"), _entry.Size("high_group_size"));
-        return new PartiallyBinarizedMatrix(_name, layout, suffix => find($"{_name}.{suffix}"));
+            Declared("rows", rows), Declared("columns", columns), Number("low_bits"), Number("high_bits"), Number("low_group_size"), Number("high_group_size"),
+            _entry.Text("scale_format") switch { "F16" => ElementFormat.F16, "F32" => ElementFormat.F32, _ => throw _entry.Wrong("scale_format", "F16 or F32") },
+            _entry.Text("positions") switch { "bitmap" => PositionsForm.Bitmap, "coded" => PositionsForm.Coded, _ => throw _entry.Wrong("positions", "bitmap or coded") },
+            Number("rice_parameter"));
+        Dictionary<string, Tensor> parts = [];
+        foreach (string suffix in PartiallyBinarizedPacking.Suffixes)
+        {
+            if (find($"{_name}.{suffix}") is { } part) parts[suffix] = part;
+        }
+        return new PartiallyBinarizedMatrix(_name, layout, parts);
     }
 
-    private unsafe DenseMatrix Blocks(string file, Func<string, Tensor> find, int rows, int columns)
+    /// <summary>The declaration of a packed matrix, as <see cref="Read"/> takes it.</summary>
+    public static JsonObject ToJson(PartiallyBinarizedLayout layout) => new()
+    {
+        ["format"] = PartiallyBinarized,
+        ["rows"] = layout.Rows,
+        ["columns"] = layout.Columns,
+        ["low_bits"] = layout.LowBits,
+        ["high_bits"] = layout.HighBits,
+        ["low_group_size"] = layout.LowGroupSize,
+        ["high_group_size"] = layout.HighGroupSize,
+        ["scale_format"] = layout.ScaleFormat.ToString(),
+        ["positions"] = layout.Positions == PositionsForm.Coded ? "coded" : "bitmap",
+        ["rice_parameter"] = layout.RiceParameter,
+    };
+
+    private unsafe DenseMatrix Blocks(string file, Func<string, Tensor?> find, int rows, int columns)
     {
         if (!Enum.TryParse(_format, out ElementFormat format) || format.BlockLength() == 1) throw _entry.Wrong("format", "partially-binarized or a ggml type");
-        Tensor bytes = find(_name + ".blocks");
+        Tensor bytes = find(_name + ".blocks") ?? throw new LowbitFormatException(file, $"the tensor '{_name}.blocks' is missing, though the configuration declares it; quantize the model again.");
         if (columns % format.BlockLength() != 0 || bytes.Bytes != format.ByteCount((long)Declared("rows", rows) * Declared("columns", columns)))
             throw new LowbitFormatException(file, $"tensor {bytes.Name} has {bytes.Bytes} bytes; [{rows}, {columns}] in {format} takes {format.ByteCount((long)rows * columns)}.");
         return new DenseMatrix(new Tensor(_name, format, [rows, columns], bytes.Pointer, bytes.Bytes, bytes.Owner));
     }
+
+    // A whole number whose range the layout itself checks.
+    private int Number(string key) => _entry.Integers(key) is [int number] ? number : throw _entry.Wrong(key, "a whole number");
 
     private int Declared(string key, int expected)
     {

@@ -42,6 +42,9 @@ public static class PartiallyBinarizedPacking
     /// <summary>[rows, high groups] codes that mean zero.</summary>
     public const string HighZero = "pb_high_zero";
 
+    /// <summary>The endings of all parts.</summary>
+    public static ImmutableArray<string> Suffixes { get; } = [Positions, Low, High, LowScale, LowMean, HighScale, HighZero];
+
     /// <summary>Packs a matrix.</summary>
     /// <param name="codes">The matrix.</param>
     /// <param name="scaleFormat">F16 or F32; scales and means are rounded to it.</param>

@@ -154,8 +154,9 @@ internal sealed class ConfigReader(string path, JsonElement root)
         return windows.MoveToImmutable();
     }
 
-    public LowbitFormatException Wrong(string key, string expected) =>
-        new(Path, $"\"{key}\" is {Short(Root.GetProperty(key).GetRawText())}; expected {expected}.");
+    public LowbitFormatException Wrong(string key, string expected) => Root.TryGetProperty(key, out JsonElement value)
+        ? new(Path, $"\"{key}\" is {Short(value.GetRawText())}; expected {expected}.")
+        : Missing(key);
 
     private LowbitFormatException Missing(string key) => new(Path, $"\"{key}\" is missing; the file does not describe a model of this family completely.");
 

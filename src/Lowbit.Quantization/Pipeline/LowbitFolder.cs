@@ -64,7 +64,7 @@ internal static unsafe class LowbitFolder
             throw new LowbitFormatException(file.Path, "the finished layer says nothing of its layout; delete the work folder and start anew.");
         using JsonDocument document = JsonDocument.Parse(layout);
         return PackedTensor.Read(file.Path, name, document.RootElement).Load(
-            file.Path, part => file.Tensors.TryGetValue(part, out Tensor? tensor) ? tensor : throw new LowbitFormatException(file.Path, $"the tensor '{part}' is missing; delete the work folder and start anew."), rows, columns);
+            file.Path, part => file.Tensors.GetValueOrDefault(part), rows, columns);
     }
 
     /// <summary>Puts the finished layers and everything that was not quantized together in the work folder.</summary>
@@ -171,7 +171,7 @@ internal static unsafe class LowbitFolder
         IEnumerable<string> names = checkpoint.Kind == CheckpointKind.Llama2C
             ? Directory.EnumerateFiles(from, "tok*.bin").Select(path => Path.GetFileName(path))
             : CopiedFiles.Where(name => File.Exists(Path.Combine(from, name)));
-        foreach (string name in names) File.Copy(Path.Combine(from, name), Path.Combine(folder, name), overwrite: true);
+        foreach (string name in names) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(from, name)));
     }
 
     private static Written Count(string path, long parameters, IEnumerable<(string Part, long Bytes)> tensors)

@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Text.Json.Nodes;
+using Lowbit.Core;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Models;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 
@@ -17,17 +19,17 @@ internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject L
     /// <summary>Packs a partially binarized matrix.</summary>
     public static PackedLayer Of(PartiallyBinarizedCodes codes, QuantizedMatrix quantized, PositionsForm positions)
     {
-        ScaleFormat scales = quantized.ScalePrecision == ScalePrecision.Float16 ? ScaleFormat.F16 : ScaleFormat.F32;
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, scales, positions == PositionsForm.Coded ? PositionsEncoding.Coded : PositionsEncoding.Bitmap);
-        return new PackedLayer(packed.Parts, packed.Layout.ToJson(), quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
+        ElementFormat scales = quantized.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
+        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, scales, positions);
+        return new PackedLayer(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
     }
 
     /// <summary>What the bytes of a part are, for the itemised account.</summary>
     public static string Describe(string name) => name[(name.LastIndexOf('.') + 1)..] switch
     {
-        "pb_positions" => "positions of salient weights",
-        "pb_low" => "binary codes",
-        "pb_high" => "salient codes",
+        PartiallyBinarizedPacking.Positions => "positions of salient weights",
+        PartiallyBinarizedPacking.Low => "low planes",
+        PartiallyBinarizedPacking.High => "salient codes",
         string suffix => suffix.StartsWith("pb_", StringComparison.Ordinal) ? "scales" : suffix,
     };
 }

@@ -1,4 +1,5 @@
 using System;
+using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Quantization.Pipeline;
@@ -12,15 +13,6 @@ public enum EmbeddingFormat
     F16,
     /// <summary>ggml's blocks of 32 8-bit codes with a half-precision scale.</summary>
     Q8_0,
-}
-
-/// <summary>How the positions of salient weights are stored.</summary>
-public enum PositionsForm
-{
-    /// <summary>One bit a weight; the engine computes from the mapped bytes.</summary>
-    Bitmap,
-    /// <summary>Gaps in Golomb-Rice code; smaller on disk, expanded to the bitmap when the model is opened.</summary>
-    Coded,
 }
 
 /// <summary>Everything that decides what a run writes.</summary>

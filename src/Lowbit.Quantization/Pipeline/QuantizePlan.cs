@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels;
+using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
 
 namespace Lowbit.Quantization.Pipeline;
