@@ -12,7 +12,7 @@ namespace Lowbit.Kernels.Uniform;
 public sealed unsafe class ReorderedMatrix : WeightMatrix
 {
     [ThreadStatic]
-    private static Dictionary<(int Features, ActivationMode Mode), Activations>? t_activations;
+    private static Dictionary<int, Activations>? t_float, t_eightBit; // by features
 
     [ThreadStatic]
     private static NativeBuffer? t_row;
@@ -73,10 +73,9 @@ public sealed unsafe class ReorderedMatrix : WeightMatrix
 
     private static Activations OrderedActivations(Activations activations)
     {
-        t_activations ??= [];
-        (int, ActivationMode) key = (activations.Features, activations.Mode);
-        if (t_activations.TryGetValue(key, out Activations? ordered) && ordered.CapacityTokens >= activations.Tokens) return ordered;
+        Dictionary<int, Activations> cache = activations.Mode == ActivationMode.Float ? t_float ??= [] : t_eightBit ??= [];
+        if (cache.TryGetValue(activations.Features, out Activations? ordered) && ordered.CapacityTokens >= activations.Tokens) return ordered;
         ordered?.Dispose();
-        return t_activations[key] = new Activations(activations.CapacityTokens, activations.Features, activations.Mode);
+        return cache[activations.Features] = new Activations(activations.CapacityTokens, activations.Features, activations.Mode);
     }
 }
