@@ -11,18 +11,35 @@ internal static unsafe class RowProduct
     [ThreadStatic]
     private static NativeBuffer? t_row;
 
+    [ThreadStatic]
+    private static NativeBuffer? t_rounded;
+
     /// <summary>output[t, r] = Σ_c x[t, c] · W[r, c] with the values of the activations, in 8-bit mode the rounded ones.</summary>
     public static void Multiply(WorkerPool pool, WeightMatrix weight, Activations activations, float* output)
     {
-        Work work = new() { Weight = weight, Activations = activations, Output = output };
+        float* x = activations.Mode == ActivationMode.EightBit ? Rounded(activations) : activations.Values;
+        Work work = new() { Weight = weight, X = x, Tokens = activations.Tokens, Output = output };
         pool.Run(ref work, weight.Rows, RowsOfChunk);
+    }
+
+    private static float* Rounded(Activations activations)
+    {
+        int features = activations.Features;
+        float* rounded = (float*)Scratch.Ensure(ref t_rounded, (long)activations.Tokens * features * sizeof(float));
+        for (int t = 0; t < activations.Tokens; t++)
+        {
+            float* scales = activations.Scales + (long)t * activations.Blocks;
+            sbyte* codes = activations.Codes + (long)t * activations.Blocks * Activations.BlockLength;
+            for (int c = 0; c < features; c++) rounded[(long)t * features + c] = scales[c / Activations.BlockLength] * codes[c];
+        }
+        return rounded;
     }
 
     private struct Work : IParallelWork
     {
         public WeightMatrix Weight;
-        public Activations Activations;
-        public float* Output;
+        public float* X, Output;
+        public int Tokens;
 
         public readonly void Execute(int start, int end)
         {
@@ -31,28 +48,9 @@ internal static unsafe class RowProduct
             for (int r = start; r < end; r++)
             {
                 Weight.DequantizeRows(r, 1, row);
-                for (int t = 0; t < Activations.Tokens; t++)
-                {
-                    Output[(long)t * Weight.Rows + r] = Activations.Mode == ActivationMode.EightBit
-                        ? RoundedDot(row, t)
-                        : VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(Activations.Values + (long)t * columns, columns));
-                }
+                for (int t = 0; t < Tokens; t++)
+                    Output[(long)t * Weight.Rows + r] = VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(X + (long)t * columns, columns));
             }
-        }
-
-        private readonly float RoundedDot(float* row, int token)
-        {
-            const int Block = Activations.BlockLength;
-            float* values = stackalloc float[Block];
-            float sum = 0;
-            for (int b = 0; b < Activations.Blocks; b++)
-            {
-                long block = (long)token * Activations.Blocks + b;
-                int count = Math.Min(Block, Weight.Columns - b * Block);
-                for (int i = 0; i < count; i++) values[i] = Activations.Codes[block * Block + i];
-                sum += Activations.Scales[block] * VectorMath.Dot(new ReadOnlySpan<float>(row + b * Block, count), new ReadOnlySpan<float>(values, count));
-            }
-            return sum;
         }
     }
 }
