@@ -30,8 +30,15 @@ public sealed unsafe class UniformMatrix : WeightMatrix
         _owners = owners;
         _rows = new UniformRows
         {
-            Rows = layout.Rows, Columns = layout.Columns, Bits = layout.Bits, GroupSize = layout.GroupSize, Groups = layout.Groups,
-            Blocks = layout.Blocks, BlockBytes = layout.BlockBytes, HalfScales = layout.ScaleFormat == ElementFormat.F16, RealZeros = layout.RealZeros,
+            Rows = layout.Rows,
+            Columns = layout.Columns,
+            Bits = layout.Bits,
+            GroupSize = layout.GroupSize,
+            Groups = layout.Groups,
+            Blocks = layout.Blocks,
+            BlockBytes = layout.BlockBytes,
+            HalfScales = layout.ScaleFormat == ElementFormat.F16,
+            RealZeros = layout.RealZeros,
             Codes = reader.Bytes(UniformPacking.Codes, ElementFormat.U8, layout.CodeBytes),
             Scales = reader.Scales(UniformPacking.Scale, layout.ScaleFormat, layout.Parameters),
             Zeros = layout.RealZeros

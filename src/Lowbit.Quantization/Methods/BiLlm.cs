@@ -101,8 +101,16 @@ public static unsafe class BiLlm
 
             var work = new BlockWork
             {
-                Weights = weights, Scores = scores.Floats, Errors = errors.Floats, Stride = copy.Stride, Start = start, Width = width,
-                BreakPoint = breakPoint, Factor = factor, Codes = codes, Rounding = rounding,
+                Weights = weights,
+                Scores = scores.Floats,
+                Errors = errors.Floats,
+                Stride = copy.Stride,
+                Start = start,
+                Width = width,
+                BreakPoint = breakPoint,
+                Factor = factor,
+                Codes = codes,
+                Rounding = rounding,
             };
             pool.Run(ref work, rows, 16);
             Gemm.MultiplyAdd(
@@ -151,20 +159,22 @@ public static unsafe class BiLlm
                     row[j] = Weights[(long)j * Stride + r];
                     Codes.Sparse[first + j] = !Codes.SalientColumns[Start + j] && MathF.Abs(Scores[(long)j * Stride + r]) >= BreakPoint;
                 }
+                float size = 0;
                 for (int part = (int)BiLlmPart.Concentrated; part <= (int)BiLlmPart.Salient; part++)
                 {
                     for (int j = 0; j < Width; j++) member[j] = (int)Codes.PartOf(r, Start + j) == part;
-                    Binarize(row, member, levels + part, Codes.Signs.AsSpan((int)first, Width), residual);
+                    size = Binarize(row, member, levels + part, Codes.Signs.AsSpan((int)first, Width), residual, 0);
                 }
-                // The members and residuals of the last part, the salient one.
-                Binarize(residual, member, levels + BiLlmCodes.Residual, Codes.ResidualSigns.AsSpan((int)first, Width), residual);
+                // The members, residuals and size of the last part, the salient one.
+                Binarize(residual, member, levels + BiLlmCodes.Residual, Codes.ResidualSigns.AsSpan((int)first, Width), residual, size);
                 for (int j = 0; j < Width; j++)
                     Errors[(long)j * Stride + r] = (row[j] - Codes.Dequantize(r, Start + j)) / Factor[Start + j, Start + j];
             }
         }
 
-        // m = mean x, α = mean |x − m|, both over the members.
-        private readonly void Binarize(ReadOnlySpan<float> x, ReadOnlySpan<bool> member, long level, Span<bool> signs, Span<float> residual)
+        // m = mean x, α = mean |x − m|, both over the members. Either may nearly vanish beside the other or beside the size of
+        // the weights, against which its rounding counts. Returns that size.
+        private readonly float Binarize(ReadOnlySpan<float> x, ReadOnlySpan<bool> member, long level, Span<bool> signs, Span<float> residual, float size)
         {
             double sum = 0, deviation = 0;
             int count = 0;
@@ -174,12 +184,14 @@ public static unsafe class BiLlm
                 sum += x[j];
                 count++;
             }
-            if (count == 0) return;
+            if (count == 0) return size;
             float mean = (float)(sum / count);
             for (int j = 0; j < x.Length; j++)
                 if (member[j]) deviation += MathF.Abs(x[j] - mean);
-            float scale = Rounding.Scale((float)(deviation / count));
-            mean = Rounding.Mean(mean, scale);
+            float scale = (float)(deviation / count);
+            size = MathF.Max(size, MathF.Abs(mean) + scale);
+            scale = Rounding.Mean(scale, size);
+            mean = Rounding.Mean(mean, size);
             Codes.Scales[level] = scale;
             Codes.Means[level] = mean;
             for (int j = 0; j < x.Length; j++)
@@ -188,6 +200,7 @@ public static unsafe class BiLlm
                 signs[j] = x[j] >= mean;
                 residual[j] = x[j] - (signs[j] ? scale + mean : mean - scale);
             }
+            return size;
         }
     }
 }

@@ -81,8 +81,14 @@ public static class Hqq
         var rounding = new ScaleRounding(options.ScalePrecision);
         var work = new GroupWork
         {
-            Step = Step.Start, Weight = layer.Weight, Codes = codes, InverseScales = new float[codes.Scales.Length], Errors = new double[rows],
-            Beta = HqqOptions.Beta, Rounding = rounding, Dequantized = new float[layer.Weight.Length],
+            Step = Step.Start,
+            Weight = layer.Weight,
+            Codes = codes,
+            InverseScales = new float[codes.Scales.Length],
+            Errors = new double[rows],
+            Beta = HqqOptions.Beta,
+            Rounding = rounding,
+            Dequantized = new float[layer.Weight.Length],
         };
         pool.Run(ref work, rows, 16);
         work.Step = Step.Improve;
