@@ -138,8 +138,8 @@ internal static unsafe class CodeBlock
         Vector512<byte> codes = default;
         if ((bits & 4) != 0)
         {
-            Vector256<ushort> field = Vector256.Load(block).AsUInt16();
-            codes = Vector512.Create(field, Vector256.ShiftRightLogical(field, 4)).AsByte() & Vector512.Create((byte)15);
+            Vector512<ulong> field = Avx512F.BroadcastVector256ToVector512((ulong*)block);
+            codes = (Avx512F.ShiftRightLogicalVariable(field, Vector512.Create(0UL, 0, 0, 0, 4, 4, 4, 4)) & Vector512.Create((byte)15).AsUInt64()).AsByte();
             block += 32;
         }
         if ((bits & 2) != 0)

@@ -24,7 +24,7 @@ internal readonly unsafe struct UniformProductAvx2 : IUniformProduct
 
     /// <summary>The sums of eight vectors of eight integers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static Vector256<int> SumLanes(
+    private static Vector256<int> SumLanes(
         Vector256<int> v0, Vector256<int> v1, Vector256<int> v2, Vector256<int> v3, Vector256<int> v4, Vector256<int> v5, Vector256<int> v6, Vector256<int> v7)
     {
         Vector256<int> v0123 = Avx2.HorizontalAdd(Avx2.HorizontalAdd(v0, v1), Avx2.HorizontalAdd(v2, v3));
