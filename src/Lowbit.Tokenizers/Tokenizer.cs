@@ -15,6 +15,8 @@ namespace Lowbit.Tokenizers;
 /// </summary>
 public sealed class Tokenizer
 {
+    private const string DoubleMark = SubwordModel.BlankMark + SubwordModel.BlankMark;
+
     private readonly TokenizerParts _parts;
     private readonly Dictionary<int, AddedToken> _added;
     private readonly AddedTokens _inText, _inNormalizedText;
@@ -89,13 +91,20 @@ public sealed class Tokenizer
         int at = 0;
         while (_inText.Find(text, at, parseSpecial, out int start, out int end) is { } token)
         {
-            EncodeNormalized(Normalize(text[at..start], meter), at == 0, parseSpecial, ids, meter);
+            EncodeUntil(start);
             ids.Add(token.Id);
             at = end;
         }
-        EncodeNormalized(Normalize(text[at..], meter), at == 0, parseSpecial, ids, meter);
+        EncodeUntil(text.Length);
         if (addSpecial) ids.AddRange(_parts.Suffix);
         return ids;
+
+        void EncodeUntil(int end)
+        {
+            string normalized = Normalize(text[at..end], meter);
+            if (at == 0 && addSpecial && _parts.SingleLeadingBlank && normalized.StartsWith(DoubleMark, StringComparison.Ordinal)) normalized = normalized[1..];
+            EncodeNormalized(normalized, at == 0, parseSpecial, ids, meter);
+        }
     }
 
     /// <summary>Turns ids into text; bytes that are no UTF-8 become replacement characters.</summary>
@@ -202,6 +211,12 @@ internal sealed record TokenizerParts
 
     /// <summary>Ids after every text.</summary>
     public IReadOnlyList<int> Suffix { get; init; } = [];
+
+    /// <summary>
+    /// A text to which special tokens are added keeps its own leading blank instead of getting a second one: what
+    /// transformers 5 does for <c>"legacy": false</c>, although the steps in <c>tokenizer.json</c> say otherwise.
+    /// </summary>
+    public bool SingleLeadingBlank { get; init; }
 
     public int? BeginId { get; init; }
 

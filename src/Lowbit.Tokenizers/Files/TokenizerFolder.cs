@@ -46,6 +46,7 @@ internal static class TokenizerFolder
             parts = parts with
             {
                 Prefix = With(parts.Prefix, parts.BeginId, config["add_bos_token"], first: true),
+                SingleLeadingBlank = config["tokenizer_class"].OptionalText() is "LlamaTokenizer" or "LlamaTokenizerFast" && !config["legacy"].Flag(true),
                 Suffix = With(parts.Suffix, parts.EndIds.Count > 0 ? parts.EndIds[0] : null, config["add_eos_token"], first: false),
             };
             template = TemplateOf(config["chat_template"]);

@@ -1,0 +1,61 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.IO.Compression;
+using System.Text;
+using System.Text.Json;
+using Lowbit.Core;
+
+namespace Lowbit.Cli.Shell;
+
+/// <summary>Texts to calibrate with: a text file is one document; JSON lines, packed by gzip or not, are a document a line.</summary>
+internal static class CalibrationText
+{
+    /// <param name="path">A file whose name ends in .json, .jsonl, .json.gz or .jsonl.gz, or any other one with plain text.</param>
+    /// <exception cref="LowbitException">The file is not there or damaged.</exception>
+    public static IEnumerable<string> Documents(string path)
+    {
+        string name = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? path[..^3] : path;
+        bool isLines = name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase);
+        return isLines ? Lines(path, isPacked: name != path) : [TextFile.Read(path)];
+    }
+
+    private static List<string> Lines(string path, bool isPacked)
+    {
+        var documents = new List<string>();
+        try
+        {
+            using Stream file = File.OpenRead(path);
+            using Stream stream = isPacked ? new GZipStream(file, CompressionMode.Decompress) : file;
+            using var reader = new StreamReader(stream, Encoding.UTF8);
+            for (int number = 1; reader.ReadLine() is { } line; number++)
+            {
+                if (line.Length > 0) documents.Add(Text(line, path, number));
+            }
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new LowbitException($"{path}: there is no such file.", e);
+        }
+        catch (InvalidDataException e)
+        {
+            throw new LowbitFormatException(path, "the gzip data are damaged; get the file again.", e);
+        }
+        return documents;
+    }
+
+    private static string Text(string line, string path, int number)
+    {
+        try
+        {
+            using JsonDocument json = JsonDocument.Parse(line);
+            if (json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("text", out JsonElement text) && text.ValueKind == JsonValueKind.String)
+                return text.GetString()!;
+        }
+        catch (JsonException e)
+        {
+            throw new LowbitFormatException(path, $"line {number} is no JSON; expected an object with a \"text\" on every line.", e);
+        }
+        throw new LowbitFormatException(path, $"line {number} has no string \"text\"; expected an object with one on every line.");
+    }
+}

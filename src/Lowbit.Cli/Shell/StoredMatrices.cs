@@ -1,0 +1,67 @@
+using System.Collections.Generic;
+using System.Linq;
+using System.Text.Json;
+using Lowbit.Cli.Verbs;
+using Lowbit.Core;
+using Lowbit.Formats;
+
+namespace Lowbit.Cli.Shell;
+
+/// <summary>
+/// The tensors of a checkpoint as its model sees them: a matrix that Lowbit packed lies in the file as several tensors,
+/// which <c>quantization_config.tensors</c> declares, and is shown as one.
+/// </summary>
+internal static class StoredMatrices
+{
+    public static IEnumerable<TensorReport> Of(Checkpoint checkpoint)
+    {
+        Dictionary<string, JsonElement> packed = Declared(checkpoint);
+        var bytes = new Dictionary<string, long>();
+        foreach (Tensor tensor in checkpoint.Tensors.Values)
+        {
+            string? matrix = Owner(tensor.Name, packed);
+            if (matrix is null)
+            {
+                string format = checkpoint.Gguf?.TypeNames.GetValueOrDefault(tensor.Name) ?? tensor.Format.ToString();
+                yield return new TensorReport(tensor.Name, [.. tensor.Shape], format, tensor.Bytes);
+            }
+            else
+            {
+                bytes[matrix] = bytes.GetValueOrDefault(matrix) + tensor.Bytes;
+            }
+        }
+        foreach ((string name, long size) in bytes)
+        {
+            JsonElement entry = packed[name];
+            yield return new TensorReport(name, [entry.GetProperty("rows").GetInt64(), entry.GetProperty("columns").GetInt64()], entry.GetProperty("format").GetString()!, size);
+        }
+    }
+
+    /// <summary>What the files call the model's family.</summary>
+    public static string Architecture(Checkpoint checkpoint) =>
+        checkpoint.Gguf?.GetString("general.architecture", "unknown")
+        ?? (checkpoint.Config is { } config && config.TryGetProperty("model_type", out JsonElement type) && type.ValueKind == JsonValueKind.String ? type.GetString()! : null)
+        ?? (checkpoint.Kind == CheckpointKind.Llama2C ? "llama" : "unknown");
+
+    private static Dictionary<string, JsonElement> Declared(Checkpoint checkpoint)
+    {
+        if (checkpoint.Config is not { } config
+            || !config.TryGetProperty("quantization_config", out JsonElement quantization)
+            || !quantization.TryGetProperty("tensors", out JsonElement tensors)
+            || tensors.ValueKind != JsonValueKind.Object) return [];
+        return tensors.EnumerateObject().Where(IsWhole).ToDictionary(entry => entry.Name, entry => entry.Value);
+    }
+
+    private static bool IsWhole(JsonProperty entry) =>
+        entry.Value.ValueKind == JsonValueKind.Object
+        && entry.Value.TryGetProperty("rows", out JsonElement rows) && rows.TryGetInt64(out _)
+        && entry.Value.TryGetProperty("columns", out JsonElement columns) && columns.TryGetInt64(out _)
+        && entry.Value.TryGetProperty("format", out JsonElement format) && format.ValueKind == JsonValueKind.String;
+
+    // model.layers.0.mlp.up_proj.signs belongs to model.layers.0.mlp.up_proj if that is declared.
+    private static string? Owner(string tensor, Dictionary<string, JsonElement> packed)
+    {
+        int dot = tensor.LastIndexOf('.');
+        return dot > 0 && packed.ContainsKey(tensor[..dot]) ? tensor[..dot] : null;
+    }
+}

@@ -1,0 +1,75 @@
+using System;
+using System.Linq;
+using Lowbit.Core;
+using Lowbit.Evaluation;
+using Xunit;
+
+namespace Lowbit.Inference.Tests;
+
+public unsafe class PerplexityTests
+{
+    [Fact]
+    public void ScoresOfAHandMadeDistribution()
+    {
+        // Three positions, four tokens; probabilities of what came: 1/2, 1/4, 1/8.
+        float[] logits = [.. new[] { 0.5, 0.25, 0.125, 0.125, 0.25, 0.25, 0.25, 0.25, 0.125, 0.125, 0.5, 0.25 }.Select(p => (float)Math.Log(p) + 7)];
+        double[] scores = new double[3];
+        using var pool = new WorkerPool(2);
+        fixed (float* p = logits) Perplexity.Score(pool, p, 4, [0, 3, 1], scores);
+        PerplexityResult result = PerplexityResult.From(scores, TimeSpan.Zero);
+        Assert.Equal(2 * Math.Log(2), result.MeanNegativeLogLikelihood, 6);
+        Assert.Equal(4, result.Perplexity, 5);
+        Assert.Equal(3, result.ScoredTokens);
+        // log 2 · {1, 2, 3}: variance 2/3, divided by n − 1 = 2.
+        Assert.Equal(Math.Log(2) * Math.Sqrt(1 / 3.0), result.StandardError, 6);
+    }
+
+    [Fact]
+    public void ScoresDoNotDependOnThreads()
+    {
+        var random = new Random(1);
+        float[] logits = [.. Enumerable.Range(0, 37 * 101).Select(_ => random.NextSingle())];
+        int[] targets = [.. Enumerable.Range(0, 37).Select(i => i * 2)];
+        double[] one = new double[37], three = new double[37];
+        using WorkerPool alone = new(1), pool = new(3);
+        fixed (float* p = logits)
+        {
+            Perplexity.Score(alone, p, 101, targets, one);
+            Perplexity.Score(pool, p, 101, targets, three);
+        }
+        Assert.Equal(one, three);
+    }
+
+    [Fact]
+    public void PairsOfModelsAreComparedTokenByToken()
+    {
+        // Token 0: equal distributions. Token 1: (3/4, 1/4) against (1/4, 3/4).
+        float[] one = [.. new[] { 0.5, 0.5, 0.75, 0.25 }.Select(p => (float)Math.Log(p))];
+        float[] two = [.. new[] { 0.5, 0.5, 0.25, 0.75 }.Select(p => (float)Math.Log(p))];
+        var scores = new PairScores(2);
+        using var pool = new WorkerPool(1);
+        fixed (float* p = one, q = two) scores.Compare(pool, p, q, 2, [0, 0], 0);
+        DivergenceResult result = scores.Summarize(TimeSpan.Zero);
+        double divergence = 0.5 * Math.Log(3);
+        Assert.Equal(divergence / 2, result.MeanDivergence, 6);
+        Assert.Equal(0.99 * divergence, result.Divergence99, 6);
+        Assert.Equal(0.5, result.TopAgreement);
+        Assert.Equal(Math.Sqrt(0.125), result.ProbabilityChange, 6);
+        Assert.Equal(Math.Exp(-(Math.Log(0.5) + Math.Log(0.75)) / 2), result.Base.Perplexity, 5);
+    }
+
+    [Fact]
+    public void PercentilesInterpolate()
+    {
+        Assert.Equal(7, DivergenceResult.Percentile([7], 0.99));
+        Assert.Equal(2.5, DivergenceResult.Percentile([1, 2, 3, 4], 0.5));
+        Assert.Equal(4, DivergenceResult.Percentile([1, 2, 3, 4], 1));
+    }
+
+    [Fact]
+    public void TheMemoryOfThisMachineCanBeRead()
+    {
+        using var pool = new WorkerPool(2);
+        Assert.InRange(MemoryBandwidth.Measure(pool, passes: 1), 1e7, 1e13);
+    }
+}
