@@ -22,6 +22,7 @@ using System;
 using System.Runtime.Intrinsics;
 using System.Threading;
 using Lowbit.Core;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.LinearAlgebra;

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Quantization.Grids;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -31,8 +32,12 @@ public static class MethodRegistry
     [
         new("rtn", "round to nearest, no calibration", RtnOptions.Read),
         new("gptq", "uniform grid with error compensation (arXiv 2210.17323)", GptqOptions.Read),
+        new("hqq", "uniform grid whose zeros forgive outliers, no calibration (HQQ)", HqqOptions.Read),
+        new("nf4", "4-bit levels of a normal distribution, no calibration (arXiv 2305.14314)", settings => TableRtnOptions.Read(settings, CodeTable.NormalFloat4)),
+        new("fp4", "4-bit floats in blocks, no calibration (bitsandbytes)", settings => TableRtnOptions.Read(settings, CodeTable.Float4)),
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),
         new("pb-gptq", "PB-LLM: few salient weights at 8 bits, the rest binary (arXiv 2310.00034)", PbLlmOptions.Read),
+        new("billm", "BiLLM: all weights one bit, few salient columns two (arXiv 2402.04291)", BiLlmOptions.Read),
     ];
 
     /// <summary>The method of a name.</summary>

@@ -1,11 +1,12 @@
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 
 namespace Lowbit.Quantization.Methods;
 
 /// <summary>What a method makes of a weight.</summary>
 /// <param name="Codes">
-/// All that is needed to rebuild the weight, for the packer: <see cref="UniformCodes"/> or
-/// <see cref="Kernels.PartiallyBinarized.PartiallyBinarizedCodes"/>.
+/// All that is needed to rebuild the weight, for the packer: <see cref="UniformCodes"/>, <see cref="Kernels.Tables.TableCodes"/>,
+/// <see cref="Kernels.PartiallyBinarized.PartiallyBinarizedCodes"/> or <see cref="BiLlmCodes"/>.
 /// </param>
 /// <param name="Dequantized">[outFeatures, inFeatures], equal to what the codes give to the last bit.</param>
 /// <param name="NominalBitsPerWeight">The figure of the method's paper: codes and, where the paper counts them, positions, but no scales.</param>

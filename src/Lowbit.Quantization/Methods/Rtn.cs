@@ -9,6 +9,7 @@
 using System;
 using System.Threading;
 using Lowbit.Core;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 
 namespace Lowbit.Quantization.Methods;

@@ -1,6 +1,8 @@
 using System;
 using System.Runtime.InteropServices;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Tables;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;
@@ -14,6 +16,8 @@ internal static class Check
     {
         var rebuilt = new float[result.Dequantized.Length];
         if (result.Codes is UniformCodes uniform) uniform.Dequantize(rebuilt);
+        else if (result.Codes is BiLlmCodes binary) binary.Dequantize(rebuilt);
+        else if (result.Codes is TableCodes table) table.Dequantize(rebuilt);
         else ((PartiallyBinarizedCodes)result.Codes).Dequantize(rebuilt);
         SameBits(rebuilt, result.Dequantized);
     }

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;

@@ -1,4 +1,5 @@
 using System;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;

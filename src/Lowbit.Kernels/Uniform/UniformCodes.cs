@@ -1,6 +1,6 @@
 using System;
 
-namespace Lowbit.Quantization.Grids;
+namespace Lowbit.Kernels.Uniform;
 
 /// <summary>
 /// A matrix on uniform grids in plain arrays, before packing: weight = scale · (code − zero) with the scale and zero of
@@ -11,7 +11,8 @@ namespace Lowbit.Quantization.Grids;
 /// <param name="bits">Bits of a code, 2 to 8.</param>
 /// <param name="groupSize">Columns of a group; the last group of a row may be shorter.</param>
 /// <param name="groupOfColumn">[columns], the group of every column, or null when groups are consecutive columns.</param>
-public sealed class UniformCodes(int rows, int columns, int bits, int groupSize, int[]? groupOfColumn = null)
+/// <param name="realZeros">Whether zeros lie between codes, in <see cref="RealZeros"/> instead of <see cref="Zeros"/>.</param>
+public sealed class UniformCodes(int rows, int columns, int bits, int groupSize, int[]? groupOfColumn = null, bool realZeros = false)
 {
     /// <summary>Output features.</summary>
     public int Rows { get; } = rows;
@@ -19,7 +20,7 @@ public sealed class UniformCodes(int rows, int columns, int bits, int groupSize,
     /// <summary>Input features.</summary>
     public int Columns { get; } = columns;
 
-    /// <summary>Bits of a code.</summary>
+    /// <summary>Bits of a code, 2 to 8.</summary>
     public int Bits { get; } = bits;
 
     /// <summary>Columns of a group.</summary>
@@ -37,17 +38,24 @@ public sealed class UniformCodes(int rows, int columns, int bits, int groupSize,
     /// <summary>[rows, <see cref="Groups"/>], step between two levels.</summary>
     public float[] Scales { get; } = new float[(long)rows * ((columns + groupSize - 1) / groupSize)];
 
-    /// <summary>[rows, <see cref="Groups"/>], the code that means zero.</summary>
-    public byte[] Zeros { get; } = new byte[(long)rows * ((columns + groupSize - 1) / groupSize)];
+    /// <summary>[rows, <see cref="Groups"/>], the code that means zero; empty with real zeros.</summary>
+    public byte[] Zeros { get; } = new byte[realZeros ? 0 : (long)rows * ((columns + groupSize - 1) / groupSize)];
+
+    /// <summary>[rows, <see cref="Groups"/>], the place of zero between the codes, or null where zeros are codes.</summary>
+    public float[]? RealZeros { get; } = realZeros ? new float[(long)rows * ((columns + groupSize - 1) / groupSize)] : null;
 
     /// <summary>The group of a column.</summary>
     public int GroupOf(int column) => GroupOfColumn is null ? column / GroupSize : GroupOfColumn[column];
 
+    /// <summary>The zero of a row and group, an element of <see cref="Zeros"/> or <see cref="RealZeros"/>.</summary>
+    /// <param name="parameter">row · <see cref="Groups"/> + group.</param>
+    public float Zero(long parameter) => RealZeros is null ? Zeros[parameter] : RealZeros[parameter];
+
     /// <summary>Rebuilds one weight; the definition that every kernel is held against.</summary>
     public float Dequantize(int row, int column)
     {
-        long group = (long)row * Groups + GroupOf(column);
-        return Scales[group] * (Codes[(long)row * Columns + column] - Zeros[group]);
+        long parameter = (long)row * Groups + GroupOf(column);
+        return Scales[parameter] * (Codes[(long)row * Columns + column] - Zero(parameter));
     }
 
     /// <summary>Rebuilds the matrix.</summary>

@@ -1,0 +1,105 @@
+using System;
+using System.Buffers.Binary;
+using System.Collections.Generic;
+using System.Collections.Immutable;
+using Lowbit.Core;
+using Lowbit.Kernels.PartiallyBinarized;
+
+namespace Lowbit.Kernels.Uniform;
+
+/// <summary>A packed matrix in memory: its layout and its parts.</summary>
+/// <param name="Layout">How the parts lie.</param>
+/// <param name="Parts">The tensors of the file.</param>
+public sealed record PackedUniform(UniformLayout Layout, ImmutableArray<PackedPart> Parts);
+
+/// <summary>Packs codes into the bytes that are stored and computed from; see docs/formats/uniform.md.</summary>
+public static unsafe class UniformPacking
+{
+    /// <summary>[rows, blocks · block bytes] codes.</summary>
+    public const string Codes = "u_codes";
+
+    /// <summary>[rows, groups] steps between two levels.</summary>
+    public const string Scale = "u_scale";
+
+    /// <summary>[rows, groups] places of zero.</summary>
+    public const string Zero = "u_zero";
+
+    /// <summary>[columns] natural place of every stored column; only in reordered matrices.</summary>
+    public const string Order = "u_order";
+
+    /// <summary>All parts that a matrix may have.</summary>
+    public static ImmutableArray<string> Suffixes { get; } = [Codes, Scale, Zero, Order];
+
+    /// <summary>Packs a matrix.</summary>
+    /// <param name="codes">The matrix.</param>
+    /// <param name="scaleFormat">F16 or F32; scales and real zeros are rounded to it.</param>
+    /// <exception cref="LowbitException">A code or zero is outside of its range, a scale is not finite in the format, or a group has the wrong number of columns.</exception>
+    public static PackedUniform Pack(UniformCodes codes, ElementFormat scaleFormat)
+    {
+        // Scattered groups become consecutive columns again; a single group needs no order.
+        int[]? order = codes.GroupOfColumn is null || codes.Groups == 1 ? null : ColumnsByGroup(codes);
+        UniformLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, scaleFormat, codes.RealZeros is not null, order is not null);
+        layout.Check("the matrix to pack");
+        byte[] packed = new byte[layout.CodeBytes];
+        byte* block = stackalloc byte[UniformLayout.BlockLength];
+        fixed (byte* target = packed)
+        {
+            for (int r = 0; r < layout.Rows; r++)
+                for (int b = 0; b < layout.Blocks; b++)
+                {
+                    new Span<byte>(block, UniformLayout.BlockLength).Clear();
+                    for (int i = 0; i < Math.Min(UniformLayout.BlockLength, layout.Columns - b * UniformLayout.BlockLength); i++)
+                    {
+                        int stored = b * UniformLayout.BlockLength + i, column = order is null ? stored : order[stored];
+                        block[i] = codes.Codes[(long)r * layout.Columns + column];
+                        if (block[i] >> layout.Bits != 0)
+                            throw new LowbitException($"the matrix to pack: code {block[i]} at [{r}, {column}] does not fit {layout.Bits} bits; the method that made it is at fault.");
+                    }
+                    CodeBlock.Pack(block, layout.Bits, target + ((long)r * layout.Blocks + b) * layout.BlockBytes);
+                }
+        }
+        foreach (byte zero in codes.Zeros)
+        {
+            if (zero >> layout.Bits != 0) throw new LowbitException($"the matrix to pack: the zero code {zero} does not fit {layout.Bits} bits; the method that made it is at fault.");
+        }
+        ImmutableArray<long> table = [layout.Rows, layout.Groups];
+        List<PackedPart> parts =
+        [
+            new(Codes, ElementFormat.U8, [layout.Rows, (long)layout.Blocks * layout.BlockBytes], packed),
+            new(Scale, scaleFormat, table, Table(Scale, codes.Scales, scaleFormat)),
+            new(Zero, layout.ZeroFormat, table, codes.RealZeros is null ? codes.Zeros : Table(Zero, codes.RealZeros, scaleFormat)),
+        ];
+        if (order is not null)
+        {
+            byte[] bytes = new byte[order.Length * sizeof(uint)];
+            for (int j = 0; j < order.Length; j++) BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(j * sizeof(uint)), (uint)order[j]);
+            parts.Add(new(Order, ElementFormat.U32, [layout.Columns], bytes));
+        }
+        return new PackedUniform(layout, [.. parts]);
+    }
+
+    private static int[] ColumnsByGroup(UniformCodes codes)
+    {
+        int[] order = new int[codes.Columns], next = new int[codes.Groups];
+        for (int c = 0; c < codes.Columns; c++)
+        {
+            int group = codes.GroupOf(c), size = Math.Min(codes.GroupSize, codes.Columns - group * codes.GroupSize);
+            if (next[group] == size) throw new LowbitException($"the matrix to pack: group {group} has more than its {size} columns; the method that made it is at fault.");
+            order[group * codes.GroupSize + next[group]++] = c;
+        }
+        return order;
+    }
+
+    private static byte[] Table(string what, float[] values, ElementFormat format)
+    {
+        byte[] bytes = new byte[format.ByteCount(values.Length)];
+        for (int i = 0; i < values.Length; i++)
+        {
+            bool finite = format == ElementFormat.F32 ? float.IsFinite(values[i]) : Half.IsFinite((Half)values[i]);
+            if (!finite) throw new LowbitException($"the matrix to pack: element {i} of {what} is {values[i]}, which is no finite {format}; use F32 scales or look for the fault in the weight.");
+            if (format == ElementFormat.F32) BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(4 * i), values[i]);
+            else BinaryPrimitives.WriteHalfLittleEndian(bytes.AsSpan(2 * i), (Half)values[i]);
+        }
+        return bytes;
+    }
+}

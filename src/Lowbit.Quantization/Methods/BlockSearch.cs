@@ -1,0 +1,184 @@
+using System;
+using System.Runtime.Intrinsics;
+using Lowbit.Core;
+
+namespace Lowbit.Quantization.Methods;
+
+/// <summary>
+/// The two searches of BiLLM (BiLlm.cs) in one block of columns: which columns are salient, and where the others are
+/// split. Both binarize the scores row by row and compare squared errors; eight rows at a time.
+/// </summary>
+/// <param name="scores">[width, stride], rows of padding zero.</param>
+/// <param name="width">Columns of the block.</param>
+/// <param name="rows">Rows of the matrix.</param>
+/// <param name="stride">Elements from one column to the next, a multiple of eight.</param>
+internal sealed unsafe class BlockSearch(float* scores, int width, int rows, int stride)
+{
+    private const int MostSalient = 49, Quantiles = 81;
+    private const int RowsOfChunk = 4; // vectors of eight rows
+
+    /// <summary>The columns by falling sums of |s|; equal ones in their natural order.</summary>
+    public int[] RankColumns()
+    {
+        var ranked = new int[width];
+        var keys = new (double Negative, int Column)[width];
+        for (int j = 0; j < width; j++)
+        {
+            double sum = 0;
+            for (int r = 0; r < rows; r++) sum += MathF.Abs(scores[(long)j * stride + r]);
+            keys[j] = (-sum, j);
+            ranked[j] = j;
+        }
+        Array.Sort(keys, ranked);
+        return ranked;
+    }
+
+    /// <summary>How many of the first columns are salient: the number for which both sides, binarized twice, lose least.</summary>
+    public int SalientColumns(WorkerPool pool, int[] ranked)
+    {
+        int candidates = Math.Min(MostSalient, width - 1);
+        return candidates == 0 ? 0 : 1 + Least(pool, new SalientWork { Scores = scores, Stride = stride, Ranked = ranked, Candidates = candidates });
+    }
+
+    /// <summary>The value from which on |s| is sparse: the quantile for which both sides, binarized once, lose least.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="columns">The columns that are not salient.</param>
+    public float BreakPoint(WorkerPool pool, int[] columns)
+    {
+        var sizes = new float[width * rows]; // those of salient columns count as zeros
+        for (int k = 0; k < columns.Length; k++)
+            for (int r = 0; r < rows; r++) sizes[k * rows + r] = MathF.Abs(scores[(long)columns[k] * stride + r]);
+        Array.Sort(sizes);
+        var breakPoints = new float[Quantiles];
+        for (int i = 0; i < Quantiles; i++)
+        {
+            double place = (0.1 + 0.8 * i / (Quantiles - 1)) * (sizes.Length - 1);
+            int below = (int)place;
+            float low = sizes[below], high = sizes[Math.Min(below + 1, sizes.Length - 1)];
+            breakPoints[i] = (float)(low + (high - low) * (place - below));
+        }
+        return breakPoints[Least(pool, new BreakWork { Scores = scores, Stride = stride, Columns = columns, BreakPoints = breakPoints })];
+    }
+
+    // The candidate with the least error over all rows, the first of equals.
+    private int Least<TWork>(WorkerPool pool, TWork work) where TWork : struct, ISearchWork
+    {
+        int vectors = stride / Vector256<float>.Count;
+        work.Errors = new float[(long)vectors * work.Candidates];
+        pool.Run(ref work, vectors, RowsOfChunk);
+        int best = 0;
+        double least = double.PositiveInfinity;
+        for (int i = 0; i < work.Candidates; i++)
+        {
+            double error = 0;
+            for (int v = 0; v < vectors; v++) error += work.Errors[v * work.Candidates + i];
+            if (error < least) (least, best) = (error, i);
+        }
+        return best;
+    }
+
+    private static Vector256<float> Sign(Vector256<float> x) =>
+        Vector256.ConditionalSelect(Vector256.LessThan(x, Vector256<float>.Zero), Vector256.Create(-1f), Vector256.Create(1f));
+
+    private interface ISearchWork : IParallelWork
+    {
+        int Candidates { get; }
+
+        /// <summary>[vectors of rows, candidates].</summary>
+        float[] Errors { get; set; }
+    }
+
+    private struct SalientWork : ISearchWork
+    {
+        public float* Scores;
+        public int Stride;
+        public int[] Ranked;
+
+        public int Candidates { get; set; }
+
+        public float[] Errors { get; set; }
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int v = start; v < end; v++)
+                for (int i = 0; i < Candidates; i++)
+                {
+                    float* s = Scores + v * Vector256<float>.Count;
+                    Errors[v * Candidates + i] = Vector256.Sum(TwiceBinarized(s, Ranked.AsSpan(0, i + 1)) + TwiceBinarized(s, Ranked.AsSpan(i + 1)));
+                }
+        }
+
+        // Σ (s − ŝ)² over the columns.
+        private readonly Vector256<float> TwiceBinarized(float* s, ReadOnlySpan<int> columns)
+        {
+            Vector256<float> count = Vector256.Create((float)columns.Length), sum = default;
+            foreach (int j in columns) sum += Vector256.Load(s + (long)j * Stride);
+            Vector256<float> mean = sum / count, deviation = default, residuals = default;
+            foreach (int j in columns) deviation += Vector256.Abs(Vector256.Load(s + (long)j * Stride) - mean);
+            Vector256<float> scale = deviation / count;
+            foreach (int j in columns) residuals += Residual(Vector256.Load(s + (long)j * Stride), mean, scale);
+            Vector256<float> residualMean = residuals / count, residualDeviation = default, error = default;
+            foreach (int j in columns) residualDeviation += Vector256.Abs(Residual(Vector256.Load(s + (long)j * Stride), mean, scale) - residualMean);
+            Vector256<float> residualScale = residualDeviation / count;
+            foreach (int j in columns)
+            {
+                Vector256<float> lost = Residual(Residual(Vector256.Load(s + (long)j * Stride), mean, scale), residualMean, residualScale);
+                error += lost * lost;
+            }
+            return error;
+        }
+
+        private static Vector256<float> Residual(Vector256<float> x, Vector256<float> mean, Vector256<float> scale) => x - (scale * Sign(x - mean) + mean);
+    }
+
+    private struct BreakWork : ISearchWork
+    {
+        public float* Scores;
+        public int Stride;
+        public int[] Columns;
+        public float[] BreakPoints;
+
+        public readonly int Candidates => BreakPoints.Length;
+
+        public float[] Errors { get; set; }
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int v = start; v < end; v++)
+                for (int i = 0; i < BreakPoints.Length; i++)
+                    Errors[v * Candidates + i] = Vector256.Sum(Split(Scores + v * Vector256<float>.Count, Vector256.Create(BreakPoints[i])));
+        }
+
+        // Σ (s − ŝ)² with concentrated and sparse scores binarized on their own.
+        private readonly Vector256<float> Split(float* s, Vector256<float> breakPoint)
+        {
+            Vector256<float> sparseCount = default, sparseSum = default, sum = default, one = Vector256<float>.One;
+            foreach (int j in Columns)
+            {
+                Vector256<float> x = Vector256.Load(s + (long)j * Stride), sparse = Vector256.GreaterThanOrEqual(Vector256.Abs(x), breakPoint);
+                sparseCount += sparse & one;
+                sparseSum += sparse & x;
+                sum += Vector256.AndNot(x, sparse);
+            }
+            Vector256<float> count = Vector256.Max(Vector256.Create((float)Columns.Length) - sparseCount, one);
+            sparseCount = Vector256.Max(sparseCount, one);
+            Vector256<float> mean = sum / count, sparseMean = sparseSum / sparseCount, deviation = default, sparseDeviation = default;
+            foreach (int j in Columns)
+            {
+                Vector256<float> x = Vector256.Load(s + (long)j * Stride), sparse = Vector256.GreaterThanOrEqual(Vector256.Abs(x), breakPoint);
+                Vector256<float> distance = Vector256.Abs(x - Vector256.ConditionalSelect(sparse, sparseMean, mean));
+                sparseDeviation += sparse & distance;
+                deviation += Vector256.AndNot(distance, sparse);
+            }
+            Vector256<float> scale = deviation / count, sparseScale = sparseDeviation / sparseCount, error = default;
+            foreach (int j in Columns)
+            {
+                Vector256<float> x = Vector256.Load(s + (long)j * Stride), sparse = Vector256.GreaterThanOrEqual(Vector256.Abs(x), breakPoint);
+                Vector256<float> distance = Vector256.Abs(x - Vector256.ConditionalSelect(sparse, sparseMean, mean));
+                Vector256<float> lost = distance - Vector256.ConditionalSelect(sparse, sparseScale, scale);
+                error += lost * lost;
+            }
+            return error;
+        }
+    }
+}
