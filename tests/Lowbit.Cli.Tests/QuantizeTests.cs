@@ -1,6 +1,7 @@
 using System.IO;
 using System.Linq;
 using System.Text.Json;
+using Lowbit.TestKit;
 using Xunit;
 
 namespace Lowbit.Cli.Tests;

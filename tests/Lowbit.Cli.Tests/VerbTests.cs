@@ -7,6 +7,7 @@ using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
+using Lowbit.TestKit;
 using Xunit;
 
 namespace Lowbit.Cli.Tests;

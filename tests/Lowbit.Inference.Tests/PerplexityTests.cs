@@ -1,7 +1,11 @@
 using System;
+using System.IO;
 using System.Linq;
 using Lowbit.Core;
 using Lowbit.Evaluation;
+using Lowbit.Kernels;
+using Lowbit.Models;
+using Lowbit.TestKit;
 using Xunit;
 
 namespace Lowbit.Inference.Tests;
@@ -56,6 +60,39 @@ public unsafe class PerplexityTests
         Assert.Equal(0.5, result.TopAgreement);
         Assert.Equal(Math.Sqrt(0.125), result.ProbabilityChange, 6);
         Assert.Equal(Math.Exp(-(Math.Log(0.5) + Math.Log(0.75)) / 2), result.Base.Perplexity, 5);
+    }
+
+    [Theory]
+    [InlineData(PerplexityProtocol.Gptq)]
+    [InlineData(PerplexityProtocol.LlamaCpp)]
+    public void AModelIsScoredAsTokenByTokenReadingWould(PerplexityProtocol protocol)
+    {
+        using var tiny = new TinyModel();
+        using LanguageModel model = LanguageModel.Open(tiny.Path);
+        using var pool = new WorkerPool(2);
+        ScoredText text = ScoredText.Create(File.ReadAllText(tiny.Text), TokenizerLoader.Load(tiny.Path), protocol, context: 48, windows: 3);
+        double sum = 0;
+        float[] logits = new float[model.Config.VocabularySize];
+        using var session = new Session(model, pool, 48, ActivationMode.Float);
+        foreach (ScoredWindow window in text.Windows)
+        {
+            session.Reset();
+            if (protocol == PerplexityProtocol.LlamaCpp) Assert.Equal(1, window.Tokens[0]); // the begin token
+            for (int i = 0; i < window.Tokens.Length - 1; i++)
+            {
+                session.Forward([window.Tokens[i]], logits);
+                if (i + 1 < window.FirstScored) continue;
+                double total = 0;
+                foreach (float logit in logits) total += Math.Exp(logit);
+                sum += Math.Log(total) - logits[window.Tokens[i + 1]];
+            }
+        }
+        PerplexityResult result = Perplexity.Measure(model, pool, ActivationMode.Float, text);
+        Assert.Equal(protocol == PerplexityProtocol.Gptq ? 3 * 47 : 3 * 23, result.ScoredTokens);
+        Assert.Equal(sum / result.ScoredTokens, result.MeanNegativeLogLikelihood, 5);
+        DivergenceResult both = Divergence.Measure(model, model, pool, ActivationMode.Float, ActivationMode.Float, text);
+        Assert.Equal(result.MeanNegativeLogLikelihood, both.Model.MeanNegativeLogLikelihood, 5);
+        Assert.InRange(both.MeanDivergence, 0, 1e-9);
     }
 
     [Fact]

@@ -9,7 +9,7 @@ using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
 
-namespace Lowbit.Cli.Tests;
+namespace Lowbit.TestKit;
 
 /// <summary>
 /// A Llama of one block with random weights and a vocabulary of bytes, and a text for it: enough to run every verb where
