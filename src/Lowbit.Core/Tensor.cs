@@ -73,6 +73,9 @@ public sealed unsafe class Tensor
     /// <exception cref="OverflowException">The tensor has over 2 GiB; use <see cref="Pointer"/>.</exception>
     public ReadOnlySpan<byte> Span => new(Pointer, checked((int)Bytes));
 
+    /// <summary>Tells the system that mapped bytes are not needed for now; reading them again brings them back.</summary>
+    public void ReleasePages() => (_owner as MappedFile)?.Release(Pointer, Bytes);
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Format} {ShapeText}";
 }

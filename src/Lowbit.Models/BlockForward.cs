@@ -62,12 +62,13 @@ public sealed unsafe class BlockForward : IDisposable
     /// <summary>Shows the inputs of the block's linears to an observer. Stops at the last of them: hidden is used up, the block's output is not computed.</summary>
     /// <param name="block">The block.</param>
     /// <param name="hidden">[tokens, modelDim], the residual stream; overwritten.</param>
-    /// <param name="tokens">Tokens of the batch, a whole sequence.</param>
-    /// <param name="keys">Scratch, [tokens, kvDim].</param>
-    /// <param name="values">Scratch, [tokens, kvDim].</param>
+    /// <param name="tokens">Tokens of the batch.</param>
+    /// <param name="position">Position of the first token; the cache holds all before it.</param>
+    /// <param name="keys">The block's keys, [context, kvDim]; rows of the batch are written.</param>
+    /// <param name="values">The block's values, [context, kvDim]; rows of the batch are written.</param>
     /// <param name="observer">Sees the inputs.</param>
-    public void Observe(Block block, float* hidden, int tokens, float* keys, float* values, IBlockObserver observer) =>
-        Run(block, hidden, tokens, 0, keys, values, observer);
+    public void Observe(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver observer) =>
+        Run(block, hidden, tokens, position, keys, values, observer);
 
     private void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
     {

@@ -99,9 +99,9 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>Tells the system that the pages of a tensor are not needed for now.</summary>
     /// <param name="name">Name of the tensor without <c>.weight</c>.</param>
-    public unsafe void ReleasePages(string name)
+    public void ReleasePages(string name)
     {
-        if (Checkpoint.Tensors.TryGetValue(name + ".weight", out Tensor? tensor)) (tensor.Owner as MappedFile)?.Release(tensor.Pointer, tensor.Bytes);
+        if (Checkpoint.Tensors.TryGetValue(name + ".weight", out Tensor? tensor)) tensor.ReleasePages();
     }
 
     /// <inheritdoc/>

@@ -6,18 +6,26 @@ using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Kernels;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Tables;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Models.Architectures;
 
 namespace Lowbit.Models;
 
 /// <summary>
-/// A matrix that <c>quantization_config.tensors</c> declares: either the parts of a partially binarized matrix, or ggml
-/// blocks carried as bytes. Documented in docs/formats/lowbit-folder.md.
+/// A matrix that <c>quantization_config.tensors</c> declares: the parts of a packed matrix, or ggml blocks
+/// carried as bytes. Documented in docs/formats/lowbit-folder.md.
 /// </summary>
 public sealed class PackedTensor
 {
     /// <summary>Name of the layout of partially binarized matrices.</summary>
     public const string PartiallyBinarized = "partially-binarized";
+
+    /// <summary>Name of the layout of matrices on uniform grids.</summary>
+    public const string Uniform = "uniform";
+
+    /// <summary>Name of the layout of matrices of table codes.</summary>
+    public const string Table = "table";
 
     private readonly string _name;
     private readonly string _format;
@@ -67,19 +75,38 @@ public sealed class PackedTensor
     /// <exception cref="LowbitException">Declaration and tensors do not fit each other or the model.</exception>
     public WeightMatrix Load(string file, Func<string, Tensor?> find, int rows, int columns)
     {
-        if (_format != PartiallyBinarized) return Blocks(file, find, rows, columns);
-        PartiallyBinarizedLayout layout = new(
-            Declared("rows", rows), Declared("columns", columns), Number("low_bits"), Number("high_bits"), Number("low_group_size"), Number("high_group_size"),
-            _entry.Text("scale_format") switch { "F16" => ElementFormat.F16, "F32" => ElementFormat.F32, _ => throw _entry.Wrong("scale_format", "F16 or F32") },
-            _entry.Text("positions") switch { "bitmap" => PositionsForm.Bitmap, "coded" => PositionsForm.Coded, _ => throw _entry.Wrong("positions", "bitmap or coded") },
-            Number("rice_parameter"));
+        return _format switch
+        {
+            PartiallyBinarized => new PartiallyBinarizedMatrix(_name, PartiallyBinarizedLayout(rows, columns), Parts(find, PartiallyBinarizedPacking.Suffixes)),
+            Uniform => UniformMatrix.Load(_name, UniformLayout(rows, columns), Parts(find, UniformPacking.Suffixes)),
+            Table => new TableMatrix(_name, TableLayout(rows, columns), Parts(find, TablePacking.Suffixes)),
+            _ => Blocks(file, find, rows, columns),
+        };
+    }
+
+    private PartiallyBinarizedLayout PartiallyBinarizedLayout(int rows, int columns) => new(
+        Declared("rows", rows), Declared("columns", columns), Number("low_bits"), Number("high_bits"), Number("low_group_size"), Number("high_group_size"), ScaleFormat(),
+        _entry.Text("positions") switch { "bitmap" => PositionsForm.Bitmap, "coded" => PositionsForm.Coded, _ => throw _entry.Wrong("positions", "bitmap or coded") },
+        Number("rice_parameter"));
+
+    private UniformLayout UniformLayout(int rows, int columns) => new(
+        Declared("rows", rows), Declared("columns", columns), Number("bits"), Number("group_size"), ScaleFormat(), _entry.Flag("real_zeros", false), _entry.Flag("reordered", false));
+
+    private TableLayout TableLayout(int rows, int columns) =>
+        new(Declared("rows", rows), Declared("columns", columns), Number("block_size"), _entry.Flag("nested_scales", false));
+
+    private Dictionary<string, Tensor> Parts(Func<string, Tensor?> find, IEnumerable<string> suffixes)
+    {
         Dictionary<string, Tensor> parts = [];
-        foreach (string suffix in PartiallyBinarizedPacking.Suffixes)
+        foreach (string suffix in suffixes)
         {
             if (find($"{_name}.{suffix}") is { } part) parts[suffix] = part;
         }
-        return new PartiallyBinarizedMatrix(_name, layout, parts);
+        return parts;
     }
+
+    private ElementFormat ScaleFormat() =>
+        _entry.Text("scale_format") switch { "F16" => ElementFormat.F16, "F32" => ElementFormat.F32, _ => throw _entry.Wrong("scale_format", "F16 or F32") };
 
     /// <summary>The declaration of a packed matrix, as <see cref="Read"/> takes it.</summary>
     public static JsonObject ToJson(PartiallyBinarizedLayout layout) => new()
@@ -96,9 +123,32 @@ public sealed class PackedTensor
         ["rice_parameter"] = layout.RiceParameter,
     };
 
+    /// <summary>The declaration of a packed matrix on uniform grids.</summary>
+    public static JsonObject ToJson(UniformLayout layout) => new()
+    {
+        ["format"] = Uniform,
+        ["rows"] = layout.Rows,
+        ["columns"] = layout.Columns,
+        ["bits"] = layout.Bits,
+        ["group_size"] = layout.GroupSize,
+        ["scale_format"] = layout.ScaleFormat.ToString(),
+        ["real_zeros"] = layout.RealZeros,
+        ["reordered"] = layout.Reordered,
+    };
+
+    /// <summary>The declaration of a packed matrix of table codes.</summary>
+    public static JsonObject ToJson(TableLayout layout) => new()
+    {
+        ["format"] = Table,
+        ["rows"] = layout.Rows,
+        ["columns"] = layout.Columns,
+        ["block_size"] = layout.BlockSize,
+        ["nested_scales"] = layout.NestedScales,
+    };
+
     private unsafe DenseMatrix Blocks(string file, Func<string, Tensor?> find, int rows, int columns)
     {
-        if (!Enum.TryParse(_format, out ElementFormat format) || format.BlockLength() == 1) throw _entry.Wrong("format", "partially-binarized or a ggml type");
+        if (!Enum.TryParse(_format, out ElementFormat format) || format.BlockLength() == 1) throw _entry.Wrong("format", "partially-binarized, uniform, table or a ggml type");
         Tensor bytes = find(_name + ".blocks") ?? throw new LowbitFormatException(file, $"the tensor '{_name}.blocks' is missing, though the configuration declares it; quantize the model again.");
         if (columns % format.BlockLength() != 0 || bytes.Bytes != format.ByteCount((long)Declared("rows", rows) * Declared("columns", columns)))
             throw new LowbitFormatException(file, $"tensor {bytes.Name} has {bytes.Bytes} bytes; [{rows}, {columns}] in {format} takes {format.ByteCount((long)rows * columns)}.");

@@ -15,9 +15,11 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
 {
     private readonly LanguageModel _model;
     private readonly WorkerPool _pool;
-    private readonly int _windows, _context;
+    private const int LargestBatch = 512; // tokens that go through a block at once; more would only take more memory
+
+    private readonly int _windows, _context, _batch;
     private readonly NativeBuffer _hidden;            // [windows, context, modelDim]
-    private readonly NativeBuffer _scratch;           // [context, modelDim]
+    private readonly NativeBuffer _scratch;           // [batch, modelDim]
     private readonly NativeBuffer _keys, _values;     // [context, kvDim]
     private readonly BlockForward _forward;
     private readonly Dictionary<LinearInput, Hessian> _hessians = [];
@@ -32,17 +34,25 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         _context = calibration.Context;
         if (_context > config.ContextLength)
             throw new LowbitException($"--context {_context}: {model.Checkpoint.Path} was made for 1 to {config.ContextLength} positions; choose a context within that.");
+        _batch = Math.Min(LargestBatch, _context);
         long row = (long)_context * sizeof(float);
         _hidden = new NativeBuffer(row * config.ModelDim * _windows);
-        _scratch = new NativeBuffer(row * config.ModelDim);
+        _scratch = new NativeBuffer((long)_batch * sizeof(float) * config.ModelDim);
         _keys = new NativeBuffer(row * config.KvDim);
         _values = new NativeBuffer(row * config.KvDim);
-        _forward = new BlockForward(config, pool, _context, _context, ActivationMode.Float);
-        using EmbeddingForward embedding = new(model, pool, _context, ActivationMode.Float);
-        for (int w = 0; w < _windows; w++) embedding.Run(calibration.Windows[w], 0, Hidden(w));
+        _forward = new BlockForward(config, pool, _batch, _context, ActivationMode.Float);
+        using (EmbeddingForward embedding = new(model, pool, _batch, ActivationMode.Float))
+        {
+            for (int w = 0; w < _windows; w++)
+            {
+                foreach ((int start, int count) in Batches())
+                    embedding.Run(calibration.Windows[w].AsSpan(start, count), start, Hidden(w, start));
+            }
+        }
+        model.ReleasePages(config.Names.Embedding);
     }
 
-    /// <summary>Number of windows; each is one sample of the Hessians.</summary>
+    /// <summary>Number of windows. Their batches are the samples of the Hessians, which scales these as a whole and changes nothing else.</summary>
     public int Windows => _windows;
 
     /// <summary>The Hessian of an input of the block that was last collected.</summary>
@@ -62,14 +72,19 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     /// <summary>Adds one window to the Hessians; the block as it is, its hidden states unchanged.</summary>
     public void Collect(Block block, int window)
     {
-        long bytes = (long)_context * _model.Config.ModelDim * sizeof(float);
-        Buffer.MemoryCopy(Hidden(window), _scratch.Floats, bytes, bytes);
-        _forward.Observe(block, _scratch.Floats, _context, _keys.Floats, _values.Floats, this);
+        foreach ((int start, int count) in Batches())
+        {
+            Rows.Copy(Hidden(window, start), _scratch.Floats, (long)count * _model.Config.ModelDim);
+            _forward.Observe(block, _scratch.Floats, count, start, _keys.Floats, _values.Floats, this);
+        }
     }
 
     /// <summary>Sends one window through the block, so that the next block sees what this one now gives.</summary>
-    public void Advance(Block block, int window) =>
-        _forward.Run(block, Hidden(window), _context, 0, _keys.Floats, _values.Floats);
+    public void Advance(Block block, int window)
+    {
+        foreach ((int start, int count) in Batches())
+            _forward.Run(block, Hidden(window, start), count, start, _keys.Floats, _values.Floats);
+    }
 
     /// <summary>Whether all hidden states are finite numbers.</summary>
     public bool IsFinite() => Rows.IsFinite(_hidden.Floats, (long)_windows * _context * _model.Config.ModelDim);
@@ -87,7 +102,12 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         _forward.Dispose();
     }
 
-    private float* Hidden(int window) => _hidden.Floats + (long)window * _context * _model.Config.ModelDim;
+    private float* Hidden(int window, int token) => _hidden.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
+
+    private IEnumerable<(int Start, int Count)> Batches()
+    {
+        for (int start = 0; start < _context; start += _batch) yield return (start, Math.Min(_batch, _context - start));
+    }
 
     private void Clear()
     {

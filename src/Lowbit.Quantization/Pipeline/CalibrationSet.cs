@@ -15,7 +15,7 @@ public enum CalibrationSampling
     Sequential,
 }
 
-/// <summary>The token windows that calibration runs through the model; each is one sample of the Hessians.</summary>
+/// <summary>The token windows that calibration runs through the model.</summary>
 /// <param name="Windows">Windows of equal length.</param>
 public sealed record CalibrationSet(IReadOnlyList<int[]> Windows)
 {

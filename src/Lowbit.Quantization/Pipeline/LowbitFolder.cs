@@ -10,6 +10,8 @@ using Lowbit.Formats.Safetensors;
 using Lowbit.Kernels;
 using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Tables;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Models;
 using Lowbit.Models.Architectures;
 using Lowbit.Quantization.Methods;
@@ -54,7 +56,9 @@ internal static unsafe class LowbitFolder
     public static PackedLayer Pack(QuantizedMatrix quantized, QuantizeOptions options) => quantized.Codes switch
     {
         PartiallyBinarizedCodes codes => PackedLayer.Of(codes, quantized, options.Positions),
-        _ => throw new LowbitException($"--method {options.Method}: its result has no packed form in this version; use pb-gptq or pb-rtn, or try the method on one matrix with the verb layer."),
+        UniformCodes codes => PackedLayer.Of(codes, quantized),
+        TableCodes codes => PackedLayer.Of(codes, quantized),
+        _ => throw new LowbitException($"--method {options.Method}: its result has no packed form in this version; use another method, or try the method on one matrix with the verb layer."),
     };
 
     /// <summary>A finished layer as the engine computes from it.</summary>
@@ -83,7 +87,7 @@ internal static unsafe class LowbitFolder
                 open.Add(layer.Name, file);
                 declared[layer.Name] = JsonNode.Parse(file.Metadata["layout"]);
                 foreach (Tensor part in file.Tensors.Values)
-                    tensors.Add((new TensorSpec(part.Name, part.Format, part.Shape), PackedLayer.Describe(part.Name), writer => writer.Write(part.Name, part.Pointer, part.Bytes)));
+                    tensors.Add((new TensorSpec(part.Name, part.Format, part.Shape), PackedLayer.Describe(part.Name), writer => Converted(writer, part.Name, part, part.Format)));
             }
             long parameters = layers.Sum(layer => layer.Weights);
             foreach (Tensor tensor in checkpoint.Tensors.Values)
@@ -137,6 +141,7 @@ internal static unsafe class LowbitFolder
         if (format == tensor.Format)
         {
             writer.Write(name, tensor.Pointer, tensor.Bytes);
+            tensor.ReleasePages();
             return;
         }
         float[] row = new float[tensor.Columns];

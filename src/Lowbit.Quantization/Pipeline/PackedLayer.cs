@@ -1,8 +1,9 @@
-using System;
 using System.Collections.Generic;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Tables;
+using Lowbit.Kernels.Uniform;
 using Lowbit.Models;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
@@ -19,9 +20,22 @@ internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject L
     /// <summary>Packs a partially binarized matrix.</summary>
     public static PackedLayer Of(PartiallyBinarizedCodes codes, QuantizedMatrix quantized, PositionsForm positions)
     {
-        ElementFormat scales = quantized.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, scales, positions);
-        return new PackedLayer(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
+        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, Scales(quantized), positions);
+        return Of(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized);
+    }
+
+    /// <summary>Packs a matrix on uniform grids.</summary>
+    public static PackedLayer Of(UniformCodes codes, QuantizedMatrix quantized)
+    {
+        PackedUniform packed = UniformPacking.Pack(codes, Scales(quantized));
+        return Of(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized);
+    }
+
+    /// <summary>Packs a matrix of table codes.</summary>
+    public static PackedLayer Of(TableCodes codes, QuantizedMatrix quantized)
+    {
+        PackedTable packed = TablePacking.Pack(codes);
+        return Of(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized);
     }
 
     /// <summary>What the bytes of a part are, for the itemised account.</summary>
@@ -30,6 +44,13 @@ internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject L
         PartiallyBinarizedPacking.Positions => "positions of salient weights",
         PartiallyBinarizedPacking.Low => "low planes",
         PartiallyBinarizedPacking.High => "salient codes",
-        string suffix => suffix.StartsWith("pb_", StringComparison.Ordinal) ? "scales" : suffix,
+        UniformPacking.Codes or TablePacking.Codes => "codes",
+        UniformPacking.Order => "order of columns",
+        _ => "scales",
     };
+
+    private static PackedLayer Of(IReadOnlyList<PackedPart> parts, JsonObject layout, QuantizedMatrix quantized) =>
+        new(parts, layout, quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
+
+    private static ElementFormat Scales(QuantizedMatrix quantized) => quantized.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
 }

@@ -146,6 +146,7 @@ public sealed class QuantizePipeline
             // What belonged to this block is not needed in memory again.
             foreach ((_, Linear linear) in linears) _model.ReleasePages(linear.Name);
             foreach (SafetensorsFile file in open) file.Dispose();
+            GC.Collect(); // the arrays of a layer are large and short-lived; without this they pile up to a multiple of a block
         }
     }
 
