@@ -24,6 +24,7 @@ internal static class MethodArguments
         Options.Choice("--saliency", "How salient weights are found.", "magnitude", "hessian"),
         Options.Integer("--salient-bits", "Bits of a salient weight.", 8, 2, 8),
         Options.Choice("--binary", "What becomes of the other weights.", "xnor", "sign", "2bit", "prune"),
+        Options.Flag("--double-quantization", "Quantize the scales of blocks too, for nf4 and fp4."),
         Options.Choice("--scale-rule", "Over which weights the scale of the binary part is taken.", "paper", "repository"),
     ];
 
