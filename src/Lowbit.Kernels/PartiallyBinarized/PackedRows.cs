@@ -53,9 +53,14 @@ internal unsafe struct PackedRows
     /// <param name="codes">[<see cref="CodeStride"/>].</param>
     public readonly void UnpackHigh(int row, byte* codes)
     {
-        int salient = SalientCount(row);
-        if (RestBits > 0) CodeStream.Unpack(High + RowStarts[row], High + RowStarts[Rows], salient, RestBits, codes);
-        else new Span<byte>(codes, salient).Clear();
+        if (RestBits == 0)
+        {
+            new Span<byte>(codes, Columns).Clear();
+            return;
+        }
+        // As many as fit the row's bytes: what follows the last code is never looked at, so its ones need not be counted.
+        int count = (int)(8L * (RowStarts[row + 1] - RowStarts[row]) / RestBits);
+        CodeStream.Unpack(High + RowStarts[row], High + RowStarts[Rows], count, RestBits, codes);
     }
 
     /// <summary>One element of a table of scales.</summary>
