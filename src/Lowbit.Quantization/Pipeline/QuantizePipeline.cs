@@ -129,6 +129,7 @@ public sealed class QuantizePipeline
                 Report(block, 0.5);
                 if (_store.Has(name)) _resumed++;
                 else QuantizeLinear(name, linear, calibration?[input]);
+                GC.Collect(); // the arrays of a layer are large and short-lived; without this they pile up to a multiple of a block
                 SafetensorsFile file = _store.Open(name);
                 open.Add(file);
                 WeightMatrix packed = LowbitFolder.Load(file, name, linear.Weight.Rows, linear.Weight.Columns);
@@ -146,7 +147,6 @@ public sealed class QuantizePipeline
             // What belonged to this block is not needed in memory again.
             foreach ((_, Linear linear) in linears) _model.ReleasePages(linear.Name);
             foreach (SafetensorsFile file in open) file.Dispose();
-            GC.Collect(); // the arrays of a layer are large and short-lived; without this they pile up to a multiple of a block
         }
     }
 
