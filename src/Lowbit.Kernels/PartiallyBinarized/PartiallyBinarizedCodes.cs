@@ -1,5 +1,3 @@
-using System;
-
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
@@ -15,14 +13,8 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// <param name="highBits">Bits of a salient weight, 2 to 8.</param>
 /// <param name="lowGroupSize">Consecutive columns that share lowScale and lowMean; the last group of a row may be shorter.</param>
 /// <param name="highGroupSize">Consecutive columns that share highScale and highZero.</param>
-public sealed class PartiallyBinarizedCodes(int rows, int columns, int lowBits, int highBits, int lowGroupSize, int highGroupSize)
+public sealed class PartiallyBinarizedCodes(int rows, int columns, int lowBits, int highBits, int lowGroupSize, int highGroupSize) : MatrixCodes(rows, columns)
 {
-    /// <summary>Output features.</summary>
-    public int Rows { get; } = rows;
-
-    /// <summary>Input features.</summary>
-    public int Columns { get; } = columns;
-
     /// <summary>Bits of a low weight: 0, 1 or 2.</summary>
     public int LowBits { get; } = lowBits;
 
@@ -59,8 +51,8 @@ public sealed class PartiallyBinarizedCodes(int rows, int columns, int lowBits, 
     /// <summary>[rows, <see cref="HighGroups"/>], the code that means zero, 0 to 2^<see cref="HighBits"/> − 1.</summary>
     public byte[] HighZero { get; } = new byte[(long)rows * ((columns + highGroupSize - 1) / highGroupSize)];
 
-    /// <summary>Rebuilds one weight; the definition that every kernel is held against.</summary>
-    public float Dequantize(int row, int column)
+    /// <inheritdoc/>
+    public override float Dequantize(int row, int column)
     {
         long i = (long)row * Columns + column;
         if (Salient[i])
@@ -70,13 +62,5 @@ public sealed class PartiallyBinarizedCodes(int rows, int columns, int lowBits, 
         }
         long low = (long)row * LowGroups + column / LowGroupSize;
         return LowMean[low] + LowScale[low] * (2 * Codes[i] - ((1 << LowBits) - 1));
-    }
-
-    /// <summary>Rebuilds the matrix.</summary>
-    /// <param name="destination">[rows, columns].</param>
-    public void Dequantize(Span<float> destination)
-    {
-        for (int r = 0; r < Rows; r++)
-            for (int c = 0; c < Columns; c++) destination[r * Columns + c] = Dequantize(r, c);
     }
 }

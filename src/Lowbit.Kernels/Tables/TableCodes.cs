@@ -1,4 +1,3 @@
-using System;
 using System.Collections.Immutable;
 
 namespace Lowbit.Kernels.Tables;
@@ -11,14 +10,8 @@ namespace Lowbit.Kernels.Tables;
 /// <param name="columns">Input features.</param>
 /// <param name="table">[16] levels.</param>
 /// <param name="blockSize">Elements of a block, an even number; the last block may be shorter.</param>
-public sealed class TableCodes(int rows, int columns, ImmutableArray<float> table, int blockSize)
+public sealed class TableCodes(int rows, int columns, ImmutableArray<float> table, int blockSize) : MatrixCodes(rows, columns)
 {
-    /// <summary>Output features.</summary>
-    public int Rows { get; } = rows;
-
-    /// <summary>Input features.</summary>
-    public int Columns { get; } = columns;
-
     /// <summary>[16] levels.</summary>
     public ImmutableArray<float> Table { get; } = table;
 
@@ -37,19 +30,11 @@ public sealed class TableCodes(int rows, int columns, ImmutableArray<float> tabl
     /// <summary>The scales in 8 bits, or null where they are stored as floats.</summary>
     public NestedScales? Nested { get; init; }
 
-    /// <summary>Rebuilds one weight; the definition that every kernel is held against.</summary>
-    public float Dequantize(int row, int column)
+    /// <inheritdoc/>
+    public override float Dequantize(int row, int column)
     {
         long i = (long)row * Columns + column;
         return Table[Codes[i]] * Scales[i / BlockSize];
-    }
-
-    /// <summary>Rebuilds the matrix.</summary>
-    /// <param name="destination">[rows, columns].</param>
-    public void Dequantize(Span<float> destination)
-    {
-        for (int r = 0; r < Rows; r++)
-            for (int c = 0; c < Columns; c++) destination[r * Columns + c] = Dequantize(r, c);
     }
 }
 

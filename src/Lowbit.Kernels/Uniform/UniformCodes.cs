@@ -1,5 +1,3 @@
-using System;
-
 namespace Lowbit.Kernels.Uniform;
 
 /// <summary>
@@ -12,14 +10,8 @@ namespace Lowbit.Kernels.Uniform;
 /// <param name="groupSize">Columns of a group; the last group of a row may be shorter.</param>
 /// <param name="groupOfColumn">[columns], the group of every column, or null when groups are consecutive columns.</param>
 /// <param name="realZeros">Whether zeros lie between codes, in <see cref="RealZeros"/> instead of <see cref="Zeros"/>.</param>
-public sealed class UniformCodes(int rows, int columns, int bits, int groupSize, int[]? groupOfColumn = null, bool realZeros = false)
+public sealed class UniformCodes(int rows, int columns, int bits, int groupSize, int[]? groupOfColumn = null, bool realZeros = false) : MatrixCodes(rows, columns)
 {
-    /// <summary>Output features.</summary>
-    public int Rows { get; } = rows;
-
-    /// <summary>Input features.</summary>
-    public int Columns { get; } = columns;
-
     /// <summary>Bits of a code, 2 to 8.</summary>
     public int Bits { get; } = bits;
 
@@ -51,18 +43,10 @@ public sealed class UniformCodes(int rows, int columns, int bits, int groupSize,
     /// <param name="parameter">row · <see cref="Groups"/> + group.</param>
     public float Zero(long parameter) => RealZeros is null ? Zeros[parameter] : RealZeros[parameter];
 
-    /// <summary>Rebuilds one weight; the definition that every kernel is held against.</summary>
-    public float Dequantize(int row, int column)
+    /// <inheritdoc/>
+    public override float Dequantize(int row, int column)
     {
         long parameter = (long)row * Groups + GroupOf(column);
         return Scales[parameter] * (Codes[(long)row * Columns + column] - Zero(parameter));
-    }
-
-    /// <summary>Rebuilds the matrix.</summary>
-    /// <param name="destination">[rows, columns].</param>
-    public void Dequantize(Span<float> destination)
-    {
-        for (int r = 0; r < Rows; r++)
-            for (int c = 0; c < Columns; c++) destination[r * Columns + c] = Dequantize(r, c);
     }
 }

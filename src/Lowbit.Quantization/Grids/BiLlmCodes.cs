@@ -1,4 +1,4 @@
-using System;
+using Lowbit.Kernels;
 
 namespace Lowbit.Quantization.Grids;
 
@@ -20,19 +20,13 @@ public enum BiLlmPart
 /// <param name="rows">Output features.</param>
 /// <param name="columns">Input features.</param>
 /// <param name="blockSize">Columns of a block; the last one may be shorter.</param>
-public sealed class BiLlmCodes(int rows, int columns, int blockSize)
+public sealed class BiLlmCodes(int rows, int columns, int blockSize) : MatrixCodes(rows, columns)
 {
     /// <summary>Binarizations of a row and block: the three parts, and the residual of the salient one.</summary>
     public const int Levels = 4;
 
     /// <summary>The binarization of the residual of salient weights, beside those of the parts.</summary>
     public const int Residual = 3;
-
-    /// <summary>Output features.</summary>
-    public int Rows { get; } = rows;
-
-    /// <summary>Input features.</summary>
-    public int Columns { get; } = columns;
 
     /// <summary>Columns of a block.</summary>
     public int BlockSize { get; } = blockSize;
@@ -62,21 +56,13 @@ public sealed class BiLlmCodes(int rows, int columns, int blockSize)
     public BiLlmPart PartOf(int row, int column) =>
         SalientColumns[column] ? BiLlmPart.Salient : Sparse[(long)row * Columns + column] ? BiLlmPart.Sparse : BiLlmPart.Concentrated;
 
-    /// <summary>Rebuilds one weight.</summary>
-    public float Dequantize(int row, int column)
+    /// <inheritdoc/>
+    public override float Dequantize(int row, int column)
     {
         long i = (long)row * Columns + column, parameters = ((long)row * Blocks + column / BlockSize) * Levels;
         int part = (int)PartOf(row, column);
         float level = Level(parameters + part, Signs[i]);
         return part == (int)BiLlmPart.Salient ? level + Level(parameters + Residual, ResidualSigns[i]) : level;
-    }
-
-    /// <summary>Rebuilds the matrix.</summary>
-    /// <param name="destination">[rows, columns].</param>
-    public void Dequantize(Span<float> destination)
-    {
-        for (int r = 0; r < Rows; r++)
-            for (int c = 0; c < Columns; c++) destination[r * Columns + c] = Dequantize(r, c);
     }
 
     private float Level(long parameter, bool sign) => sign ? Scales[parameter] + Means[parameter] : Means[parameter] - Scales[parameter];

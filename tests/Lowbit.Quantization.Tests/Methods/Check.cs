@@ -1,9 +1,5 @@
 using System;
 using System.Runtime.InteropServices;
-using Lowbit.Kernels.PartiallyBinarized;
-using Lowbit.Kernels.Tables;
-using Lowbit.Kernels.Uniform;
-using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;
 
@@ -15,10 +11,7 @@ internal static class Check
     public static void SameBits(QuantizedMatrix result)
     {
         var rebuilt = new float[result.Dequantized.Length];
-        if (result.Codes is UniformCodes uniform) uniform.Dequantize(rebuilt);
-        else if (result.Codes is BiLlmCodes binary) binary.Dequantize(rebuilt);
-        else if (result.Codes is TableCodes table) table.Dequantize(rebuilt);
-        else ((PartiallyBinarizedCodes)result.Codes).Dequantize(rebuilt);
+        result.Codes.Dequantize(rebuilt);
         SameBits(rebuilt, result.Dequantized);
     }
 

@@ -1,0 +1,72 @@
+using System;
+using System.Collections.Immutable;
+
+namespace Lowbit.Kernels.Composite;
+
+/// <summary>
+/// A sum of quantized matrices, each behind a simple transform of the inputs: W = Σ_k M_k · T_k. Column scales (AWQ,
+/// ARB-RC), columns or elements kept in high precision (LLM.int8, OWQ, SpQR), low-rank repair (LQER) and wavelets (HBLLM)
+/// are terms of this form.
+/// </summary>
+/// <param name="rows">Output features.</param>
+/// <param name="columns">Input features.</param>
+/// <param name="terms">At least one.</param>
+public sealed class CompositeCodes(int rows, int columns, ImmutableArray<CompositeTerm> terms) : MatrixCodes(rows, columns)
+{
+    /// <summary>The terms, summed in this order.</summary>
+    public ImmutableArray<CompositeTerm> Terms { get; } = terms;
+
+    /// <inheritdoc/>
+    public override float Dequantize(int row, int column)
+    {
+        float sum = 0;
+        foreach (CompositeTerm term in Terms) sum += term.Dequantize(row, column);
+        return sum;
+    }
+}
+
+/// <summary>One matrix of a sum and what its inputs go through first.</summary>
+/// <param name="Input">x → T x.</param>
+/// <param name="Codes">[outFeatures, features that the transform gives]; not itself a sum.</param>
+public sealed record CompositeTerm(InputTransform Input, MatrixCodes Codes)
+{
+    /// <summary>An element of M · T.</summary>
+    public float Dequantize(int row, int column) => Input.Dequantize(Codes, row, column);
+}
+
+/// <summary>What is done to the inputs of a matrix before the product.</summary>
+public abstract record InputTransform
+{
+    /// <summary>An element of M · T.</summary>
+    /// <param name="codes">M.</param>
+    /// <param name="row">Output feature.</param>
+    /// <param name="column">Input feature, before the transform.</param>
+    public abstract float Dequantize(MatrixCodes codes, int row, int column);
+}
+
+/// <summary>The inputs as they are.</summary>
+public sealed record WholeInput : InputTransform
+{
+    /// <inheritdoc/>
+    public override float Dequantize(MatrixCodes codes, int row, int column) => codes.Dequantize(row, column);
+}
+
+/// <summary>Every input times a factor: M · diag(factors).</summary>
+/// <param name="Factors">[inFeatures], stored in half precision.</param>
+public sealed record ScaledInput(float[] Factors) : InputTransform
+{
+    /// <inheritdoc/>
+    public override float Dequantize(MatrixCodes codes, int row, int column) => codes.Dequantize(row, column) * Factors[column];
+}
+
+/// <summary>Some of the inputs.</summary>
+/// <param name="Columns">Which, rising.</param>
+public sealed record SelectedInput(int[] Columns) : InputTransform
+{
+    /// <inheritdoc/>
+    public override float Dequantize(MatrixCodes codes, int row, int column)
+    {
+        int i = Array.BinarySearch(Columns, column);
+        return i < 0 ? 0 : codes.Dequantize(row, i);
+    }
+}
