@@ -24,6 +24,8 @@ namespace Lowbit.Quantization.Pipeline;
 /// </summary>
 internal static unsafe class LowbitFolder
 {
+    private const long WrittenAtOnce = 1 << 22; // bytes whose mapped pages are in memory at a time
+
     private static readonly string[] CopiedFiles =
     [
         "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "special_tokens_map.json",
@@ -140,8 +142,11 @@ internal static unsafe class LowbitFolder
     {
         if (format == tensor.Format)
         {
-            writer.Write(name, tensor.Pointer, tensor.Bytes);
-            tensor.ReleasePages();
+            for (long start = 0; start < tensor.Bytes; start += WrittenAtOnce)
+            {
+                writer.Write(name, tensor.Pointer + start, Math.Min(WrittenAtOnce, tensor.Bytes - start));
+                tensor.ReleasePages();
+            }
             return;
         }
         float[] row = new float[tensor.Columns];
