@@ -12,11 +12,24 @@ internal static class TypeMixture
 {
     private static readonly Dictionary<string, ElementFormat> s_bases = new(StringComparer.OrdinalIgnoreCase)
     {
-        ["F32"] = ElementFormat.F32, ["F16"] = ElementFormat.F16, ["BF16"] = ElementFormat.BF16,
-        ["Q4_0"] = ElementFormat.Q4_0, ["Q4_1"] = ElementFormat.Q4_1, ["Q5_0"] = ElementFormat.Q5_0, ["Q5_1"] = ElementFormat.Q5_1, ["Q8_0"] = ElementFormat.Q8_0,
-        ["Q2_K"] = ElementFormat.Q2_K, ["Q3_K_M"] = ElementFormat.Q3_K, ["Q4_K_S"] = ElementFormat.Q4_K, ["Q4_K_M"] = ElementFormat.Q4_K,
-        ["Q5_K_M"] = ElementFormat.Q5_K, ["Q6_K"] = ElementFormat.Q6_K,
-        ["IQ4_NL"] = ElementFormat.IQ4_NL, ["TQ1_0"] = ElementFormat.TQ1_0, ["TQ2_0"] = ElementFormat.TQ2_0, ["MXFP4"] = ElementFormat.MXFP4,
+        ["F32"] = ElementFormat.F32,
+        ["F16"] = ElementFormat.F16,
+        ["BF16"] = ElementFormat.BF16,
+        ["Q4_0"] = ElementFormat.Q4_0,
+        ["Q4_1"] = ElementFormat.Q4_1,
+        ["Q5_0"] = ElementFormat.Q5_0,
+        ["Q5_1"] = ElementFormat.Q5_1,
+        ["Q8_0"] = ElementFormat.Q8_0,
+        ["Q2_K"] = ElementFormat.Q2_K,
+        ["Q3_K_M"] = ElementFormat.Q3_K,
+        ["Q4_K_S"] = ElementFormat.Q4_K,
+        ["Q4_K_M"] = ElementFormat.Q4_K,
+        ["Q5_K_M"] = ElementFormat.Q5_K,
+        ["Q6_K"] = ElementFormat.Q6_K,
+        ["IQ4_NL"] = ElementFormat.IQ4_NL,
+        ["TQ1_0"] = ElementFormat.TQ1_0,
+        ["TQ2_0"] = ElementFormat.TQ2_0,
+        ["MXFP4"] = ElementFormat.MXFP4,
     };
 
     /// <summary>Names that <see cref="Choose"/> takes, in any case of letters.</summary>
