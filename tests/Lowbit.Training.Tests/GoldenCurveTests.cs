@@ -6,6 +6,7 @@ using Lowbit.Core;
 using Lowbit.Inference;
 using Lowbit.Models;
 using Lowbit.TestKit;
+using Lowbit.Training.Methods;
 using Lowbit.Training.Model;
 using Lowbit.Training.Optimization;
 using Xunit;
@@ -24,6 +25,19 @@ public sealed class GoldenCurveTests
         using TrainableModel model = TrainableModel.From(source);
         foreach (Parameter parameter in model.Parameters) parameter.Trainable = true;
         AssertFollows("full", model, new AdamWOptions { Beta2 = 0.95f, WeightDecay = 0.1f });
+    }
+
+    [SharedFact]
+    public void PartiallyBinarizedLinearsTrainedAsPyTorchTrainsThem()
+    {
+        using LanguageModel source = LanguageModel.Open(Shared.Path("models", "TinyStories-656K"));
+        using TrainableModel model = TrainableModel.From(source);
+        foreach (TrainableLinear linear in model.Linears)
+        {
+            linear.Weight.Trainable = true;
+            linear.Use(new PbLlmTraining(linear.Weight, new PbLlmTrainingOptions()));
+        }
+        AssertFollows("pb-qat", model, new AdamWOptions());
     }
 
     private static void AssertFollows(string curve, TrainableModel model, AdamWOptions options)

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using Lowbit.Core;
+using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Training.Model;
 
@@ -23,4 +24,8 @@ public unsafe interface IWeightForm
     /// <param name="weight">As in the forward pass.</param>
     /// <param name="gradient">That of the effective weight; where the weight is trained it is the weight's own gradient.</param>
     void Backward(WorkerPool pool, Parameter weight, float* gradient);
+
+    /// <summary>The weight as codes for packing; null where the form makes none.</summary>
+    /// <param name="weight">As in the last forward pass.</param>
+    QuantizedMatrix? Quantize(Parameter weight);
 }
