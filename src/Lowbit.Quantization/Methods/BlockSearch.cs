@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -16,6 +17,26 @@ internal sealed unsafe class BlockSearch(float* scores, int width, int rows, int
 {
     private const int MostSalient = 49, Quantiles = 81;
     private const int RowsOfChunk = 4; // vectors of eight rows
+
+    /// <summary>The scores of a block: w itself, or with a factor w² / U_jj².</summary>
+    /// <param name="weights">[width, stride].</param>
+    /// <param name="width">Columns of the block.</param>
+    /// <param name="stride">Elements from one column to the next.</param>
+    /// <param name="factor">U of the damped Hessian, or null.</param>
+    /// <param name="start">First column of the block.</param>
+    /// <param name="scores">[width, stride].</param>
+    public static void Score(float* weights, int width, int stride, InverseFactor? factor, int start, float* scores)
+    {
+        for (int j = 0; j < width; j++)
+        {
+            float u = factor is null ? 0 : factor[start + j, start + j];
+            for (int r = 0; r < stride; r++)
+            {
+                float w = weights[(long)j * stride + r];
+                scores[(long)j * stride + r] = factor is null ? w : w * w / (u * u);
+            }
+        }
+    }
 
     /// <summary>The columns by falling sums of |s|; equal ones in their natural order.</summary>
     public int[] RankColumns()
