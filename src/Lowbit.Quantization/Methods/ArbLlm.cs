@@ -194,7 +194,8 @@ public static unsafe class ArbLlm
                 bool isSalient = Array.BinarySearch(salient, j) >= 0;
                 for (int r = 0; r < rows; r++)
                 {
-                    float level = _codes.Dequantize(r, start + j) * _factors[start + j];
+                    float level = 0;
+                    level += _codes.Dequantize(r, start + j) * _factors[start + j];
                     if (isSalient)
                         foreach (CompositeTerm term in terms[^(options.Variant == ArbVariant.ArbRc ? 2 : 1)..]) level += term.Dequantize(r, start + j);
                     levels[(long)j * stride + r] = Dequantized[(long)r * columns + start + j] = level;

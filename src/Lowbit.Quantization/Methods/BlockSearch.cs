@@ -40,15 +40,19 @@ internal sealed unsafe class BlockSearch(float* scores, int width, int rows, int
         }
     }
 
-    /// <summary>The columns by falling sums of |s|; equal ones in their natural order.</summary>
-    public int[] RankColumns()
+    /// <summary>The columns by falling sums of |s|, or of s²; equal ones in their natural order.</summary>
+    public int[] RankColumns(bool squares = false)
     {
         var ranked = new int[width];
         var keys = new (double Negative, int Column)[width];
         for (int j = 0; j < width; j++)
         {
             double sum = 0;
-            for (int r = 0; r < rows; r++) sum += MathF.Abs(scores[(long)j * stride + r]);
+            for (int r = 0; r < rows; r++)
+            {
+                float s = scores[(long)j * stride + r];
+                sum += squares ? (double)s * s : MathF.Abs(s);
+            }
             keys[j] = (-sum, j);
             ranked[j] = j;
         }

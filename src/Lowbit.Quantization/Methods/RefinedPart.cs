@@ -1,6 +1,6 @@
 using System;
-using System.Runtime.Intrinsics;
 using Lowbit.Quantization.Calibration;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -162,7 +162,7 @@ internal sealed unsafe class RefinedPart(int width, int iterations, Hessian? inp
             for (int i = 0; i < _count; i++)
             {
                 int j = _columns[i];
-                Add(inputs!.Values + (long)(start + j) * inputs.Features + start, signs[k * width + j], image);
+                Vectors.Add(inputs!.Values + (long)(start + j) * inputs.Features + start, signs[k * width + j], image);
             }
             double target = 0;
             for (int i = 0; i < _count; i++) target += (double)image[_columns[i]] * _weights[i];
@@ -173,18 +173,6 @@ internal sealed unsafe class RefinedPart(int width, int iterations, Hessian? inp
                 for (int i = 0; i < _count; i++) product += (double)image[_columns[i]] * signs[l * width + _columns[i]];
                 _products[k, l] = _products[l, k] = product;
             }
-        }
-    }
-
-    // sum += factor · x.
-    private static void Add(float* x, float factor, Span<float> sum)
-    {
-        int j = 0;
-        fixed (float* y = sum)
-        {
-            for (; j <= sum.Length - Vector256<float>.Count; j += Vector256<float>.Count)
-                Vector256.FusedMultiplyAdd(Vector256.Create(factor), Vector256.Load(x + j), Vector256.Load(y + j)).Store(y + j);
-            for (; j < sum.Length; j++) y[j] = MathF.FusedMultiplyAdd(factor, x[j], y[j]);
         }
     }
 }
