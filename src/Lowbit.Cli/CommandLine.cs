@@ -69,6 +69,7 @@ internal static class CommandLine
             RunVerb.Create(),
             ChatVerb.Create(),
             BenchVerb.Create(),
+            ConvertVerb.Create(),
             SharedOptions.Json,
             SharedOptions.Threads,
             SharedOptions.Quiet,

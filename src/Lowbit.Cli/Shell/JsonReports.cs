@@ -18,6 +18,7 @@ internal sealed record FailureReport(string Error);
     Converters = [typeof(FiniteNumberConverter)])]
 [JsonSerializable(typeof(FailureReport))]
 [JsonSerializable(typeof(BenchReport))]
+[JsonSerializable(typeof(ConvertReport))]
 [JsonSerializable(typeof(EvalReport))]
 [JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(LayerResult))]
