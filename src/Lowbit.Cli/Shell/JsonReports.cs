@@ -18,6 +18,7 @@ internal sealed record FailureReport(string Error);
     Converters = [typeof(FiniteNumberConverter)])]
 [JsonSerializable(typeof(FailureReport))]
 [JsonSerializable(typeof(BenchReport))]
+[JsonSerializable(typeof(ConvertReport))]
 [JsonSerializable(typeof(EvalReport))]
 [JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(LayerResult))]
@@ -26,4 +27,5 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(QuickstartReport))]
 [JsonSerializable(typeof(RunReport))]
 [JsonSerializable(typeof(TokenizeReport))]
+[JsonSerializable(typeof(TrainingReport))]
 internal sealed partial class JsonReports : JsonSerializerContext;

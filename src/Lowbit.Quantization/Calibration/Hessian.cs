@@ -14,11 +14,15 @@ namespace Lowbit.Quantization.Calibration;
 /// </summary>
 /// <remarks>
 /// A sample is one sequence of calibration text, whatever its length, as in the references: H ← H · n/(n+1) + 2/(n+1) · XᵀX.
-/// How samples are counted scales H as a whole and changes no result but by rounding. Stored as float32.
+/// How samples are counted scales H as a whole and changes no result but by rounding. Stored as float32. Beside it the mean
+/// and the largest size of every input feature, for methods that scale or pick columns by them.
 /// </remarks>
 public sealed unsafe class Hessian : IDisposable
 {
     private readonly NativeBuffer _values;
+    private readonly double[] _absoluteSums;
+    private readonly float[] _largest;
+    private long _tokens;
     private InverseFactor? _factor;
     private (double Damping, bool ActivationOrder) _factorKey;
 
@@ -33,6 +37,8 @@ public sealed unsafe class Hessian : IDisposable
         Name = name;
         Features = features;
         _values = new NativeBuffer((long)features * features * sizeof(float));
+        _absoluteSums = new double[features];
+        _largest = new float[features];
     }
 
     /// <summary>What messages call the layer or its input.</summary>
@@ -56,6 +62,21 @@ public sealed unsafe class Hessian : IDisposable
     /// <summary>Whether input <paramref name="feature"/> was zero in every sample, so that its weights have no effect.</summary>
     public bool IsDead(int feature) => Diagonal(feature) == 0;
 
+    /// <summary>Whether the inputs themselves were seen, and not only a matrix that was computed elsewhere.</summary>
+    public bool HasInputs => _tokens > 0;
+
+    /// <summary>
+    /// The mean of |x| over all tokens for input <paramref name="feature"/>. Where only a matrix is known, √(H_jj / 2)
+    /// stands for it: right up to a common factor where the features are distributed alike.
+    /// </summary>
+    public double MeanAbsolute(int feature) => HasInputs ? _absoluteSums[feature] / _tokens : Math.Sqrt(Diagonal(feature) / 2.0);
+
+    /// <summary>
+    /// The largest |x| of input <paramref name="feature"/>. Where only a matrix is known, √(H_jj / 2) stands for it:
+    /// right up to a common factor where the features are distributed alike.
+    /// </summary>
+    public double LargestAbsolute(int feature) => HasInputs ? _largest[feature] : Math.Sqrt(Diagonal(feature) / 2.0);
+
     /// <summary>Adds one sample.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="inputs">[tokens, features].</param>
@@ -77,6 +98,9 @@ public sealed unsafe class Hessian : IDisposable
     {
         float beta = (float)((double)Samples / (Samples + 1)), alpha = (float)(2.0 / (Samples + 1));
         Gemm.AccumulateGram(pool, alpha, inputs, tokens, Features, beta, Values);
+        var sizes = new SizeWork { Inputs = inputs, Tokens = tokens, Features = Features, AbsoluteSums = _absoluteSums, Largest = _largest };
+        pool.Run(ref sizes, Features, 64);
+        _tokens += tokens;
         Samples++;
         DropFactor();
         CheckDiagonal();
@@ -134,14 +158,25 @@ public sealed unsafe class Hessian : IDisposable
     {
         if (_factor is not null && _factorKey == (damping, activationOrder)) return _factor;
         DropFactor();
+        _factor = FactorInOrder(pool, damping, activationOrder ? ActivationOrder() : [], cancellation);
+        _factorKey = (damping, activationOrder);
+        return _factor;
+    }
+
+    /// <summary>The factor of the inverse for columns in an order of the method's own; not kept. Dead inputs count as H_jj = 1.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="damping">What is added to the diagonal, as a share of its mean.</param>
+    /// <param name="order">The columns in the order to take them; empty for the natural one.</param>
+    /// <param name="cancellation">Stops the work.</param>
+    /// <returns>The caller's to dispose of.</returns>
+    /// <exception cref="LowbitException">The damped matrix is not positive definite.</exception>
+    public InverseFactor FactorInOrder(WorkerPool pool, double damping, ReadOnlySpan<int> order, CancellationToken cancellation)
+    {
         var diagonal = new double[Features];
         for (int j = 0; j < Features; j++) diagonal[j] = IsDead(j) ? 1 : Diagonal(j);
         double ridge = damping * diagonal.Average(); // the references set the dead ones to 1 before they take the mean
         for (int j = 0; j < Features; j++) diagonal[j] += ridge;
-        int[] order = activationOrder ? ActivationOrder() : [];
-        _factor = InverseFactor.Create(pool, Span, diagonal, order, Name, cancellation);
-        _factorKey = (damping, activationOrder);
-        return _factor;
+        return InverseFactor.Create(pool, Span, diagonal, order, Name, cancellation);
     }
 
     /// <summary>Columns from the largest H_jj to the smallest, dead inputs as 1; equal ones in their natural order.</summary>
@@ -179,6 +214,26 @@ public sealed unsafe class Hessian : IDisposable
             float value = Diagonal(j);
             if (!(value >= 0) || !float.IsFinite(value))
                 throw new LowbitException($"{Name}: input feature {j} of the layer has the second moment {value}, a finite one was expected; the model or the calibration text is damaged, or a layer before it overflows.");
+        }
+    }
+
+    // Sums and maxima of some features over the tokens of a sample, in the order of the tokens.
+    private struct SizeWork : IParallelWork
+    {
+        public float* Inputs;
+        public int Tokens, Features;
+        public double[] AbsoluteSums;
+        public float[] Largest;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int t = 0; t < Tokens; t++)
+                for (int j = start; j < end; j++)
+                {
+                    float size = MathF.Abs(Inputs[(long)t * Features + j]);
+                    AbsoluteSums[j] += size;
+                    Largest[j] = MathF.Max(Largest[j], size);
+                }
         }
     }
 }

@@ -60,6 +60,9 @@ public abstract record MethodOptions
         Require(blockSize > 0, "--block-size", blockSize, "a number of columns above 0");
     }
 
+    /// <summary>Throws unless a number of descent steps is one.</summary>
+    protected static void RequireIterations(int iterations) => Require(iterations is >= 0 and <= 100000, "--iterations", iterations, "0 to 100000");
+
     /// <summary>Bits of a stored scale or mean.</summary>
     protected int ScaleBits => ScalePrecision == ScalePrecision.Float16 ? 16 : 32;
 
