@@ -27,4 +27,5 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(QuickstartReport))]
 [JsonSerializable(typeof(RunReport))]
 [JsonSerializable(typeof(TokenizeReport))]
+[JsonSerializable(typeof(TrainingReport))]
 internal sealed partial class JsonReports : JsonSerializerContext;

@@ -25,13 +25,20 @@ public sealed class CompositeCodes(int rows, int columns, ImmutableArray<Composi
     }
 }
 
-/// <summary>One matrix of a sum and what its inputs go through first.</summary>
+/// <summary>One matrix of a sum, what its inputs go through first and its outputs go through afterwards.</summary>
 /// <param name="Input">x → T x.</param>
 /// <param name="Codes">[outFeatures, features that the transform gives]; not itself a sum.</param>
-public sealed record CompositeTerm(InputTransform Input, MatrixCodes Codes)
+/// <param name="HaarOutput">Whether the outputs go through the transform of <see cref="HaarInput"/> before they are added.</param>
+public sealed record CompositeTerm(InputTransform Input, MatrixCodes Codes, bool HaarOutput = false)
 {
-    /// <summary>An element of M · T.</summary>
-    public float Dequantize(int row, int column) => Input.Dequantize(Codes, row, column);
+    /// <summary>An element of M · T, or of the transform of its columns.</summary>
+    public float Dequantize(int row, int column)
+    {
+        int first = row & ~1;
+        if (!HaarOutput || first + 1 == Codes.Rows) return Input.Dequantize(Codes, row, column);
+        float sum = Input.Dequantize(Codes, first, column), difference = Input.Dequantize(Codes, first + 1, column);
+        return (row == first ? sum + difference : sum - difference) * HaarInput.Half;
+    }
 }
 
 /// <summary>What is done to the inputs of a matrix before the product.</summary>

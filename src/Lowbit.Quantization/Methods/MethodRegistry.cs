@@ -47,6 +47,13 @@ public static class MethodRegistry
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),
         new("pb-gptq", "PB-LLM: few salient weights at 8 bits, the rest binary (arXiv 2310.00034)", PbLlmOptions.Read),
         new("billm", "BiLLM: all weights one bit, few salient columns two (arXiv 2402.04291)", BiLlmOptions.Read),
+        new("arb", "ARB-LLM: BiLLM with mean, scale and signs refined in turn (arXiv 2410.03129)", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.Arb }),
+        new("arb-x", "ARB-LLM, refined against the calibration inputs", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbX }),
+        new("arb-rc", "ARB-LLM with scales of rows and columns", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbRc }),
+        new("hbllm-row", "HBLLM: binary sums and differences of neighbouring columns (arXiv 2512.00862)", HbllmOptions.Read),
+        new("hbllm-col", "HBLLM: binary sums and differences of neighbouring rows", settings => HbllmOptions.Read(settings) with { AcrossRows = true }),
+        new("pt2-llm", "PT²-LLM: three levels a row and block of similar columns (arXiv 2510.03267)", Pt2LlmOptions.Read),
+        new("db-llm", "DB-LLM: a sum of two planes of bits, no calibration (arXiv 2402.11960)", DbLlmOptions.Read),
     ];
 
     /// <summary>The method of a name.</summary>

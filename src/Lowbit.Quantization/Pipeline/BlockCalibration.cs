@@ -19,9 +19,6 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
 
     private readonly int _windows, _context, _batch;
     private readonly NativeBuffer _hidden;            // [windows, context, modelDim]
-    private readonly NativeBuffer _scratch;           // [batch, modelDim]
-    private readonly NativeBuffer _keys, _values;     // [context, kvDim]
-    private readonly BlockForward _forward;
     private readonly Dictionary<LinearInput, Hessian> _hessians = [];
     private string _block = "";
 
@@ -37,10 +34,6 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         _batch = Math.Min(LargestBatch, _context);
         long row = (long)_context * sizeof(float);
         _hidden = new NativeBuffer(row * config.ModelDim * _windows);
-        _scratch = new NativeBuffer((long)_batch * sizeof(float) * config.ModelDim);
-        _keys = new NativeBuffer(row * config.KvDim);
-        _values = new NativeBuffer(row * config.KvDim);
-        _forward = new BlockForward(config, pool, _batch, _context, ActivationMode.Float);
         using (EmbeddingForward embedding = new(model, pool, _batch, ActivationMode.Float))
         {
             for (int w = 0; w < _windows; w++)
@@ -52,10 +45,10 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         model.ReleasePages(config.Names.Embedding);
     }
 
-    /// <summary>Number of windows. Their batches are the samples of the Hessians, which scales these as a whole and changes nothing else.</summary>
+    /// <summary>Number of windows.</summary>
     public int Windows => _windows;
 
-    /// <summary>The Hessian of an input of the block that was last collected.</summary>
+    /// <summary>The Hessian of an input of the block that was last collected. Its samples are the batches of the windows, which scales it as a whole and changes nothing else.</summary>
     public Hessian this[LinearInput input] => _hessians[input];
 
     /// <summary>Begins the Hessians of a block.</summary>
@@ -69,21 +62,41 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         }
     }
 
-    /// <summary>Adds one window to the Hessians; the block as it is, its hidden states unchanged.</summary>
-    public void Collect(Block block, int window)
+    /// <summary>Adds all windows to the Hessians; the block as it is, the hidden states unchanged.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="beginWindow">Told the number of the window that comes next.</param>
+    public void Collect(Block block, Action<int> beginWindow)
     {
-        foreach ((int start, int count) in Batches())
+        using Workspace workspace = new(this);
+        for (int w = 0; w < _windows; w++)
         {
-            Rows.Copy(Hidden(window, start), _scratch.Floats, (long)count * _model.Config.ModelDim);
-            _forward.Observe(block, _scratch.Floats, count, start, _keys.Floats, _values.Floats, this);
+            beginWindow(w);
+            foreach ((int start, int count) in Batches())
+            {
+                Rows.Copy(Hidden(w, start), workspace.Hidden, (long)count * _model.Config.ModelDim);
+                workspace.Forward.Observe(block, workspace.Hidden, count, start, workspace.Keys, workspace.Values, this);
+            }
         }
     }
 
-    /// <summary>Sends one window through the block, so that the next block sees what this one now gives.</summary>
-    public void Advance(Block block, int window)
+    /// <summary>Sends all windows through the block, so that the next block sees what this one now gives.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="beginWindow">Told the number of the window that comes next.</param>
+    public void Advance(Block block, Action<int> beginWindow)
     {
-        foreach ((int start, int count) in Batches())
-            _forward.Run(block, Hidden(window, start), count, start, _keys.Floats, _values.Floats);
+        using Workspace workspace = new(this);
+        for (int w = 0; w < _windows; w++)
+        {
+            beginWindow(w);
+            foreach ((int start, int count) in Batches())
+                workspace.Forward.Run(block, Hidden(w, start), count, start, workspace.Keys, workspace.Values);
+        }
+    }
+
+    /// <summary>Gives up the Hessian of an input whose linears are done, and its factor.</summary>
+    public void Release(LinearInput input)
+    {
+        if (_hessians.Remove(input, out Hessian? hessian)) hessian.Dispose();
     }
 
     /// <summary>Whether all hidden states are finite numbers.</summary>
@@ -96,10 +109,6 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     {
         Clear();
         _hidden.Dispose();
-        _scratch.Dispose();
-        _keys.Dispose();
-        _values.Dispose();
-        _forward.Dispose();
     }
 
     private float* Hidden(int window, int token) => _hidden.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
@@ -113,5 +122,29 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     {
         foreach (Hessian hessian in _hessians.Values) hessian.Dispose();
         _hessians.Clear();
+    }
+
+    // What a forward pass needs beside the hidden states; given up while the quantizer works, which needs as much.
+    private sealed class Workspace(BlockCalibration calibration) : IDisposable
+    {
+        private readonly NativeBuffer _hidden = new((long)calibration._batch * calibration._model.Config.ModelDim * sizeof(float));
+        private readonly NativeBuffer _keys = new((long)calibration._context * calibration._model.Config.KvDim * sizeof(float));
+        private readonly NativeBuffer _values = new((long)calibration._context * calibration._model.Config.KvDim * sizeof(float));
+
+        public BlockForward Forward { get; } = new(calibration._model.Config, calibration._pool, calibration._batch, calibration._context, ActivationMode.Float);
+
+        public float* Hidden => _hidden.Floats; // [batch, modelDim]
+
+        public float* Keys => _keys.Floats; // [context, kvDim]
+
+        public float* Values => _values.Floats; // [context, kvDim]
+
+        public void Dispose()
+        {
+            Forward.Dispose();
+            _hidden.Dispose();
+            _keys.Dispose();
+            _values.Dispose();
+        }
     }
 }

@@ -24,7 +24,10 @@ namespace Lowbit.Quantization.Pipeline;
 /// </summary>
 internal static unsafe class LowbitFolder
 {
-    private static readonly string[] CopiedFiles =
+    private const long WrittenAtOnce = 1 << 22; // bytes whose mapped pages are in memory at a time
+
+    /// <summary>Files of a tokenizer in a Hugging Face folder.</summary>
+    internal static readonly string[] CopiedFiles =
     [
         "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "special_tokens_map.json",
         "added_tokens.json", "generation_config.json", "chat_template.jinja", "tokenizer.gguf", "tokenizer.bin",
@@ -140,8 +143,11 @@ internal static unsafe class LowbitFolder
     {
         if (format == tensor.Format)
         {
-            writer.Write(name, tensor.Pointer, tensor.Bytes);
-            tensor.ReleasePages();
+            for (long start = 0; start < tensor.Bytes; start += WrittenAtOnce)
+            {
+                writer.Write(name, tensor.Pointer + start, Math.Min(WrittenAtOnce, tensor.Bytes - start));
+                tensor.ReleasePages();
+            }
             return;
         }
         float[] row = new float[tensor.Columns];
@@ -163,7 +169,8 @@ internal static unsafe class LowbitFolder
         file.Commit();
     }
 
-    private static void CopyTokenizer(string folder, Checkpoint checkpoint)
+    /// <summary>Copies the files of the tokenizer, whatever form they have.</summary>
+    internal static void CopyTokenizer(string folder, Checkpoint checkpoint)
     {
         string from = Directory.Exists(checkpoint.Path) ? checkpoint.Path : Path.GetDirectoryName(Path.GetFullPath(checkpoint.Path))!;
         if (checkpoint.Gguf is not null)

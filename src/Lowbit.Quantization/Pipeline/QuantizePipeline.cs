@@ -65,14 +65,19 @@ public sealed class QuantizePipeline
     {
         Stopwatch total = Stopwatch.StartNew();
         List<string> warnings = [];
-        using BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool);
-        foreach (Block block in _model.Blocks)
+        // A touched page brings its neighbours along: by now much of the file is in memory.
+        foreach (Tensor tensor in _model.Checkpoint.Tensors.Values) tensor.ReleasePages();
+        ReturnMemory();
+        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool))
         {
-            QuantizeBlock(block, calibration);
-            if (calibration is null || calibration.IsFinite()) continue;
-            string problem = $"the output of block {block.Index} is not finite after quantization, so the model would compute nonsense";
-            if (!_options.Force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits, a larger --damping), or write it all the same with --force.");
-            warnings.Add(problem + ".");
+            foreach (Block block in _model.Blocks)
+            {
+                QuantizeBlock(block, calibration);
+                if (calibration is null || calibration.IsFinite()) continue;
+                string problem = $"the output of block {block.Index} is not finite after quantization, so the model would compute nonsense";
+                if (!_options.Force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits, a larger --damping), or write it all the same with --force.");
+                warnings.Add(problem + ".");
+            }
         }
         QuantizationRecord record = new(_options, _calibration, _nominalBits);
         LowbitFolder.Written written = _clock.Measure("writing", () => LowbitFolder.Write(_store, _options, _model, _layers, record));
@@ -114,33 +119,28 @@ public sealed class QuantizePipeline
         if (!finished && calibration is not null)
         {
             calibration.Begin(block);
-            for (int w = 0; w < calibration.Windows; w++)
-            {
-                Report(block, 0.5 * w / calibration.Windows);
-                _clock.Measure("calibration", () => calibration.Collect(block, w));
-            }
+            _clock.Measure("calibration", () => calibration.Collect(block, w => Report(block, 0.5 * w / calibration.Windows)));
         }
         List<SafetensorsFile> open = [];
         try
         {
-            foreach ((LinearInput input, Linear linear) in linears)
+            for (int i = 0; i < linears.Length; i++)
             {
+                (LinearInput input, Linear linear) = linears[i];
                 string name = LayerName(linear);
                 Report(block, 0.5);
                 if (_store.Has(name)) _resumed++;
                 else QuantizeLinear(name, linear, calibration?[input]);
-                GC.Collect(); // the arrays of a layer are large and short-lived; without this they pile up to a multiple of a block
+                if (i + 1 == linears.Length || linears[i + 1].Input != input) calibration?.Release(input);
+                ReturnMemory();
                 SafetensorsFile file = _store.Open(name);
                 open.Add(file);
                 WeightMatrix packed = LowbitFolder.Load(file, name, linear.Weight.Rows, linear.Weight.Columns);
                 _layers.Add(LayerReportOf(file, name, packed));
                 block.Replace(linear.Name, packed);
             }
-            for (int w = 0; w < (calibration?.Windows ?? 0); w++)
-            {
-                Report(block, 0.6 + 0.4 * w / calibration!.Windows);
-                _clock.Measure("propagation", () => calibration.Advance(block, w));
-            }
+            if (calibration is not null)
+                _clock.Measure("propagation", () => calibration.Advance(block, w => Report(block, 0.6 + 0.4 * w / calibration.Windows)));
         }
         finally
         {
@@ -178,6 +178,9 @@ public sealed class QuantizePipeline
         int blocks = _model.Blocks.Length;
         _progress?.Report(new QuantizeProgress($"block {block.Index + 1} of {blocks}", (block.Index + within) / blocks));
     }
+
+    // The arrays of a layer are large and short-lived, like those that read the text; without this they pile up to a multiple of a block.
+    private static void ReturnMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
 
     private static long PeakMemory()
     {
