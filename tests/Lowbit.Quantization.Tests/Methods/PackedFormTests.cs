@@ -1,11 +1,11 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Kernels.PartiallyBinarized;
-using Lowbit.Kernels.Tables;
-using Lowbit.Kernels.Uniform;
+using Lowbit.Models;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;
@@ -39,24 +39,16 @@ public sealed unsafe class PackedFormTests
 
     private static WeightMatrix Load(QuantizedMatrix result)
     {
-        if (result.Codes is TableCodes table)
-        {
-            PackedTable packed = TablePacking.Pack(table);
-            return new TableMatrix("sample", packed.Layout, Tensors(packed.Parts));
-        }
-        PackedUniform uniform = UniformPacking.Pack((UniformCodes)result.Codes, result.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32);
-        return UniformMatrix.Load("sample", uniform.Layout, Tensors(uniform.Parts));
-    }
-
-    private static Dictionary<string, Tensor> Tensors(IEnumerable<PackedPart> parts)
-    {
+        ElementFormat scales = result.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
+        PackedMatrix packed = PackedMatrix.Of(result.Codes, scales)!;
         Dictionary<string, Tensor> tensors = [];
-        foreach (PackedPart part in parts)
+        foreach (PackedPart part in packed.Parts)
         {
             var memory = new NativeBuffer(part.Bytes.Length);
             part.Bytes.CopyTo(memory.Span<byte>(0, part.Bytes.Length));
-            tensors[part.Suffix] = new Tensor($"sample.{part.Suffix}", part.Format, part.Shape, memory.Pointer, part.Bytes.Length, memory);
+            tensors[$"sample.{part.Suffix}"] = new Tensor($"sample.{part.Suffix}", part.Format, part.Shape, memory.Pointer, part.Bytes.Length, memory);
         }
-        return tensors;
+        using JsonDocument declaration = JsonDocument.Parse(packed.Declaration.ToJsonString());
+        return PackedTensor.Read("config.json", "sample", declaration.RootElement).Load("model", tensors.GetValueOrDefault, result.Codes.Rows, result.Codes.Columns);
     }
 }
