@@ -127,12 +127,8 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
         return new CompositeTerm(new SelectedScaledInput(selected, Array.ConvertAll(product.Columns, c => (float)c)), codes);
     }
 
-    private void WriteLevels(Product product, int row, Span<float> levels)
-    {
-        float concentrated = (float)product.Rows[2 * row], sparse = (float)product.Rows[2 * row + 1];
-        (levels[0], levels[1], levels[2], levels[3]) = (-sparse, -concentrated, concentrated, sparse);
-        Codebook.Round(levels, rounding);
-    }
+    private void WriteLevels(Product product, int row, Span<float> levels) =>
+        Codebook.TwoScales(product.Rows[2 * row], product.Rows[2 * row + 1], levels, rounding);
 
     private byte Code(Product product, int row, int i)
     {
