@@ -6,9 +6,10 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
 /// The weights of a packed matrix once more, in the order in which <see cref="TileProductAvx512"/> reads them: tiles of eight rows, and in
-/// a tile one record for every 64 columns. A record is: 64 bytes for the positions, bit j of byte 8 r + i is 0 where the weight of row r in
-/// column 8 j + i is salient (1 beyond the last column); 64 bytes for each low plane in the same order; and the codes of the salient
-/// weights, one byte each, in the order of j, then r, then i. Rows beyond the last have no salient weights.
+/// a tile one record for every 64 columns. A record is: 8 bytes, the numbers of salient weights of the rows; 64 bytes for each low plane,
+/// bit j of byte 8 r + i for row r and column 8 j + i; and the salient weights, first the first eight of each row, then the next eight,
+/// and so on, each time a byte for every place, then one for every code. A place is the column; its bits 6 and 7 repeat what the
+/// low planes hold there. At a tenth of salient weights this takes as many bytes as the file.
 /// </summary>
 internal sealed unsafe class RowTiles
 {
@@ -55,7 +56,7 @@ internal sealed unsafe class RowTiles
             {
                 long salient = 0;
                 for (int r = tile * Rows; r < Math.Min(Packed.Rows, (tile + 1) * Rows); r++) salient += Packed.SalientCount(r);
-                Sizes[tile + 1] = salient + (long)Packed.Words * PlaneBytes * (1 + Packed.LowBits);
+                Sizes[tile + 1] = 2 * salient + (long)Packed.Words * (Rows + PlaneBytes * Packed.LowBits);
             }
         }
     }
@@ -83,38 +84,53 @@ internal sealed unsafe class RowTiles
                 cursors[r] = codes + r * (long)Packed.CodeStride;
                 Packed.UnpackHigh(firstRow + r, cursors[r]);
             }
-            ulong* salient = stackalloc ulong[Rows];
-            new Span<ulong>(salient, Rows).Clear();
-            byte* record = Tiles.Records(tile), tileEnd = Tiles.Records(tile + 1);
+            byte* counts = Tiles.Records(tile);
             for (int word = 0; word < words; word++)
             {
-                ulong* plane = (ulong*)record;
-                for (int r = 0; r < Rows; r++)
+                int most = 0;
+                for (int r = 0; r < rowCount; r++)
                 {
-                    if (r < rowCount) salient[r] = Packed.Positions[(long)(firstRow + r) * words + word];
-                    plane[r] = ~Transposed(salient[r]);
+                    counts[r] = (byte)BitOperations.PopCount(Salient(firstRow + r, word));
+                    most = Math.Max(most, counts[r]);
                 }
-                for (int bit = 0; bit < Packed.LowBits; bit++)
+                ulong* plane = (ulong*)(counts + Rows);
+                for (int bit = 0; bit < Packed.LowBits; bit++, plane += Rows)
                 {
-                    plane += Rows;
-                    for (int r = 0; r < rowCount; r++) plane[r] = Transposed(Packed.Low[((long)(firstRow + r) * Packed.LowBits + bit) * words + word]);
+                    for (int r = 0; r < rowCount; r++) plane[r] = Transposed(Low(firstRow + r, bit, word));
                 }
-                byte* target = record + PlaneBytes * (1 + Packed.LowBits);
-                for (int shift = 0; shift < 64; shift += 8)
+                byte* target = (byte*)plane;
+                for (int first = 0; first < most; first += Rows)
                 {
+                    for (int r = 0; r < rowCount; r++) target = Places(firstRow + r, word, first, target);
                     for (int r = 0; r < rowCount; r++)
                     {
-                        int count = BitOperations.PopCount((uint)(salient[r] >> shift) & 0xFF);
-                        // Eight bytes at once where they do not reach into the next tile, which another thread may be filling.
-                        if (tileEnd - target >= sizeof(ulong)) *(ulong*)target = *(ulong*)cursors[r];
-                        else Buffer.MemoryCopy(cursors[r], target, count, count);
+                        int count = Math.Clamp(counts[r] - first, 0, Rows);
+                        Buffer.MemoryCopy(cursors[r], target, count, count);
                         target += count;
                         cursors[r] += count;
                     }
                 }
-                record = target;
+                counts = target;
             }
         }
+
+        // Appends the places of the salient weights from the given one on, at most eight.
+        private readonly byte* Places(int row, int word, int first, byte* target)
+        {
+            ulong salient = Salient(row, word);
+            for (int skipped = 0; skipped < first && salient != 0; skipped++) salient &= salient - 1;
+            for (int i = 0; i < Rows && salient != 0; i++, salient &= salient - 1)
+            {
+                int column = BitOperations.TrailingZeroCount(salient), place = column;
+                for (int bit = 0; bit < Packed.LowBits; bit++) place |= (int)(Low(row, bit, word) >> column & 1) << 6 + bit;
+                *target++ = (byte)place;
+            }
+            return target;
+        }
+
+        private readonly ulong Salient(int row, int word) => Packed.Positions[(long)row * Packed.Words + word];
+
+        private readonly ulong Low(int row, int bit, int word) => Packed.Low[((long)row * Packed.LowBits + bit) * Packed.Words + word];
 
         // Bit i of byte j becomes bit j of byte i.
         private static ulong Transposed(ulong bits)

@@ -7,9 +7,9 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
 /// The sums of <see cref="IEightBitProduct"/> from <see cref="RowTiles"/>, eight rows and 64 columns a step. Sums over the ones of a
-/// plane are looked up in <see cref="SumTables"/> (vpermi2b) four weights at a time and added up over the bytes of a row by vpsadbw. Codes
-/// are spread to the places of eight columns of all rows by vpexpandb, so that their products stay in the lanes of their rows and nothing
-/// is added across lanes before the end of the block. Needs AVX-512 with VBMI2 (Ice Lake, Zen 4).
+/// low plane are looked up in <see cref="SumTables"/> (vpermi2b), four weights at a time, and added up over the bytes of a row by vpsadbw.
+/// Salient weights come eight of each row at a time: vpexpandb gives every row a 64-bit lane, vpermb fetches their activations, and
+/// their products stay in the lanes of their rows. Needs AVX-512 with VBMI2 (Ice Lake, Zen 4).
 /// </summary>
 internal static unsafe class TileProductAvx512
 {
@@ -40,54 +40,67 @@ internal static unsafe class TileProductAvx512
         where TCodes : struct, ICodeProduct
     {
         Vector128<int> restBits = Vector128.CreateScalar(rows.RestBits);
+        Vector512<byte> placeInRow = Vector512.Create(0x0706050403020100UL).AsByte();
+        Vector512<byte> rowOfLane = Vector512.Create(
+            0x0000000000000000UL, 0x0101010101010101UL, 0x0202020202020202UL, 0x0303030303030303UL, 0x0404040404040404UL, 0x0505050505050505UL, 0x0606060606060606UL, 0x0707070707070707UL).AsByte();
+        const ulong lastOfRows = 0x8080808080808080;
         Vector256<float> y = default;
         for (int b = 0; b < rows.Words;)
         {
             TileScales scale = TileScales.Load(rows, firstRow, b);
             for (; b < scale.EndBlock; b++, x += 64, tables += SumTables.BlockBytes)
             {
-                Tables lookUp = new(tables);
-                Vector512<byte> others = Vector512.Load(record);
-                Vector256<int> low = lookUp.Sum(others), all = default, both = default;
-                if (TPlanes.Count > 0)
-                {
-                    Vector512<byte> plane = Vector512.Load(record + RowTiles.PlaneBytes);
-                    all = lookUp.Sum(plane);
-                    both = all - lookUp.Sum(plane & others);
-                }
-                if (TPlanes.Count > 1)
-                {
-                    Vector512<byte> plane = Vector512.Load(record + 2 * RowTiles.PlaneBytes);
-                    Vector256<int> second = lookUp.Sum(plane);
-                    all += Vector256.ShiftLeft(second, 1);
-                    both += Vector256.ShiftLeft(second - lookUp.Sum(plane & others), 1);
-                }
-                record += RowTiles.PlaneBytes * (1 + TPlanes.Count);
+                // Eight plain variables, which stay in registers; the fields of a struct do not.
+                Vector512<byte> lower00 = Vector512.Load(tables), lower01 = Vector512.Load(tables + 64), upper00 = Vector512.Load(tables + 128), upper01 = Vector512.Load(tables + 192);
+                Vector512<byte> lower10 = Vector512.Load(tables + 256), lower11 = Vector512.Load(tables + 320), upper10 = Vector512.Load(tables + 384), upper11 = Vector512.Load(tables + 448);
+                Vector256<int> all = default;
+                if (TPlanes.Count > 0) all = Sum(Vector512.Load(record + RowTiles.Rows), lower00, lower01, upper00, upper01, lower10, lower11, upper10, upper11);
+                if (TPlanes.Count > 1) all += Vector256.ShiftLeft(Sum(Vector512.Load(record + RowTiles.Rows + RowTiles.PlaneBytes), lower00, lower01, upper00, upper01, lower10, lower11, upper10, upper11), 1);
+                Vector512<byte> counts = Avx512BW.Shuffle(Vector512.Create(*(long*)record).AsByte(), rowOfLane), place = placeInRow;
+                Vector512<sbyte> activations = Vector512.Load(x);
+                record += RowTiles.Rows + RowTiles.PlaneBytes * TPlanes.Count;
                 Vector512<int> rest = default;
-                rest = Step<TCodes>(rest, others, 1, x, ref record);
-                rest = Step<TCodes>(rest, others, 2, x + 8, ref record);
-                rest = Step<TCodes>(rest, others, 4, x + 16, ref record);
-                rest = Step<TCodes>(rest, others, 8, x + 24, ref record);
-                rest = Step<TCodes>(rest, others, 16, x + 32, ref record);
-                rest = Step<TCodes>(rest, others, 32, x + 40, ref record);
-                rest = Step<TCodes>(rest, others, 64, x + 48, ref record);
-                rest = Step<TCodes>(rest, others, 128, x + 56, ref record);
-                rest += Vector512.ShiftRightLogical(rest.AsUInt64(), 32).AsInt32();
-                y += scale.Apply(TPlanes.Count, restBits, all, both, Vector256.Create(sums[b]) - low, Avx512F.ConvertToVector256Int32(rest.AsInt64()), sums[b], scales[b]);
+                Vector512<short> high = default, both = default;
+                ulong taken = Eight<TPlanes, TCodes>(counts, place, activations, ref record, ref rest, ref high, ref both);
+                do
+                {
+                    place += Vector512.Create((byte)8);
+                    taken = Eight<TPlanes, TCodes>(counts, place, activations, ref record, ref rest, ref high, ref both);
+                }
+                while ((taken & lastOfRows) != 0); // a row whose eighth place was taken may have more
+                y += scale.Apply(TPlanes.Count, restBits, all, TPlanes.Count == 0 ? default : OfRows(both), OfRows(high), OfRows(rest), sums[b], scales[b]);
             }
         }
         y.Store(results);
     }
 
-    // Adds the products of the codes in eight columns of eight rows.
+    // Adds the products of up to eight salient weights of each row; gives the bytes that held any.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Step<TCodes>(Vector512<int> sum, Vector512<byte> others, byte bit, sbyte* x, ref byte* codes) where TCodes : struct, ICodeProduct
+    private static ulong Eight<TPlanes, TCodes>(
+        Vector512<byte> counts, Vector512<byte> place, Vector512<sbyte> x, ref byte* record, ref Vector512<int> rest, ref Vector512<short> high, ref Vector512<short> both)
+        where TPlanes : struct, ILowPlanes
+        where TCodes : struct, ICodeProduct
     {
-        Vector512<byte> salient = Vector512.Equals(others & Vector512.Create(bit), Vector512<byte>.Zero);
-        Vector512<byte> spread = Avx512Vbmi2.Expand(Vector512<byte>.Zero, salient, Vector512.Load(codes));
-        codes += BitOperations.PopCount(salient.ExtractMostSignificantBits());
-        return sum + TCodes.Multiply(spread, Vector512.Create(*(long*)x).AsSByte());
+        Vector512<byte> isThere = Vector512.LessThan(place, counts);
+        ulong taken = isThere.ExtractMostSignificantBits();
+        int number = BitOperations.PopCount(taken);
+        Vector512<byte> places = Avx512Vbmi2.Expand(Vector512<byte>.Zero, isThere, Vector512.Load(record));
+        Vector512<byte> codes = Avx512Vbmi2.Expand(Vector512<byte>.Zero, isThere, Vector512.Load(record + number));
+        record += 2 * number;
+        Vector512<sbyte> fetched = Vector512.ConditionalSelect(isThere.AsSByte(), Avx512Vbmi.PermuteVar64x8(x, places.AsSByte()), Vector512<sbyte>.Zero);
+        rest += TCodes.Multiply(codes, fetched);
+        high += Avx512BW.MultiplyAddAdjacent(Vector512<byte>.One, fetched);
+        if (TPlanes.Count > 0) both += Avx512BW.MultiplyAddAdjacent(Vector512.ShiftRightLogical(places.AsUInt16(), 6).AsByte() & Vector512.Create((byte)(TPlanes.Count == 1 ? 1 : 3)), fetched);
+        return taken;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> OfRows(Vector512<short> pairs) => OfRows(Avx512BW.MultiplyAddAdjacent(pairs, Vector512<short>.One));
+
+    // The sums of the two halves of 64-bit lanes.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> OfRows(Vector512<int> halves) =>
+        Avx512F.ConvertToVector256Int32((halves + Vector512.ShiftRightLogical(halves.AsUInt64(), 32).AsInt32()).AsInt64());
 
     private interface ICodeProduct
     {
@@ -109,31 +122,20 @@ internal static unsafe class TileProductAvx512
             Narrow.Multiply(codes, x & Vector512.Create((short)0x00FF).AsSByte()) + Narrow.Multiply(codes, x & Vector512.Create(unchecked((short)0xFF00)).AsSByte());
     }
 
-    /// <summary>The tables of a block in registers.</summary>
-    private readonly struct Tables
+    // For each of eight rows the sum of the activations where the plane has ones.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Sum(
+        Vector512<byte> plane, Vector512<byte> lower00, Vector512<byte> lower01, Vector512<byte> upper00, Vector512<byte> upper01,
+        Vector512<byte> lower10, Vector512<byte> lower11, Vector512<byte> upper10, Vector512<byte> upper11)
     {
-        private readonly Vector512<byte> _lower00, _lower01, _upper00, _upper01, _lower10, _lower11, _upper10, _upper11;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public Tables(byte* tables)
-        {
-            (_lower00, _lower01, _upper00, _upper01) = (Vector512.Load(tables), Vector512.Load(tables + 64), Vector512.Load(tables + 128), Vector512.Load(tables + 192));
-            (_lower10, _lower11, _upper10, _upper11) = (Vector512.Load(tables + 256), Vector512.Load(tables + 320), Vector512.Load(tables + 384), Vector512.Load(tables + 448));
-        }
-
-        /// <summary>For each of eight rows the sum of the activations where the plane has ones.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public Vector256<int> Sum(Vector512<byte> plane)
-        {
-            Vector512<byte> column = Vector512.Create(0x0706050403020100UL).AsByte(), nibble = Vector512.Create((byte)0x78);
-            Vector512<byte> index0 = (Vector512.ShiftLeft(plane.AsUInt16(), 3).AsByte() & nibble) | column;
-            Vector512<byte> index1 = (Vector512.ShiftRightLogical(plane.AsUInt16(), 1).AsByte() & nibble) | column;
-            Vector512<byte> upper = Avx512Vbmi.PermuteVar64x8x2(_upper00, index0, _upper01) + Avx512Vbmi.PermuteVar64x8x2(_upper10, index1, _upper11);
-            Vector512<ulong> sum = Bytes(Avx512Vbmi.PermuteVar64x8x2(_lower00, index0, _lower01)) + Bytes(Avx512Vbmi.PermuteVar64x8x2(_lower10, index1, _lower11));
-            sum += Vector512.ShiftLeft(Bytes(upper), 8);
-            return Avx512F.ConvertToVector256Int32(sum) - Vector256.Create(SumTables.Offset);
-        }
-
-        private static Vector512<ulong> Bytes(Vector512<byte> bytes) => Avx512BW.SumAbsoluteDifferences(bytes, Vector512<byte>.Zero).AsUInt64();
+        Vector512<byte> column = Vector512.Create(0x0706050403020100UL).AsByte(), nibble = Vector512.Create((byte)0x78);
+        Vector512<byte> index0 = (Vector512.ShiftLeft(plane.AsUInt16(), 3).AsByte() & nibble) | column;
+        Vector512<byte> index1 = (Vector512.ShiftRightLogical(plane.AsUInt16(), 1).AsByte() & nibble) | column;
+        Vector512<byte> upper = Avx512Vbmi.PermuteVar64x8x2(upper00, index0, upper01) + Avx512Vbmi.PermuteVar64x8x2(upper10, index1, upper11);
+        Vector512<ulong> sum = Bytes(Avx512Vbmi.PermuteVar64x8x2(lower00, index0, lower01)) + Bytes(Avx512Vbmi.PermuteVar64x8x2(lower10, index1, lower11));
+        sum += Vector512.ShiftLeft(Bytes(upper), 8);
+        return Avx512F.ConvertToVector256Int32(sum) - Vector256.Create(SumTables.Offset);
     }
+
+    private static Vector512<ulong> Bytes(Vector512<byte> bytes) => Avx512BW.SumAbsoluteDifferences(bytes, Vector512<byte>.Zero).AsUInt64();
 }
