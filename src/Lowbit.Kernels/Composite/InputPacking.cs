@@ -10,7 +10,7 @@ namespace Lowbit.Kernels.Composite;
 /// <summary>Packs what is done to the inputs of a term; see docs/formats/composite.md.</summary>
 public static unsafe class InputPacking
 {
-    /// <summary>[columns] factors of the inputs.</summary>
+    /// <summary>[features] factors of the inputs that a term takes.</summary>
     public const string Factors = "i_factors";
 
     /// <summary>[features] columns that a term takes, rising.</summary>
@@ -25,6 +25,8 @@ public static unsafe class InputPacking
         WholeInput => "whole",
         ScaledInput => "scaled",
         SelectedInput => "selected",
+        SelectedScaledInput => "selected-scaled",
+        HaarInput => "haar",
         _ => throw new ArgumentException($"{input.GetType().Name} has no packed form", nameof(input)),
     };
 
@@ -34,18 +36,20 @@ public static unsafe class InputPacking
     /// <exception cref="LowbitException">Half precision does not hold a factor exactly, or columns are out of order.</exception>
     public static ImmutableArray<PackedPart> Pack(InputTransform input, int columns)
     {
-        switch (input)
-        {
-            case ScaledInput scaled:
-                if (scaled.Factors.Length != columns) throw new LowbitException($"the matrix to pack: {scaled.Factors.Length} factors for {columns} columns; the method that made it is at fault.");
-                return [HalfPart.Of(Factors, scaled.Factors, [columns])];
-            case SelectedInput selected:
-                if (Fault(selected.Columns, columns) is { } fault) throw new LowbitException($"the matrix to pack: {fault}; the method that made it is at fault.");
-                return [new PackedPart(Columns, ElementFormat.U32, [selected.Columns.Length], MemoryMarshal.AsBytes<int>(selected.Columns).ToArray())];
-            default:
-                return [];
-        }
+        float[]? factors = (input as ScaledInput)?.Factors ?? (input as SelectedScaledInput)?.Factors;
+        int[]? selected = (input as SelectedInput)?.Columns ?? (input as SelectedScaledInput)?.Columns;
+        int features = selected?.Length ?? columns;
+        if (factors is not null && factors.Length != features) throw new LowbitException($"the matrix to pack: {factors.Length} factors for {features} columns; the method that made it is at fault.");
+        if (selected is not null && Fault(selected, columns) is { } fault) throw new LowbitException($"the matrix to pack: {fault}; the method that made it is at fault.");
+        ImmutableArray<PackedPart>.Builder parts = ImmutableArray.CreateBuilder<PackedPart>();
+        if (factors is not null) parts.Add(HalfPart.Of(Factors, factors, [features]));
+        if (selected is not null) parts.Add(new PackedPart(Columns, ElementFormat.U32, [features], MemoryMarshal.AsBytes<int>(selected).ToArray()));
+        return parts.ToImmutable();
     }
+
+    /// <summary>Whether a term takes some of the inputs only.</summary>
+    /// <param name="kind">What the declaration says.</param>
+    public static bool Selects(string kind) => kind is "selected" or "selected-scaled";
 
     /// <summary>Takes and checks the numbers of a transform.</summary>
     /// <param name="name">Name of the term, for messages.</param>
@@ -60,19 +64,26 @@ public static unsafe class InputPacking
         PartReader reader = new(name, parts, []);
         switch (kind)
         {
-            case "whole":
-                return new WholeInput();
-            case "scaled":
-                Half* halves = (Half*)reader.Scales(Factors, ElementFormat.F16, columns);
-                float[] factors = new float[columns];
-                for (int c = 0; c < columns; c++) factors[c] = (float)halves[c];
-                return new ScaledInput(factors);
-            case "selected":
-                int[] selected = new ReadOnlySpan<int>(reader.Bytes(Columns, ElementFormat.U32, (long)features * sizeof(int)), features).ToArray();
-                if (Fault(selected, columns) is { } fault) throw new LowbitException($"tensor {reader.NameOf(Columns)}: {fault}; the file is damaged.");
-                return new SelectedInput(selected);
-            default:
-                return null;
+            case "whole": return new WholeInput();
+            case "haar": return new HaarInput();
+            case "scaled": return new ScaledInput(LoadFactors());
+            case "selected": return new SelectedInput(LoadColumns());
+            case "selected-scaled": return new SelectedScaledInput(LoadColumns(), LoadFactors());
+            default: return null;
+        }
+
+        float[] LoadFactors()
+        {
+            Half* halves = (Half*)reader.Scales(Factors, ElementFormat.F16, features);
+            float[] factors = new float[features];
+            for (int c = 0; c < features; c++) factors[c] = (float)halves[c];
+            return factors;
+        }
+
+        int[] LoadColumns()
+        {
+            int[] selected = new ReadOnlySpan<int>(reader.Bytes(Columns, ElementFormat.U32, (long)features * sizeof(int)), features).ToArray();
+            return Fault(selected, columns) is { } fault ? throw new LowbitException($"tensor {reader.NameOf(Columns)}: {fault}; the file is damaged.") : selected;
         }
     }
 
