@@ -25,6 +25,7 @@ internal static class MethodArguments
         Options.Integer("--salient-bits", "Bits of a salient weight.", 8, 2, 8),
         Options.Choice("--binary", "What becomes of the other weights.", "xnor", "sign", "2bit", "prune"),
         Options.Real("--exponent", "Of the activations in the scales of columns; awq searches it unless it is given.", "A", 0.5, 0, 1),
+        Options.Real("--strength", "How much of the inputs' own error is corrected (gptaq).", "A", 0.25, 0, 1),
         Options.Flag("--no-clip", "Leave the largest weights of a group in its grid (awq)."),
         Options.Flag("--no-scales", "Clip only, scale no columns (omniquant)."),
         Options.Integer("--iterations", "Steps of a method that learns.", 200, 0),

@@ -32,6 +32,7 @@ public static class MethodRegistry
     [
         new("rtn", "round to nearest, no calibration", RtnOptions.Read),
         new("gptq", "uniform grid with error compensation (arXiv 2210.17323)", GptqOptions.Read),
+        new("gptaq", "GPTQ that also corrects the inputs' own error (arXiv 2504.02692)", GptaqOptions.Read),
         new("awq", "columns scaled by their activations, clipped groups (arXiv 2306.00978)", AwqOptions.Read),
         new("smoothquant", "8-bit weights that take outliers off 8-bit activations (arXiv 2211.10438)", SmoothQuantOptions.Read),
         new("omniquant", "clipping and column scales by gradient descent (arXiv 2308.13137)", OmniQuantOptions.Read),
