@@ -39,7 +39,8 @@ internal static class Layouts
             case CodebookCodes codebookCodes:
                 PackedCodebooks codebooks = CodebookPacking.Pack(codebookCodes);
                 return new(codebooks.Parts, Declare(codes, Codebook,
-                    ("bits", codebooks.Layout.Bits), ("group_size", codebooks.Layout.GroupSize), ("levels", CodebookDeclaration.NameOf(codebooks.Layout.Levels)), ("classes", codebooks.Layout.Classes)));
+                    ("bits", codebooks.Layout.Bits), ("group_size", codebooks.Layout.GroupSize), ("levels", CodebookDeclaration.NameOf(codebooks.Layout.Levels)), ("classes", codebooks.Layout.Classes),
+                    ("scale_format", codebooks.Layout.ScaleFormat.ToString())));
             case SparseCodes sparseCodes:
                 PackedSparse sparse = SparsePacking.Pack(sparseCodes);
                 return new(sparse.Parts, Declare(codes, Sparse, ("elements", sparse.Layout.Elements)));

@@ -37,6 +37,22 @@ public sealed unsafe class PackedFormTests
         Assert.Equal(bits, 8.0 * matrix.Bytes / got.Length, 1e-4);
     }
 
+    [Fact]
+    public void Every_method_has_a_packed_form_that_gives_its_numbers()
+    {
+        const int Rows = 24, Columns = 256;
+        foreach (QuantizationMethod method in MethodRegistry.All)
+        {
+            foreach (ScalePrecision precision in new[] { ScalePrecision.Float16, ScalePrecision.Float32 })
+            {
+                QuantizedMatrix result = (method.Options(new Dictionary<string, string>()) with { ScalePrecision = precision }).Quantize(Samples.Layer(Rows, Columns, 3), Samples.Pool);
+                var got = new float[Rows * Columns];
+                fixed (float* destination = got) Load(result).DequantizeRows(0, Rows, destination);
+                Assert.Equal(result.Dequantized, got);
+            }
+        }
+    }
+
     private static WeightMatrix Load(QuantizedMatrix result)
     {
         ElementFormat scales = result.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
