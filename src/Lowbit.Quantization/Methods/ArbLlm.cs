@@ -18,9 +18,8 @@
 //                                             magnitude, four parts in all
 // Order     block by block, BlockCompensation.cs; parts as in BiLLM by the scores, the salient ones at the break point that
 //           binarizes their scores, both sides twice, with the least squared error.
-// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, which are part and sign; two
-//           signs and part again for the weights of salient columns; levels of every row and block; arb-rc: 16 bits a column
-//           and one or two more for salient ones.
+// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, which are part and sign; four
+//           more, each sign with the part, for the weights of salient columns; levels of every row and block; 16 bits a column.
 // Cost      BiLLM's and 15 passes over the weights; arb-x two products of a row with S for each of its parts.
 // Departs   from the paper and the repository: in arb-rc, which binarizes each part on its own, the column scales are shared
 //           by the sparse and the concentrated weights of a column, so that they can be taken out of the product; r and c
@@ -76,7 +75,7 @@ public sealed record ArbLlmOptions : MethodOptions
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
         const double UsualSalientShare = 0.05;
-        return 2 + (Variant == ArbVariant.ArbRc ? 4 : 3) * UsualSalientShare + 12.0 * ScaleBits / Math.Min(BlockSize, columns);
+        return 2 + 4 * UsualSalientShare + (Variant == ArbVariant.ArbRc ? 6.0 : 10.0) * ScaleBits / Math.Min(BlockSize, columns);
     }
 
     internal static ArbLlmOptions Read(MethodSettings settings)
@@ -162,7 +161,7 @@ public static unsafe class ArbLlm
             else
             {
                 foreach (int j in others) _factors[start + j] = 1;
-                CodebookCodes? salientCodes = count == 0 ? null : new CodebookCodes(rows, count, 3, count);
+                CodebookCodes[] salientCodes = count == 0 ? [] : [new CodebookCodes(rows, count, 2, count), new CodebookCodes(rows, count, 2, count)];
                 var work = new RowWork
                 {
                     Weights = weights,
@@ -181,7 +180,7 @@ public static unsafe class ArbLlm
                     Rounding = rounding,
                 };
                 pool.Run(ref work, rows, 8);
-                if (salientCodes is not null) _salient.Add(new CompositeTerm(new SelectedInput(Array.ConvertAll(salient, j => start + j)), salientCodes));
+                foreach (CodebookCodes codes in salientCodes) _salient.Add(new CompositeTerm(new SelectedInput(Array.ConvertAll(salient, j => start + j)), codes));
             }
             CopyLevels(start, width, salient, levels);
         }
@@ -197,7 +196,7 @@ public static unsafe class ArbLlm
                     float level = 0;
                     level += _codes.Dequantize(r, start + j) * _factors[start + j];
                     if (isSalient)
-                        foreach (CompositeTerm term in terms[^(options.Variant == ArbVariant.ArbRc ? 2 : 1)..]) level += term.Dequantize(r, start + j);
+                        foreach (CompositeTerm term in terms[^2..]) level += term.Dequantize(r, start + j);
                     levels[(long)j * stride + r] = Dequantized[(long)r * columns + start + j] = level;
                 }
             }
@@ -212,14 +211,14 @@ public static unsafe class ArbLlm
         public int[] Others, Salient; // columns of the block, rising
         public float BreakPoint, SalientBreakPoint;
         public CodebookCodes Codes;
-        public CodebookCodes? SalientCodes;
+        public CodebookCodes[] SalientCodes; // m ∓ α₁ and ∓ α₂
         public Hessian? Inputs; // for arb-x
         public ScaleRounding Rounding;
 
         public readonly void Execute(int start, int end)
         {
             var part = new RefinedPart(Width, Iterations, Inputs, Start);
-            Span<float> two = stackalloc float[2];
+            Span<float> two = stackalloc float[2], four = stackalloc float[4];
             for (int r = start; r < end; r++)
             {
                 // Codes rise with the level: sparse −, concentrated −, concentrated +, sparse +.
@@ -233,17 +232,27 @@ public static unsafe class ArbLlm
                 (levels[0], levels[3]) = (two[0], two[1]);
                 for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(3 * part.Codes[i]);
                 Codebook.Round(levels, Rounding);
-                if (SalientCodes is null) continue;
+                if (SalientCodes is not [CodebookCodes first, CodebookCodes second]) continue;
 
-                levels = SalientCodes.Levels.AsSpan(8 * r, 8);
+                levels = first.Levels.AsSpan(4 * r, 4);
+                double size = 0;
                 for (int sparse = 0; sparse < 2; sparse++)
                 {
                     part.Take(Weights + r, Scores + r, Stride, Salient, SalientBreakPoint, sparse == 1);
-                    part.Binarize(levels.Slice(4 * sparse, 4), orders: 2);
+                    part.Binarize(four, orders: 2);
+                    (double mean, double scale) = (part.Parameters[0], part.Parameters[1]);
+                    (levels[2 * sparse], levels[2 * sparse + 1]) = ((float)(mean - scale), (float)(mean + scale));
+                    two[sparse] = (float)part.Parameters[2];
+                    size = Math.Max(size, Math.Abs(mean) + Math.Abs(scale));
                     for (int i = 0; i < part.Codes.Length; i++)
-                        SalientCodes.Codes[r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i])] = (byte)(4 * sparse + part.Codes[i]);
+                    {
+                        int at = r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i]);
+                        first.Codes[at] = (byte)(2 * sparse + (part.Codes[i] >> 1));
+                        second.Codes[at] = (byte)((part.Codes[i] & 1) == 0 ? 1 - sparse : 2 + sparse);
+                    }
                 }
                 Codebook.Round(levels, Rounding);
+                Codebook.TwoScales(two[0], two[1], size, second.Levels.AsSpan(4 * r, 4), Rounding);
             }
         }
     }
