@@ -34,6 +34,17 @@ public sealed unsafe class PackedFormTests
     [InlineData("gptaq", 3.375, "bits=3", "group-size=64")]
     [InlineData("nf4", 4.6111)]
     [InlineData("fp4", 6.0278, "double-quantization=true")]
+    [InlineData("billm", 3.375)]
+    [InlineData("arb", 0)]
+    [InlineData("arb-x", 0)]
+    [InlineData("arb-rc", 0)]
+    [InlineData("arb-rc", 0, "block-size=50")]
+    [InlineData("hbllm-row", 0)]
+    [InlineData("hbllm-col", 3.375)]
+    [InlineData("pt2-llm", 3.6667)]
+    [InlineData("pt2-llm", 0, "block-size=50")]
+    [InlineData("pt2-llm", 3.6667, "reorder=false")]
+    [InlineData("db-llm", 2.75)]
     public void Packed_weights_are_the_dequantized_ones_to_the_last_bit(string method, double bits, params string[] settings)
     {
         const int Rows = 24, Columns = 192;
@@ -43,7 +54,7 @@ public sealed unsafe class PackedFormTests
         var got = new float[Rows * Columns];
         fixed (float* destination = got) matrix.DequantizeRows(0, Rows, destination);
         Check.SameBits(result.Dequantized, got);
-        Assert.Equal(bits, 8.0 * matrix.Bytes / got.Length, 1e-4);
+        if (bits > 0) Assert.Equal(bits, 8.0 * matrix.Bytes / got.Length, 1e-4); // 0 where it depends on how many columns are salient
     }
 
     [Fact]
