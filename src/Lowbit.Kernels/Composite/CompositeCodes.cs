@@ -33,6 +33,7 @@ public sealed class CompositeCodes(int rows, int columns, ImmutableArray<Composi
             int features = term.Codes.Columns;
             float[] values = new float[(long)Rows * features];
             term.Codes.Dequantize(values);
+            for (int r = 0; term.HaarOutput && r + 1 < Rows; r += 2) HaarInput.InPlace(values.AsSpan(r * features, features), values.AsSpan((r + 1) * features, features));
             for (int r = 0; r < Rows; r++) term.Input.AddRow(values.AsSpan(r * features, features), destination.Slice(r * Columns, Columns));
         }
     }

@@ -5,11 +5,12 @@ using Lowbit.Core;
 
 namespace Lowbit.Kernels.Composite;
 
-/// <summary>A packed matrix of a sum and what its inputs go through first.</summary>
+/// <summary>A packed matrix of a sum, what its inputs go through first and its outputs go through afterwards.</summary>
 /// <param name="Input">x → T x.</param>
 /// <param name="Weight">[outFeatures, features that the transform gives].</param>
 /// <param name="InputBytes">Bytes of the stored numbers of the transform.</param>
-public sealed record CompositeWeight(InputTransform Input, WeightMatrix Weight, long InputBytes);
+/// <param name="HaarOutput">Whether the outputs go through the transform of <see cref="HaarInput"/> before they are added.</param>
+public sealed record CompositeWeight(InputTransform Input, WeightMatrix Weight, long InputBytes, bool HaarOutput = false);
 
 /// <summary>
 /// A sum of packed weights, each behind a transform of the inputs: each transform is applied once a call, the products are
@@ -66,8 +67,18 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
             foreach (CompositeWeight term in Terms)
             {
                 int features = term.Weight.Columns;
-                float* row = (float*)Scratch.Ensure(ref t_row, (long)features * sizeof(float));
-                term.Weight.DequantizeRows(r, 1, row);
+                float* row = (float*)Scratch.Ensure(ref t_row, 2L * features * sizeof(float));
+                int first = r & ~1;
+                if (term.HaarOutput && first + 1 < Rows)
+                {
+                    term.Weight.DequantizeRows(first, 2, row);
+                    HaarInput.InPlace(new Span<float>(row, features), new Span<float>(row + features, features));
+                    if (r > first) row += features;
+                }
+                else
+                {
+                    term.Weight.DequantizeRows(r, 1, row);
+                }
                 term.Input.AddRow(new ReadOnlySpan<float>(row, features), sum);
             }
         }
@@ -82,6 +93,11 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
         foreach (CompositeWeight term in Terms)
         {
             term.Weight.Multiply(pool, Transformed(pool, term.Input, activations), product);
+            if (term.HaarOutput)
+            {
+                TurnWork turn = new() { Product = product, Rows = Rows };
+                pool.Run(ref turn, activations.Tokens, 16);
+            }
             if (product != output)
             {
                 AddWork add = new() { Product = product, Output = output, Rows = Rows };
@@ -111,6 +127,17 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
         {
             for (int t = start; t < end; t++)
                 Transform.Apply(new ReadOnlySpan<float>(From.Values + (long)t * From.Features, From.Features), new Span<float>(To.Values + (long)t * To.Features, To.Features));
+        }
+    }
+
+    private struct TurnWork : IParallelWork
+    {
+        public float* Product;
+        public int Rows;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int t = start; t < end; t++) HaarInput.InPlace(new Span<float>(Product + (long)t * Rows, Rows));
         }
     }
 

@@ -10,7 +10,7 @@ namespace Lowbit.Kernels.Composite;
 /// <summary>Packs what is done to the inputs of a term; see docs/formats/composite.md.</summary>
 public static unsafe class InputPacking
 {
-    /// <summary>[columns] factors of the inputs.</summary>
+    /// <summary>[features] factors of the inputs.</summary>
     public const string Factors = "i_factors";
 
     /// <summary>[features] columns that a term takes, rising.</summary>
@@ -25,6 +25,8 @@ public static unsafe class InputPacking
         WholeInput => "whole",
         ScaledInput => "scaled",
         SelectedInput => "selected",
+        SelectedScaledInput => "selected-scaled",
+        HaarInput => "haar",
         _ => throw new ArgumentException($"{input.GetType().Name} has no packed form", nameof(input)),
     };
 
@@ -40,8 +42,10 @@ public static unsafe class InputPacking
                 if (scaled.Factors.Length != columns) throw new LowbitException($"the matrix to pack: {scaled.Factors.Length} factors for {columns} columns; the method that made it is at fault.");
                 return [HalfPart.Of(Factors, scaled.Factors, [columns])];
             case SelectedInput selected:
-                if (Fault(selected.Columns, columns) is { } fault) throw new LowbitException($"the matrix to pack: {fault}; the method that made it is at fault.");
-                return [new PackedPart(Columns, ElementFormat.U32, [selected.Columns.Length], MemoryMarshal.AsBytes<int>(selected.Columns).ToArray())];
+                return [Selection(selected.Columns, columns)];
+            case SelectedScaledInput selected:
+                if (selected.Factors.Length != selected.Columns.Length) throw new LowbitException($"the matrix to pack: {selected.Factors.Length} factors for {selected.Columns.Length} columns; the method that made it is at fault.");
+                return [Selection(selected.Columns, columns), HalfPart.Of(Factors, selected.Factors, [selected.Factors.Length])];
             default:
                 return [];
         }
@@ -63,17 +67,37 @@ public static unsafe class InputPacking
             case "whole":
                 return new WholeInput();
             case "scaled":
-                Half* halves = (Half*)reader.Scales(Factors, ElementFormat.F16, columns);
-                float[] factors = new float[columns];
-                for (int c = 0; c < columns; c++) factors[c] = (float)halves[c];
-                return new ScaledInput(factors);
+                return new ScaledInput(LoadFactors(reader, columns));
             case "selected":
-                int[] selected = new ReadOnlySpan<int>(reader.Bytes(Columns, ElementFormat.U32, (long)features * sizeof(int)), features).ToArray();
-                if (Fault(selected, columns) is { } fault) throw new LowbitException($"tensor {reader.NameOf(Columns)}: {fault}; the file is damaged.");
-                return new SelectedInput(selected);
+                return new SelectedInput(LoadSelection(reader, columns, features));
+            case "selected-scaled":
+                return new SelectedScaledInput(LoadSelection(reader, columns, features), LoadFactors(reader, features));
+            case "haar":
+                return new HaarInput();
             default:
                 return null;
         }
+    }
+
+    private static PackedPart Selection(int[] selected, int columns)
+    {
+        if (Fault(selected, columns) is { } fault) throw new LowbitException($"the matrix to pack: {fault}; the method that made it is at fault.");
+        return new PackedPart(Columns, ElementFormat.U32, [selected.Length], MemoryMarshal.AsBytes<int>(selected).ToArray());
+    }
+
+    private static int[] LoadSelection(PartReader reader, int columns, int features)
+    {
+        int[] selected = new ReadOnlySpan<int>(reader.Bytes(Columns, ElementFormat.U32, (long)features * sizeof(int)), features).ToArray();
+        if (Fault(selected, columns) is { } fault) throw new LowbitException($"tensor {reader.NameOf(Columns)}: {fault}; the file is damaged.");
+        return selected;
+    }
+
+    private static float[] LoadFactors(PartReader reader, int count)
+    {
+        Half* halves = (Half*)reader.Scales(Factors, ElementFormat.F16, count);
+        float[] factors = new float[count];
+        for (int i = 0; i < count; i++) factors[i] = (float)halves[i];
+        return factors;
     }
 
     private static string? Fault(ReadOnlySpan<int> selected, int columns)

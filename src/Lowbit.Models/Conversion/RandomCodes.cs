@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
+using Lowbit.Kernels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
@@ -24,14 +25,11 @@ internal static class RandomCodes
     public static (JsonObject Entry, IReadOnlyList<PackedPart> Parts) Pack(string type, int rows, int columns, ref SplitMix64 random)
     {
         float deviation = 1 / MathF.Sqrt(columns);
-        if (TryRead(type, "pb-", 1, out double share))
-        {
-            PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(PartiallyBinarized(rows, columns, share, deviation, ref random), ElementFormat.F16, PositionsForm.Bitmap);
-            return (PackedTensor.ToJson(packed.Layout), packed.Parts);
-        }
-        TryRead(type, "uniform-", 8, out double bits);
-        PackedUniform uniform = UniformPacking.Pack(Uniform(rows, columns, (int)bits, deviation, ref random), ElementFormat.F16);
-        return (PackedTensor.ToJson(uniform.Layout), uniform.Parts);
+        MatrixCodes codes = TryRead(type, "pb-", 1, out double share) ? PartiallyBinarized(rows, columns, share, deviation, ref random)
+            : TryRead(type, "uniform-", 8, out double bits) ? Uniform(rows, columns, (int)bits, deviation, ref random)
+            : throw new ArgumentException($"{type} is no type of random codes", nameof(type));
+        PackedMatrix packed = PackedMatrix.Of(codes, ElementFormat.F16)!;
+        return (packed.Declaration, packed.Parts);
     }
 
     private static PartiallyBinarizedCodes PartiallyBinarized(int rows, int columns, double share, float deviation, ref SplitMix64 random)

@@ -15,9 +15,14 @@ internal static class Codebook
     }
 
     /// <summary>−large, −small, small, large, made of two numbers a ∓ b that are stored.</summary>
-    public static void TwoScales(double small, double large, Span<float> levels, ScaleRounding rounding)
+    /// <param name="small">Small level.</param>
+    /// <param name="large">Large level.</param>
+    /// <param name="others">Size of what the levels are added to, beside which their errors count.</param>
+    /// <param name="levels">[4].</param>
+    /// <param name="rounding">Precision of a and b.</param>
+    public static void TwoScales(double small, double large, double others, Span<float> levels, ScaleRounding rounding)
     {
-        float size = (float)(Math.Abs(small) + Math.Abs(large));
+        float size = (float)(Math.Abs(small) + Math.Abs(large) + Math.Abs(others));
         float a = rounding.Mean((float)((large + small) / 2), size), b = rounding.Mean((float)((large - small) / 2), size);
         (levels[0], levels[1], levels[2], levels[3]) = (-a - b, -a + b, a - b, a + b);
     }

@@ -235,6 +235,7 @@ public static unsafe class ArbLlm
                 if (SalientCodes is not [CodebookCodes first, CodebookCodes second]) continue;
 
                 levels = first.Levels.AsSpan(4 * r, 4);
+                double size = 0;
                 for (int sparse = 0; sparse < 2; sparse++)
                 {
                     part.Take(Weights + r, Scores + r, Stride, Salient, SalientBreakPoint, sparse == 1);
@@ -242,6 +243,7 @@ public static unsafe class ArbLlm
                     (double mean, double scale) = (part.Parameters[0], part.Parameters[1]);
                     (levels[2 * sparse], levels[2 * sparse + 1]) = ((float)(mean - scale), (float)(mean + scale));
                     two[sparse] = (float)part.Parameters[2];
+                    size = Math.Max(size, Math.Abs(mean) + Math.Abs(scale));
                     for (int i = 0; i < part.Codes.Length; i++)
                     {
                         int at = r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i]);
@@ -250,7 +252,7 @@ public static unsafe class ArbLlm
                     }
                 }
                 Codebook.Round(levels, Rounding);
-                Codebook.TwoScales(two[0], two[1], second.Levels.AsSpan(4 * r, 4), Rounding);
+                Codebook.TwoScales(two[0], two[1], size, second.Levels.AsSpan(4 * r, 4), Rounding);
             }
         }
     }

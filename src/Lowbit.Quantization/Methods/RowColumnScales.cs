@@ -38,7 +38,7 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
         for (int i = 0; i < columns.Length; i++) factors[start + columns[i]] = (float)product.Columns[i];
         for (int r = 0; r < rows; r++)
         {
-            WriteLevels(product, r, codes.Levels.AsSpan((int)codes.Codebook(r, start), 4));
+            WriteLevels(product, r, others: 0, codes.Levels.AsSpan((int)codes.Codebook(r, start), 4));
             for (int i = 0; i < columns.Length; i++)
                 codes.Codes[r * codes.Columns + start + columns[i]] = Code(product, r, i);
         }
@@ -66,7 +66,7 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
         SetTargets(second, columns, first);
         second.ImproveRows(pool);
         int[] selected = Array.ConvertAll(columns, j => start + j);
-        return [Term(first, selected), Term(second, selected)];
+        return [Term(first, second, selected), Term(second, first, selected)];
 
         void Improve(Product one, Product other)
         {
@@ -116,19 +116,19 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
             }
     }
 
-    private CompositeTerm Term(Product product, int[] selected)
+    private CompositeTerm Term(Product product, Product other, int[] selected)
     {
         var codes = new CodebookCodes(rows, selected.Length, 2, selected.Length);
         for (int r = 0; r < rows; r++)
         {
-            WriteLevels(product, r, codes.Levels.AsSpan(4 * r, 4));
+            WriteLevels(product, r, Math.Abs(other.Rows[2 * r]) + Math.Abs(other.Rows[2 * r + 1]), codes.Levels.AsSpan(4 * r, 4));
             for (int i = 0; i < selected.Length; i++) codes.Codes[r * selected.Length + i] = Code(product, r, i);
         }
         return new CompositeTerm(new SelectedScaledInput(selected, Array.ConvertAll(product.Columns, c => (float)c)), codes);
     }
 
-    private void WriteLevels(Product product, int row, Span<float> levels) =>
-        Codebook.TwoScales(product.Rows[2 * row], product.Rows[2 * row + 1], levels, rounding);
+    private void WriteLevels(Product product, int row, double others, Span<float> levels) =>
+        Codebook.TwoScales(product.Rows[2 * row], product.Rows[2 * row + 1], others, levels, rounding);
 
     private byte Code(Product product, int row, int i)
     {
