@@ -14,7 +14,7 @@ internal static class MethodArguments
 
     private static readonly Option[] s_settings =
     [
-        Options.Integer("--bits", "Bits of a weight, for uniform grids.", 4, 1, 8),
+        Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
         Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),
