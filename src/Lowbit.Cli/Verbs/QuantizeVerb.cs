@@ -31,6 +31,8 @@ internal static class QuantizeVerb
     private static readonly Option<string> s_positions = Options.Choice("--positions", "How the positions of salient weights are stored: coded is smaller on disk.", "bitmap", "coded");
     private static readonly Option<bool> s_dryRun = Options.Flag("--dry-run", "Say what the run would need and give, and write nothing.");
     private static readonly Option<string> s_scales = Options.Choice("--scales", "Precision of scales and means; f16 takes half the bytes and is rounded before weights are.", "f16", "f32");
+    private static readonly Option<string?> s_recipe = Options.Text("--recipe", "Methods and settings by names of linears, in JSON; what no rule fits goes by the options here.", "FILE");
+    private static readonly Option<double> s_targetBits = Options.Real("--target-bits", "Give every linear its own number of bits (or share of salient weights), so that all together take this many a weight, scales included; 0 for the same everywhere.", "B", 0, 0, 16);
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT, and write the model even if it computes nonsense.");
 
     public static Command Create()
@@ -41,25 +43,32 @@ internal static class QuantizeVerb
             "Compress a model. The same command again after an interruption goes on where it stopped.",
             "lowbit quantize models/SmolLM2 -o out/small --calibration wiki.valid.raw --samples 16 --sampling sequential\nlowbit quantize models/SmolLM2 -o out/4bit --method gptq --bits 4 --group-size 64 --calibration wiki.valid.raw",
             Execute,
-            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_dryRun, s_force, .. MethodArguments.All]);
+            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_recipe, s_targetBits, s_dryRun, s_force, .. MethodArguments.All]);
     }
 
     private static void Execute(Invocation invocation)
     {
+        ScalePrecision precision = invocation.Get(s_scales) == "f16" ? ScalePrecision.Float16 : ScalePrecision.Float32;
+        string method = invocation.Get(MethodArguments.Method);
+        string? recipe = invocation.Get(s_recipe);
+        double targetBits = invocation.Get(s_targetBits);
+        if (recipe is not null && targetBits > 0) throw new UsageException("--recipe says what every linear becomes and --target-bits searches it; give one of them.");
         var options = new QuantizeOptions
         {
-            Method = invocation.Get(MethodArguments.Method),
-            MethodOptions = MethodArguments.Read(invocation) with { ScalePrecision = invocation.Get(s_scales) == "f16" ? ScalePrecision.Float16 : ScalePrecision.Float32 },
+            Method = method,
+            MethodOptions = MethodArguments.Read(invocation) with { ScalePrecision = precision },
+            Recipe = recipe is null ? null : Recipe.Read(recipe, precision),
+            Target = targetBits == 0 ? null : BitTarget.Create(targetBits, method, MethodArguments.Values(invocation), precision),
             Output = invocation.Get(s_output) ?? throw new UsageException("quantize needs -o OUT, the folder to write."),
             Embeddings = invocation.Get(s_embeddings) switch { "f16" => EmbeddingFormat.F16, "q8_0" => EmbeddingFormat.Q8_0, _ => EmbeddingFormat.Keep },
             Positions = invocation.Get(s_positions) == "coded" ? PositionsForm.Coded : PositionsForm.Bitmap,
             Force = invocation.Get(s_force),
         };
         string[] texts = invocation.Get(s_calibration) ?? [];
-        if (options.MethodOptions.NeedsHessian && texts.Length == 0)
-            throw new UsageException($"method {options.Method} needs --calibration FILE, text that the model shall stay good at.");
         string path = invocation.Get(s_model);
         using LanguageModel model = LanguageModel.Open(path);
+        if (texts.Length == 0 && (options.Target is null ? QuantizePipeline.NeedingHessian(options, model) : "--target-bits") is { } needing)
+            throw new UsageException($"{needing} needs --calibration FILE, text that the model shall stay good at.");
         CalibrationSet? calibration = texts.Length == 0 ? null : Draw(invocation, model, TokenizerLoader.Load(path), texts);
         using var pool = new WorkerPool(invocation.Threads);
         if (invocation.Get(s_dryRun))
@@ -104,7 +113,18 @@ internal static class QuantizeVerb
         return CalibrationSet.Draw(documents, context, samples == 0 ? null : samples, sampling, invocation.Get(s_seed));
     }
 
-    private static void Picture(Terminal terminal, QuantizePlan plan) => Terminal.Write(Terminal.Facts(
+    private static void Picture(Terminal terminal, QuantizePlan plan)
+    {
+        PictureSummary(plan);
+        bool isMixed = plan.Assignments.Any(layer => layer.Method != plan.Assignments[0].Method || layer.BitsPerWeight != plan.Assignments[0].BitsPerWeight);
+        if (!isMixed && !terminal.IsVerbose) return;
+        Table table = Terminal.Table("layer", "method", "bits per weight");
+        foreach (PlannedLayer layer in plan.Assignments)
+            table.AddRow(new Text(layer.Name), new Text(layer.Method), new Text(layer.BitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)));
+        Terminal.Write(table);
+    }
+
+    private static void PictureSummary(QuantizePlan plan) => Terminal.Write(Terminal.Facts(
         ("layers", plan.Layers.ToString(CultureInfo.InvariantCulture)),
         ("weights", $"{Quantities.Bytes(plan.WeightBytes)}, {plan.BitsPerWeight.ToString("F2", CultureInfo.InvariantCulture)} bits per weight in all; the source has {Quantities.Bytes(plan.SourceBytes)}"),
         ("disk", Quantities.Bytes(plan.DiskBytes)),

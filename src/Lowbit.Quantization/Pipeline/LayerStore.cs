@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
+using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
@@ -72,6 +73,21 @@ internal sealed class LayerStore
     /// <summary>Maps a finished layer.</summary>
     public SafetensorsFile Open(string layer) => SafetensorsFile.Open(PathOf(layer));
 
+    /// <summary>What a search has measured of a block, or null.</summary>
+    public IReadOnlyList<LinearSensitivity>? Sensitivities(int block)
+    {
+        string path = SensitivitiesOf(block);
+        return File.Exists(path) ? JsonSerializer.Deserialize<List<LinearSensitivity>>(File.ReadAllBytes(path)) : null;
+    }
+
+    /// <summary>Makes durable what a search has measured of a block.</summary>
+    public void Save(int block, List<LinearSensitivity> linears)
+    {
+        using AtomicFile file = new(SensitivitiesOf(block));
+        file.Write(JsonSerializer.SerializeToUtf8Bytes(linears));
+        file.Commit();
+    }
+
     /// <summary>The error that was measured when the layer was quantized.</summary>
     public static double OutputError(SafetensorsFile file) => Number(file, "output_error");
 
@@ -107,6 +123,8 @@ internal sealed class LayerStore
 
     private static double Number(SafetensorsFile file, string key) =>
         file.Metadata.TryGetValue(key, out string? text) && double.TryParse(text, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
+
+    private string SensitivitiesOf(int block) => Path.Combine(_layers, FormattableString.Invariant($"block-{block}.json"));
 
     private string PathOf(string layer) => Path.Combine(_layers, layer + ".safetensors");
 }

@@ -8,7 +8,16 @@ namespace Lowbit.Quantization.Pipeline;
 /// <param name="BitsPerWeight">Its packed bytes times eight over its weights, scales and positions included.</param>
 /// <param name="Weights">Number of weights.</param>
 /// <param name="Bytes">Packed bytes.</param>
-public sealed record LayerReport(string Name, double OutputError, double BitsPerWeight, long Weights, long Bytes);
+/// <param name="Method">Name of the method.</param>
+public sealed record LayerReport(string Name, double OutputError, double BitsPerWeight, long Weights, long Bytes, string Method);
+
+/// <summary>What a search for a size gave a linear.</summary>
+/// <param name="Name">Name of its tensor, without ending.</param>
+/// <param name="Settings">The method's settings by name.</param>
+/// <param name="BitsPerWeight">Bits per weight with them, scales included.</param>
+/// <param name="Sensitivity">Divergence of the whole model that a unit of this linear's output error makes.</param>
+/// <param name="ExpectedDivergence">That times the error with these settings.</param>
+public sealed record AllocatedLayer(string Name, IReadOnlyDictionary<string, string> Settings, double BitsPerWeight, double Sensitivity, double ExpectedDivergence);
 
 /// <summary>Where the bytes of the written file are.</summary>
 /// <param name="Part">What they hold: positions, low codes, salient codes, scales, embeddings, norms and biases, header.</param>
@@ -52,6 +61,9 @@ public sealed record QuantizeReport
 
     /// <summary>The linears in the order of the forward pass.</summary>
     public required IReadOnlyList<LayerReport> Layers { get; init; }
+
+    /// <summary>What <c>--target-bits</c> gave the linears; null where nothing was searched.</summary>
+    public IReadOnlyList<AllocatedLayer>? Allocation { get; init; }
 
     /// <summary>Where the time went.</summary>
     public required IReadOnlyList<StageTime> Stages { get; init; }
