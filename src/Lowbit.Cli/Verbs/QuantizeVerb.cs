@@ -22,7 +22,7 @@ internal static class QuantizeVerb
 
     private static readonly Argument<string> s_model = Options.Model();
     private static readonly Option<string?> s_output = Options.Text("--output", "The folder to write.", "OUT");
-    private static readonly Option<string[]> s_calibration = new("--calibration") { Description = "Text to calibrate with: UTF-8, or JSON lines with `text`, packed by gzip or not; may be given several times.", HelpName = "FILE", Arity = ArgumentArity.OneOrMore };
+    private static readonly Option<string[]> s_calibration = new("--calibration") { Description = "Text to calibrate with: a UTF-8 file, JSON lines with `text`, packed by gzip or not, a folder of such files, or the name of a file or folder in LOWBIT_DATA; may be given several times.", HelpName = "FILE", Arity = ArgumentArity.OneOrMore };
     private static readonly Option<int> s_samples = Options.Integer("--samples", $"Windows of calibration text; 0 for {CalibrationSet.DefaultSamples}, or all there are with --sampling sequential.", 0, minimum: 0);
     private static readonly Option<int> s_context = Options.Integer("--context", "Tokens of a window; 0 for what the model reads, at most 2048.", 0, minimum: 0);
     private static readonly Option<string> s_sampling = Options.Choice("--sampling", "Windows at random places, or the first ones that do not overlap.", "random", "sequential");
@@ -104,7 +104,7 @@ internal static class QuantizeVerb
         if (context > longest) throw new LowbitException($"--context is {context}, but the model reads at most {longest} tokens; choose a context within that.");
         if (context == 0) context = Math.Min(LongestDefaultContext, longest);
         var documents = new List<int[]>();
-        foreach (string document in texts.SelectMany(CalibrationText.Documents))
+        foreach (string document in texts.SelectMany(CalibrationText.Files).SelectMany(CalibrationText.Documents))
         {
             invocation.Cancellation.ThrowIfCancellationRequested();
             documents.Add([.. PlainText.Encode(tokenizer, document)]);
@@ -139,13 +139,39 @@ internal static class QuantizeVerb
             ("output", report.Output),
             ("weights", $"{report.WeightBytes.ToString("N0", CultureInfo.InvariantCulture)} bytes, {report.BitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)} bits per weight in all"),
             ("quantized linears", $"{report.LinearBitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)} bits per weight, {report.NominalBitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)} by the paper's count"),
+            ("calibration", Calibration(report)),
             ("time, peak memory", $"{Quantities.Significant(report.Seconds, 3)} s, {Quantities.Bytes(report.PeakMemoryBytes)}")));
         Table table = Terminal.Table("layer", "output error", "bits per weight");
         IEnumerable<LayerReport> shown = terminal.IsVerbose ? report.Layers : report.Layers.OrderByDescending(layer => layer.OutputError).Take(10);
         foreach (LayerReport layer in shown)
             table.AddRow(new Text(layer.Name), new Text(Quantities.Significant(layer.OutputError, 4)), new Text(layer.BitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)));
         Terminal.Write(table);
+        if (report.Allocation is { } allocation) PictureAllocation(terminal, allocation);
+        foreach (string sentence in report.Diagnosis) Terminal.WriteLine(sentence);
         if (!terminal.IsVerbose && report.Layers.Count > 10) Terminal.WriteLine($"The ten layers with the largest error of {report.Layers.Count}; --verbose shows all.");
+    }
+
+    private static string Calibration(QuantizeReport report)
+    {
+        if (report.Coverage is not { } coverage) return "none";
+        string dead = coverage.DeadInputs.Count == 0 ? "no dead inputs" : $"{coverage.DeadInputs.Sum(layer => layer.Inputs)} dead inputs in {coverage.DeadInputs.Count} layers";
+        return $"{coverage.Tokens} tokens, {coverage.DistinctTokens} different ones of {coverage.Vocabulary}, {dead}; perplexity on it {Quantities.Significant(report.CalibrationPerplexityBefore ?? double.NaN, 4)}, now {Quantities.Significant(report.CalibrationPerplexity ?? double.NaN, 4)}";
+    }
+
+    private static void PictureAllocation(Terminal terminal, IReadOnlyList<AllocatedLayer> allocation)
+    {
+        // Only what differs between the layers.
+        string Settings(AllocatedLayer layer) => string.Join(' ', layer.Settings.Where(setting => allocation.Any(other => other.Settings[setting.Key] != setting.Value)).Select(setting => $"{setting.Key} {setting.Value}"));
+        Terminal.WriteLine("Bits given out: " + string.Join(", ", allocation.GroupBy(Settings).OrderBy(group => group.Average(layer => layer.BitsPerWeight)).Select(group => $"{group.Key} ({group.Count()} layers)")) + ".");
+        if (!terminal.IsVerbose) return;
+        Table table = Terminal.Table("layer", "settings", "bits per weight", "sensitivity", "expected divergence");
+        foreach (AllocatedLayer layer in allocation)
+        {
+            table.AddRow(
+                new Text(layer.Name), new Text(Settings(layer)), new Text(layer.BitsPerWeight.ToString("F3", CultureInfo.InvariantCulture)),
+                new Text(Quantities.Significant(layer.Sensitivity, 3)), new Text(Quantities.Significant(layer.ExpectedDivergence, 3)));
+        }
+        Terminal.Write(table);
     }
 
     // Progress<T> of the library would report on another thread.

@@ -56,6 +56,17 @@ public sealed unsafe class Hessian : IDisposable
     /// <summary>Whether input <paramref name="feature"/> was zero in every sample, so that its weights have no effect.</summary>
     public bool IsDead(int feature) => Diagonal(feature) == 0;
 
+    /// <summary>How many inputs were zero in every sample.</summary>
+    public int DeadInputs()
+    {
+        int dead = 0;
+        for (int j = 0; j < Features; j++)
+        {
+            if (IsDead(j)) dead++;
+        }
+        return dead;
+    }
+
     /// <summary>Adds one sample.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="inputs">[tokens, features].</param>

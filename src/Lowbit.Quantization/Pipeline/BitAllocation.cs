@@ -43,21 +43,24 @@ public static class BitAllocation
         double smallest = linears.Sum(linear => linear.Bits.Min() * linear.Weights);
         if (smallest > budget)
             throw new LowbitException(string.Create(CultureInfo.InvariantCulture, $"--target-bits {targetBits}: the smallest settings that were tried take {smallest / linears.Sum(linear => linear.Weights):F3} bits per weight, scales included; ask for at least that, or take larger groups."));
-        // Whole bytes would need too large a table. What is lost by rounding up is below a unit a linear.
+        // Whole bytes would need too large a table. Rounding sizes up costs less than a unit a linear, so the table is longer
+        // by these, and of what it offers beyond the size the first that really fits is taken.
         double unit = budget / Units;
-        double[] cost = new double[Units + 1], next = new double[Units + 1];
+        int length = Units + linears.Count;
+        int SizeOf(LinearSensitivity linear, int candidate) => (int)Math.Min(length + 1, Math.Ceiling(linear.Bits[candidate] * linear.Weights / unit - 1e-9));
+        double[] cost = new double[length + 1], next = new double[length + 1];
         byte[][] choices = new byte[linears.Count][];
         for (int i = 0; i < linears.Count; i++)
         {
             LinearSensitivity linear = linears[i];
-            choices[i] = new byte[Units + 1];
+            choices[i] = new byte[length + 1];
             Array.Fill(next, double.PositiveInfinity);
             Array.Fill(choices[i], byte.MaxValue);
             for (int c = 0; c < linear.Bits.Length; c++)
             {
-                int size = (int)Math.Min(Units + 1, Math.Ceiling(linear.Bits[c] * linear.Weights / unit - 1e-9));
+                int size = SizeOf(linear, c);
                 double added = linear.Cost(c);
-                for (int used = size; used <= Units; used++)
+                for (int used = size; used <= length; used++)
                 {
                     double sum = cost[used - size] + added;
                     if (!(sum < next[used])) continue;
@@ -67,15 +70,21 @@ public static class BitAllocation
             }
             (cost, next) = (next, cost);
         }
-        int[] chosen = new int[linears.Count];
-        int left = Units;
-        for (int i = linears.Count - 1; i >= 0; i--)
+        for (int end = length; end >= Units; end--)
         {
-            chosen[i] = choices[i][left];
-            if (chosen[i] == byte.MaxValue) return Smallest(linears); // fits exactly, but for the rounding
-            left -= (int)Math.Ceiling(linears[i].Bits[chosen[i]] * linears[i].Weights / unit - 1e-9);
+            int[] chosen = new int[linears.Count];
+            double bits = 0;
+            for (int i = linears.Count - 1, left = end; i >= 0 && left >= 0; i--)
+            {
+                chosen[i] = choices[i][left];
+                if (chosen[i] == byte.MaxValue) bits = double.PositiveInfinity;
+                if (double.IsInfinity(bits)) break;
+                bits += linears[i].Bits[chosen[i]] * linears[i].Weights;
+                left -= SizeOf(linears[i], chosen[i]);
+            }
+            if (bits <= budget * (1 + 1e-12)) return chosen;
         }
-        return chosen;
+        return Smallest(linears);
     }
 
     private static int[] Smallest(IReadOnlyList<LinearSensitivity> linears) => [.. linears.Select(linear => Array.IndexOf(linear.Bits, linear.Bits.Min()))];

@@ -77,7 +77,6 @@ internal sealed unsafe class BitSearch
             }
             hidden.Advance(block, _ => _cancellation.ThrowIfCancellationRequested());
             probe.Advance(block);
-            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
         }
         return linears;
     }
@@ -105,6 +104,7 @@ internal sealed unsafe class BitSearch
                 errors[c] = quantized.OutputError!.Value;
                 if (c == reference) divergence = Divergence(block, linear, quantized.Dequantized, probe);
             }
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
             measured.Add(new LinearSensitivity(name, weight.Length, bits, errors, reference, divergence));
         }
         return measured;

@@ -55,7 +55,7 @@ internal sealed class LayerStore
     public bool Has(string layer) => File.Exists(PathOf(layer));
 
     /// <summary>Makes a finished layer durable.</summary>
-    public void Save(string layer, PackedLayer packed)
+    public void Save(string layer, PackedLayer packed, int deadInputs)
     {
         List<TensorSpec> specs = [];
         foreach (PackedPart part in packed.Parts) specs.Add(new TensorSpec($"{layer}.{part.Suffix}", part.Format, part.Shape));
@@ -64,6 +64,7 @@ internal sealed class LayerStore
             ["layout"] = packed.Layout.ToJsonString(),
             ["output_error"] = packed.OutputError.ToString("R", CultureInfo.InvariantCulture),
             ["nominal_bits"] = packed.NominalBits.ToString("R", CultureInfo.InvariantCulture),
+            ["dead_inputs"] = deadInputs.ToString(CultureInfo.InvariantCulture),
         };
         using SafetensorsWriter writer = new(PathOf(layer), specs, metadata);
         foreach (PackedPart part in packed.Parts) writer.Write($"{layer}.{part.Suffix}", part.Bytes);
@@ -90,6 +91,9 @@ internal sealed class LayerStore
 
     /// <summary>The error that was measured when the layer was quantized.</summary>
     public static double OutputError(SafetensorsFile file) => Number(file, "output_error");
+
+    /// <summary>Inputs that were zero in the whole calibration text.</summary>
+    public static int DeadInputs(SafetensorsFile file) => Number(file, "dead_inputs") is > 0 and double dead ? (int)dead : 0;
 
     /// <summary>The figure of the method's paper.</summary>
     public static double NominalBits(SafetensorsFile file) => Number(file, "nominal_bits");

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.Linq;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Formats.Safetensors;
@@ -92,6 +93,8 @@ public sealed class QuantizePipeline
         foreach (Tensor tensor in _model.Checkpoint.Tensors.Values) tensor.ReleasePages();
         ReturnMemory();
         IReadOnlyList<AllocatedLayer>? allocation = _options.Target is null ? null : _clock.Measure("search", Search);
+        SenseCheck? check = _calibration is null ? null : _clock.Measure("check", () => new SenseCheck(_model, _calibration, _pool));
+        double? likelihood = null;
         using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool))
         {
             foreach (Block block in _model.Blocks)
@@ -102,7 +105,9 @@ public sealed class QuantizePipeline
                 if (!_options.Force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits, a larger --damping), or write it all the same with --force.");
                 warnings.Add(problem + ".");
             }
+            if (calibration is not null) likelihood = _clock.Measure("check", () => calibration.Likelihood(check!));
         }
+        if (likelihood is { } after) check!.Judge(after, _options.Force, warnings);
         long linearWeights = 0, linearBytes = 0;
         foreach (LayerReport layer in _layers)
         {
@@ -112,10 +117,8 @@ public sealed class QuantizePipeline
         double nominalBits = _nominalBits / linearWeights;
         QuantizationRecord record = new(_options, _calibration, nominalBits);
         LowbitFolder.Written written = _clock.Measure("writing", () => LowbitFolder.Write(_store, _options, _model, _layers, record));
-        foreach (LayerReport layer in _layers)
-        {
-            if (layer.OutputError > 0.5) warnings.Add($"{layer.Name} keeps little of its output (error {layer.OutputError:0.000}); what follows it may be noise.");
-        }
+        LayerReport[] lost = [.. _layers.Where(layer => layer.OutputError > 0.5).OrderByDescending(layer => layer.OutputError)];
+        if (lost.Length > 0) warnings.Add(FormattableString.Invariant($"{lost.Length} of {_layers.Count} layers keep less than half of their output's energy, {lost[0].Name} least (error {lost[0].OutputError:0.000}); what follows them may be noise."));
         _store.Finish(_options.Output);
         return new QuantizeReport
         {
@@ -134,6 +137,10 @@ public sealed class QuantizePipeline
             Seconds = total.Elapsed.TotalSeconds,
             ResumedLayers = _resumed,
             PeakMemoryBytes = PeakMemory(),
+            CalibrationPerplexityBefore = check is null ? null : Math.Exp(check.Before),
+            CalibrationPerplexity = likelihood is { } mean ? Math.Exp(mean) : null,
+            Coverage = _calibration is null ? null : Coverage.Of(_calibration, _model.Config.VocabularySize, _layers),
+            Diagnosis = Diagnosis.Of(_layers),
             Warnings = warnings,
         };
     }
@@ -193,7 +200,7 @@ public sealed class QuantizePipeline
         fixed (float* values = weight) linear.Weight.DequantizeRows(0, rows, values);
         QuantizedMatrix quantized = _clock.Measure("quantizer", () =>
             _options.For(name).Options!.Quantize(new LinearLayer(name, rows, columns, weight, hessian), _pool, _cancellation));
-        _clock.Measure("packing", () => _store.Save(name, LowbitFolder.Pack(quantized, _options)));
+        _clock.Measure("packing", () => _store.Save(name, LowbitFolder.Pack(quantized, _options), hessian?.DeadInputs() ?? 0));
     }
 
     private LayerReport LayerReportOf(SafetensorsFile file, string name, WeightMatrix packed)
@@ -201,7 +208,7 @@ public sealed class QuantizePipeline
         long weights = (long)packed.Rows * packed.Columns, bytes = 0;
         foreach (Tensor tensor in file.Tensors.Values) bytes += tensor.Bytes;
         _nominalBits += LayerStore.NominalBits(file) * weights;
-        return new LayerReport(name, LayerStore.OutputError(file), bytes * 8.0 / weights, weights, bytes, _options.For(name).Method);
+        return new LayerReport(name, LayerStore.OutputError(file), bytes * 8.0 / weights, weights, bytes, _options.For(name).Method, LayerStore.DeadInputs(file));
     }
 
     // Names as the written folder has them, whatever the source calls them.

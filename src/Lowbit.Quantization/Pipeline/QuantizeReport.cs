@@ -9,7 +9,8 @@ namespace Lowbit.Quantization.Pipeline;
 /// <param name="Weights">Number of weights.</param>
 /// <param name="Bytes">Packed bytes.</param>
 /// <param name="Method">Name of the method.</param>
-public sealed record LayerReport(string Name, double OutputError, double BitsPerWeight, long Weights, long Bytes, string Method);
+/// <param name="DeadInputs">Inputs that were zero in the whole calibration text.</param>
+public sealed record LayerReport(string Name, double OutputError, double BitsPerWeight, long Weights, long Bytes, string Method, int DeadInputs);
 
 /// <summary>What a search for a size gave a linear.</summary>
 /// <param name="Name">Name of its tensor, without ending.</param>
@@ -76,6 +77,18 @@ public sealed record QuantizeReport
 
     /// <summary>Largest resident memory of the process.</summary>
     public required long PeakMemoryBytes { get; init; }
+
+    /// <summary>Perplexity of the original on the beginning of the calibration text; null without calibration.</summary>
+    public double? CalibrationPerplexityBefore { get; init; }
+
+    /// <summary>The same of the quantized model. A sign of life, no measurement: the text was used.</summary>
+    public double? CalibrationPerplexity { get; init; }
+
+    /// <summary>What the calibration text reached; null without calibration.</summary>
+    public Coverage? Coverage { get; init; }
+
+    /// <summary>Sentences about where the error came from and what to do.</summary>
+    public required IReadOnlyList<string> Diagnosis { get; init; }
 
     /// <summary>Sentences about what looks wrong; empty if nothing does.</summary>
     public required IReadOnlyList<string> Warnings { get; init; }
