@@ -39,8 +39,8 @@ internal static class MethodArguments
 
     public static IEnumerable<Symbol> All => [Method, .. s_settings];
 
-    /// <exception cref="UsageException">The method has no such setting.</exception>
-    public static MethodOptions Read(Invocation invocation)
+    /// <summary>What was given, by name without dashes.</summary>
+    public static Dictionary<string, string> Values(Invocation invocation)
     {
         var values = new Dictionary<string, string>();
         foreach (Option option in s_settings)
@@ -48,9 +48,15 @@ internal static class MethodArguments
             if (invocation.Arguments.GetResult(option) is not OptionResult { Implicit: false } result) continue;
             values[option.Name[2..]] = result.Tokens.Count == 0 ? "" : result.Tokens[^1].Value;
         }
+        return values;
+    }
+
+    /// <exception cref="UsageException">The method has no such setting.</exception>
+    public static MethodOptions Read(Invocation invocation)
+    {
         try
         {
-            return MethodRegistry.Find(invocation.Get(Method)).Options(values);
+            return MethodRegistry.Find(invocation.Get(Method)).Options(Values(invocation));
         }
         catch (LowbitException e)
         {

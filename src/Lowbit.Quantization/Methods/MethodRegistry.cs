@@ -22,6 +22,14 @@ public sealed record QuantizationMethod(string Name, string Summary, Func<Method
         settings.RejectUnread(Name);
         return options;
     }
+
+    /// <summary>Whether the method has a setting of this name.</summary>
+    public bool Takes(string setting)
+    {
+        var settings = new MethodSettings(new Dictionary<string, string>());
+        Read(settings);
+        return settings.WasRead(setting);
+    }
 }
 
 /// <summary>The methods. A new one is a file in this folder and a line here.</summary>
