@@ -13,7 +13,10 @@ internal static unsafe class BlockBench
     private const int RowsOfMany = 512; // of the product with many tokens, so that a call is short beside an interruption
 
     private static readonly ElementFormat[] s_formats =
-        [ElementFormat.Q4_0, ElementFormat.Q8_0, ElementFormat.Q4_K, ElementFormat.Q6_K, ElementFormat.Q2_K, ElementFormat.TQ2_0];
+    [
+        ElementFormat.Q4_0, ElementFormat.Q8_0, ElementFormat.Q4_K, ElementFormat.Q6_K, ElementFormat.Q2_K, ElementFormat.TQ2_0, ElementFormat.Q4_1, ElementFormat.Q5_0,
+        ElementFormat.Q5_1, ElementFormat.Q3_K, ElementFormat.Q5_K, ElementFormat.IQ4_NL, ElementFormat.MXFP4, ElementFormat.TQ1_0, ElementFormat.F16, ElementFormat.BF16,
+    ];
 
     public static void Run(WorkerPool pool, double bandwidth, double byteProducts, string[] chosen)
     {
@@ -81,13 +84,20 @@ internal static unsafe class BlockBench
         int[] factors = format switch
         {
             ElementFormat.Q2_K => [80, 82],
-            ElementFormat.Q4_K => [0, 2],
+            ElementFormat.Q3_K => [108],
+            ElementFormat.Q4_1 or ElementFormat.Q5_1 or ElementFormat.Q4_K or ElementFormat.Q5_K => [0, 2],
             ElementFormat.Q6_K => [208],
+            ElementFormat.TQ1_0 => [52],
             ElementFormat.TQ2_0 => [64],
+            ElementFormat.MXFP4 => [],
             _ => [0],
         };
         for (long block = 0; block < buffer.Bytes; block += format.BlockBytes())
-            foreach (int offset in factors) *(Half*)(buffer.Pointer + block + offset) = (Half)(0.01f + 0.01f * random.NextSingle());
+        {
+            if (format == ElementFormat.MXFP4) buffer.Pointer[block] = 120;
+            if (format == ElementFormat.BF16) *(ushort*)(buffer.Pointer + block) = (ushort)(0x3C00 + random.Next(256));
+            else foreach (int offset in factors) *(Half*)(buffer.Pointer + block + offset) = (Half)(0.01f + 0.01f * random.NextSingle());
+        }
         return new Tensor("weight", format, ImmutableArray.Create<long>(rows, columns), buffer.Pointer, buffer.Bytes, buffer);
     }
 }

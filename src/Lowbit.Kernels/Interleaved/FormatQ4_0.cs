@@ -12,6 +12,7 @@ internal readonly unsafe struct FormatQ4_0 : IBlockFormat
     public static int ScaleRun => 0;
     public static bool FactorsOfHalves => true;
     public static bool MinimumHasFactor => false;
+    public static int ExponentMask => 0x7C00;
     public static int HeaderBytes => 2 * IBlockFormat.Factors;
     public static int ChunkBytes => 8 * IBlockFormat.Vector;
 

@@ -12,6 +12,7 @@ internal readonly unsafe struct FormatTQ2_0 : IBlockFormat
     public static int ScaleRun => 0;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => false;
+    public static int ExponentMask => 0x7C00;
     public static int HeaderBytes => IBlockFormat.Factors;
     public static int ChunkBytes => 4 * IBlockFormat.Vector;
 
