@@ -14,7 +14,7 @@ internal static class MethodArguments
 
     private static readonly Option[] s_settings =
     [
-        Options.Integer("--bits", "Bits of a weight, for uniform grids.", 4, 1, 8),
+        Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
         Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),
@@ -25,6 +25,7 @@ internal static class MethodArguments
         Options.Integer("--salient-bits", "Bits of a salient weight.", 8, 2, 8),
         Options.Choice("--binary", "What becomes of the other weights.", "xnor", "sign", "2bit", "prune"),
         Options.Real("--exponent", "Of the activations in the scales of columns; awq searches it unless it is given.", "A", 0.5, 0, 1),
+        Options.Real("--strength", "How much of the inputs' own error is corrected (gptaq).", "A", 0.25, 0, 1),
         Options.Flag("--no-clip", "Leave the largest weights of a group in its grid (awq)."),
         Options.Flag("--no-scales", "Clip only, scale no columns (omniquant)."),
         Options.Integer("--iterations", "Steps of a method that learns.", 200, 0),

@@ -1,3 +1,5 @@
+using System;
+
 namespace Lowbit.Kernels.Composite;
 
 /// <summary>
@@ -16,5 +18,37 @@ public sealed record HaarInput : InputTransform
         if (first + 1 == codes.Columns) return codes.Dequantize(row, column);
         float sum = codes.Dequantize(row, first), difference = codes.Dequantize(row, first + 1);
         return (column == first ? sum + difference : sum - difference) * Half;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The outputs may be the inputs.</remarks>
+    public override void Apply(ReadOnlySpan<float> inputs, Span<float> outputs)
+    {
+        int c = 0;
+        for (; c + 2 <= inputs.Length; c += 2)
+        {
+            float first = inputs[c], second = inputs[c + 1];
+            outputs[c] = (first + second) * Half;
+            outputs[c + 1] = (first - second) * Half;
+        }
+        if (c < inputs.Length) outputs[c] = inputs[c];
+    }
+
+    /// <inheritdoc/>
+    public override void AddRow(ReadOnlySpan<float> row, Span<float> destination)
+    {
+        int c = 0;
+        for (; c + 2 <= row.Length; c += 2)
+        {
+            destination[c] += (row[c] + row[c + 1]) * Half;
+            destination[c + 1] += (row[c] - row[c + 1]) * Half;
+        }
+        if (c < row.Length) destination[c] += row[c];
+    }
+
+    /// <summary>The transform of two neighbouring rows of a matrix.</summary>
+    internal static void Combine(Span<float> first, Span<float> second)
+    {
+        for (int c = 0; c < first.Length; c++) (first[c], second[c]) = ((first[c] + second[c]) * Half, (first[c] - second[c]) * Half);
     }
 }

@@ -7,7 +7,8 @@ using System.Runtime.Intrinsics.X86;
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
-/// As <see cref="EightBitProductAvx512"/>, in two halves of 32 weights a step. Codes are spread to the places of their
+/// Sums over bit masks are sums of bytes x + 128 ≥ 0 (vpsadbw), three of them in one 64-bit lane as 16-bit fields, in two halves of 32
+/// weights a step. Codes are spread to the places of their
 /// weights sixteen at a time, by byte shuffles from a table indexed by eight bits of the mask.
 /// </summary>
 internal readonly unsafe struct EightBitProductAvx2 : IEightBitProduct
@@ -40,7 +41,7 @@ internal readonly unsafe struct EightBitProductAvx2 : IEightBitProduct
         Vector256<float> y = default;
         for (int b = 0; b < words;)
         {
-            TileScales tables = TileScales.Load(rows, tile, b);
+            TileScales tables = TileScales.Load(rows, tile.FirstRow, b);
             for (; b < tables.EndBlock; b++)
             {
                 FourRows<TPlanes>(positions, low, codes, b, words, x + 64L * b, wide, out Vector256<ulong> fields0, out Vector256<int> rest0);

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.Intrinsics.X86;
+using System.Threading;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
@@ -16,6 +17,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 {
     private const int TilesOfChunk = 4; // what a thread takes at a time
+    private const int FewTokens = 16;   // up to here multiplying the codes is faster than rebuilding the rows
 
     [ThreadStatic]
     private static NativeBuffer? t_codes;
@@ -23,8 +25,13 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     [ThreadStatic]
     private static NativeBuffer? t_row;
 
+    [ThreadStatic]
+    private static NativeBuffer? t_tables;
+
     private readonly List<object> _owners = [];
     private readonly PackedRows _rows;
+    private readonly Lock _tilesLock = new();
+    private RowTiles? _tiles; // made by the first product that wants them
 
     /// <summary>Takes and checks the parts.</summary>
     /// <param name="name">Name of the matrix, for messages.</param>
@@ -154,7 +161,9 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool eightBit = activations.Mode == ActivationMode.EightBit;
-        if (activations.Tokens >= Activations.ManyTokens)
+        bool fewTokens = activations.Tokens < Activations.ManyTokens;
+        if (eightBit && _rows.GroupsHoldWholeBlocks && TileProductAvx512.IsSupported && activations.Tokens <= FewTokens) MultiplyTiles(pool, activations, output);
+        else if (!fewTokens)
         {
             DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
         }
@@ -163,7 +172,6 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
             pool.Run(ref work, Rows, TilesOfChunk * RowTile.Rows);
         }
-        else if (EightBitProductAvx512.IsSupported) MultiplyEightBit<EightBitProductAvx512>(pool, activations, output);
         else if (Avx2.IsSupported) MultiplyEightBit<EightBitProductAvx2>(pool, activations, output);
         else MultiplyEightBit<EightBitProductScalar>(pool, activations, output);
     }
@@ -173,6 +181,26 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     {
         EightBitWork<TKernel> work = new() { Matrix = this, Activations = activations, Output = output };
         pool.Run(ref work, (Rows + RowTile.Rows - 1) / RowTile.Rows, TilesOfChunk);
+    }
+
+    /// <summary>The product with integer sums from tiles.</summary>
+    internal void MultiplyTiles(WorkerPool pool, Activations activations, float* output)
+    {
+        RowTiles tiles = Tiles(pool);
+        int blocks = activations.Tokens * activations.Blocks;
+        byte* tables = Scratch.Ensure(ref t_tables, (long)blocks * SumTables.BlockBytes);
+        for (int b = 0; b < blocks; b++) SumTables.Make(activations.Codes + (long)b * Activations.BlockLength, tables + (long)b * SumTables.BlockBytes);
+        TileWork work = new() { Matrix = this, Tiles = tiles, Tables = tables, Activations = activations, Output = output };
+        pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, TilesOfChunk);
+    }
+
+    private RowTiles Tiles(WorkerPool pool)
+    {
+        if (Volatile.Read(ref _tiles) is { } tiles) return tiles;
+        lock (_tilesLock)
+        {
+            return _tiles ??= new RowTiles(pool, _rows);
+        }
     }
 
     private static PartiallyBinarizedLayout Checked(string name, PartiallyBinarizedLayout layout)
@@ -223,6 +251,31 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
                     long block = (long)t * Activations.Blocks;
                     TKernel.Run(rows, tile, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block, results);
                     for (int i = 0; i <= tile.LastRow; i++) Output[(long)t * rows.Rows + tile.FirstRow + i] = results[i];
+                }
+            }
+        }
+    }
+
+    private struct TileWork : IParallelWork
+    {
+        public PartiallyBinarizedMatrix Matrix;
+        public RowTiles Tiles;
+        public byte* Tables;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            ref readonly PackedRows rows = ref Matrix._rows;
+            float* results = stackalloc float[RowTiles.Rows];
+            for (int tile = start; tile < end; tile++)
+            {
+                int firstRow = tile * RowTiles.Rows, count = Math.Min(RowTiles.Rows, rows.Rows - firstRow);
+                for (int t = 0; t < Activations.Tokens; t++)
+                {
+                    long block = (long)t * Activations.Blocks;
+                    TileProductAvx512.Run(rows, Tiles.Records(tile), firstRow, Activations.Codes + block * Activations.BlockLength, Tables + block * SumTables.BlockBytes, Activations.Scales + block, Activations.Sums + block, results);
+                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + firstRow + i] = results[i];
                 }
             }
         }

@@ -22,6 +22,7 @@ public sealed unsafe class Hessian : IDisposable
     private readonly NativeBuffer _values;
     private readonly double[] _absoluteSums;
     private readonly float[] _largest;
+    private NativeBuffer? _drift; // Σ (X̃ − X)ᵀ X
     private long _tokens;
     private InverseFactor? _factor;
     private (double Damping, bool ActivationOrder) _factorKey;
@@ -106,19 +107,53 @@ public sealed unsafe class Hessian : IDisposable
         CheckDiagonal();
     }
 
+    /// <summary>Adds one sample of a quantized model's inputs and, for <see cref="Drift"/>, those of the float model at the same tokens.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="inputs">[tokens, features], X.</param>
+    /// <param name="floatInputs">[tokens, features], X̃.</param>
+    /// <param name="tokens">Rows of both.</param>
+    /// <exception cref="LowbitException">An input is not finite, or so large that its square is not.</exception>
+    public void Add(WorkerPool pool, float* inputs, float* floatInputs, int tokens)
+    {
+        Add(pool, inputs, tokens);
+        _drift ??= new NativeBuffer((long)Features * Features * sizeof(float));
+        using var difference = new NativeBuffer((long)tokens * Features * sizeof(float));
+        for (long i = 0; i < (long)tokens * Features; i++) difference.Floats[i] = floatInputs[i] - inputs[i];
+        Gemm.MultiplyLeftTransposedAdd(pool, difference.Floats, Features, inputs, Features, _drift.Floats, Features, Features, Features, tokens);
+    }
+
+    /// <summary>Whether the float model's inputs were added, too.</summary>
+    public bool HasDrift => _drift is not null;
+
+    /// <summary>
+    /// Element of 2/n · Σ (X̃ − X)ᵀ X: how the float model's input <paramref name="feature"/> differs from the quantized
+    /// model's, together with the quantized model's input <paramref name="other"/>. Zero where only one model was seen.
+    /// </summary>
+    public float Drift(int feature, int other) => _drift is null ? 0 : 2f / Samples * _drift.Floats[(long)feature * Features + other];
+
     /// <summary>Accumulates inputs that lie in one piece.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="name">What messages call the layer.</param>
     /// <param name="inputs">[tokens, features].</param>
     /// <param name="features">Input features.</param>
     /// <param name="tokensPerSample">Tokens of a sample; the last sample may be shorter.</param>
-    public static Hessian FromInputs(WorkerPool pool, string name, ReadOnlySpan<float> inputs, int features, int tokensPerSample)
+    /// <param name="floatInputs">[tokens, features] of the float model where <paramref name="inputs"/> are those of a quantized one; else empty.</param>
+    public static Hessian FromInputs(WorkerPool pool, string name, ReadOnlySpan<float> inputs, int features, int tokensPerSample, ReadOnlySpan<float> floatInputs = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(tokensPerSample);
+        if (!floatInputs.IsEmpty && floatInputs.Length != inputs.Length)
+            throw new LowbitException($"{name}: there are {inputs.Length / features} inputs and {floatInputs.Length / features} of the float model; both must be of the same tokens.");
         var hessian = new Hessian(name, features);
         int tokens = inputs.Length / features;
-        for (int start = 0; start < tokens; start += tokensPerSample)
-            hessian.Add(pool, inputs.Slice(start * features, Math.Min(tokensPerSample, tokens - start) * features));
+        fixed (float* x = inputs, original = floatInputs)
+        {
+            for (int start = 0; start < tokens; start += tokensPerSample)
+            {
+                int count = Math.Min(tokensPerSample, tokens - start);
+                if (floatInputs.IsEmpty) hessian.Add(pool, x + (long)start * features, count);
+                else hessian.Add(pool, x + (long)start * features, original + (long)start * features, count);
+            }
+        }
         return hessian;
     }
 
@@ -197,6 +232,7 @@ public sealed unsafe class Hessian : IDisposable
     public void Dispose()
     {
         DropFactor();
+        _drift?.Dispose();
         _values.Dispose();
     }
 

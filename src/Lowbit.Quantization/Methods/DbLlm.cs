@@ -10,7 +10,7 @@
 // Symbols   paper     here       meaning
 //           α₁, α₂    in Fit     of a row and group of columns
 //           w_b1, w_b2  codes    b₁ + 2 b₂
-// Bits      2 for the planes. Stored also: four levels of every row and group.
+// Bits      2 for the planes. Stored also: three numbers of every row and group.
 // Cost      O(in · out), about 10 passes.
 // Departs   from the paper: α₁ and α₂ are fitted to the weights where the paper learns them by distillation (its section 3.3), a
 //           training of the whole model.
@@ -36,7 +36,7 @@ public sealed record DbLlmOptions : MethodOptions
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 2 + 4.0 * ScaleBits / GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 2 + 3.0 * ScaleBits / GroupColumns(GroupSize, columns);
 
     internal static DbLlmOptions Read(MethodSettings settings)
     {
@@ -111,7 +111,7 @@ public static class DbLlm
     private static bool Assign(ReadOnlySpan<float> weights, Span<byte> codes, double first, double second, Span<float> levels)
     {
         bool changed = false;
-        SetLevels(first, second, levels);
+        (levels[0], levels[1], levels[2], levels[3]) = (0, (float)first, (float)second, (float)(first + second));
         for (int j = 0; j < weights.Length; j++)
         {
             byte code = Codebook.Nearest(levels, weights[j]);
@@ -120,9 +120,6 @@ public static class DbLlm
         }
         return changed;
     }
-
-    private static void SetLevels(double first, double second, Span<float> levels) =>
-        (levels[0], levels[1], levels[2], levels[3]) = (0, (float)first, (float)second, (float)(first + second));
 
     private struct RowWork : IParallelWork
     {
@@ -142,8 +139,7 @@ public static class DbLlm
                     Span<float> levels = Codes.Levels.AsSpan((int)Codes.Codebook(r, c), 4);
                     ReadOnlySpan<float> weights = Weight.Span.Slice(first, width);
                     (double alpha1, double alpha2) = Fit(weights, codes, Iterations);
-                    SetLevels(alpha1, alpha2, levels);
-                    Codebook.Round(levels, Rounding);
+                    Codebook.TwoPlanes(alpha1, alpha2, levels, Rounding);
                     for (int j = 0; j < width; j++)
                     {
                         codes[j] = Codebook.Nearest(levels, weights[j]);

@@ -85,7 +85,11 @@ public sealed record GptqOptions : MethodOptions
 public static unsafe class Gptq
 {
     /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
-    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, WorkerPool pool, CancellationToken cancellation)
+    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, WorkerPool pool, CancellationToken cancellation) =>
+        Quantize(layer, options, null, pool, cancellation);
+
+    /// <summary>The same with the feedback of GPTAQ, see <see cref="Compensation"/>.</summary>
+    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, float* feedback, WorkerPool pool, CancellationToken cancellation)
     {
         Hessian hessian = layer.RequireHessian("gptq");
         int rows = layer.OutFeatures, columns = layer.InFeatures;
@@ -117,8 +121,8 @@ public static unsafe class Gptq
         }
         copy.ClearDeadInputs(hessian);
         InverseFactor factor = hessian.Factor(pool, options.Damping, options.ActivationOrder, cancellation);
-        Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, cancellation);
-        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
+        Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, feedback, cancellation);
+        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, feedback, pool, cancellation);
 
         var dequantized = new float[layer.Weight.Length];
         copy.CopyWeightsTo(pool, dequantized);

@@ -61,6 +61,9 @@ public sealed record LowRankRepairOptions : MethodOptions
     public override bool NeedsHessian => Base.NeedsHessian || Metric != RepairMetric.Svd;
 
     /// <inheritdoc/>
+    public override bool NeedsFloatInputs => Base.NeedsFloatInputs;
+
+    /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
         (Base with { ScalePrecision = ScalePrecision }).EstimateBitsPerWeight(columns, codedPositions) + 32.0 * Rank / columns; // as if it were square
 

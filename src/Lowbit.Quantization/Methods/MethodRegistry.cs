@@ -32,6 +32,7 @@ public static class MethodRegistry
     [
         new("rtn", "round to nearest, no calibration", RtnOptions.Read),
         new("gptq", "uniform grid with error compensation (arXiv 2210.17323)", GptqOptions.Read),
+        new("gptaq", "GPTQ that also corrects the inputs' own error (arXiv 2504.02692)", GptaqOptions.Read),
         new("awq", "columns scaled by their activations, clipped groups (arXiv 2306.00978)", AwqOptions.Read),
         new("smoothquant", "8-bit weights that take outliers off 8-bit activations (arXiv 2211.10438)", SmoothQuantOptions.Read),
         new("omniquant", "clipping and column scales by gradient descent (arXiv 2308.13137)", OmniQuantOptions.Read),
@@ -46,6 +47,7 @@ public static class MethodRegistry
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),
         new("pb-gptq", "PB-LLM: few salient weights at 8 bits, the rest binary (arXiv 2310.00034)", PbLlmOptions.Read),
         new("billm", "BiLLM: all weights one bit, few salient columns two (arXiv 2402.04291)", BiLlmOptions.Read),
+        new("waterline", "Lowbit's own partial binarization: nothing, a sign or more on one grid, to a given number of bits", WaterlineOptions.Read),
         new("arb", "ARB-LLM: BiLLM with mean, scale and signs refined in turn (arXiv 2410.03129)", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.Arb }),
         new("arb-x", "ARB-LLM, refined against the calibration inputs", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbX }),
         new("arb-rc", "ARB-LLM with scales of rows and columns", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbRc }),

@@ -17,7 +17,7 @@
 //           only then, so no triangle is made beforehand: with P the inverse of what is left of
 //           the damped H, the columns left take W ← W − (W_B − Ŵ_B) P_BB⁻¹ P_B, the best step after a block
 //           (RemainingColumns.cs).
-// Bits      paper: log₂ 3 = 1.58. Stored: two bits a weight, four levels (one unused) a row and block, a column's place.
+// Bits      paper: log₂ 3 = 1.58. Stored: two bits a weight, α and μ of a row and block, a column's place.
 // Cost      in³ for P, in² · out for the compensation, about 10 passes over the weights.
 // Departs   from the paper: a row without two different t keeps the grid it has.
 
@@ -50,7 +50,7 @@ public sealed record Pt2LlmOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 2 + 4.0 * ScaleBits / Math.Min(BlockSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 2 + 2.0 * ScaleBits / Math.Min(BlockSize, columns);
 
     internal static Pt2LlmOptions Read(MethodSettings settings)
     {
@@ -169,9 +169,7 @@ public static unsafe class Pt2Llm
                 (double alpha, double mean) = TernaryFit.Fit(row, ternary);
                 (alpha, mean) = TernaryFit.Align(row, ternary, Inputs, alpha, mean);
                 Span<float> levels = Codes.Levels.AsSpan(4 * r, 4);
-                (levels[0], levels[1], levels[2]) = ((float)(mean - alpha), (float)mean, (float)(mean + alpha));
-                Codebook.Round(levels[..3], Rounding);
-                levels[3] = levels[2];
+                Codebook.Ternary(mean, alpha, levels, Rounding);
                 for (int j = 0; j < width; j++)
                 {
                     byte code = Codes.Codes[r * width + j] = (byte)(ternary[j] + 1);

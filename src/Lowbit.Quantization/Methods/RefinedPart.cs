@@ -28,6 +28,9 @@ internal sealed unsafe class RefinedPart(int width, int iterations, Hessian? inp
     /// <summary>Of the weights taken, in their order: a sign or, of twice binarized ones, 2 · sign + second sign.</summary>
     public ReadOnlySpan<byte> Codes => _codes.AsSpan(0, _count);
 
+    /// <summary>m and the α_o.</summary>
+    public ReadOnlySpan<double> Parameters => _parameters;
+
     /// <summary>Columns of the weights taken, within the block.</summary>
     public ReadOnlySpan<int> Columns => _columns.AsSpan(0, _count);
 
@@ -55,6 +58,7 @@ internal sealed unsafe class RefinedPart(int width, int iterations, Hessian? inp
     public void Binarize(Span<float> levels, int orders)
     {
         levels.Clear();
+        Array.Clear(_parameters);
         if (_count == 0) return;
         _orders = orders;
         Begin();
@@ -77,7 +81,6 @@ internal sealed unsafe class RefinedPart(int width, int iterations, Hessian? inp
     {
         Span<float> left = stackalloc float[_count];
         _weights.AsSpan(0, _count).CopyTo(left);
-        Array.Clear(_parameters);
         _codes.AsSpan(0, _count).Clear();
         for (int o = 1; o <= _orders; o++)
         {

@@ -9,9 +9,6 @@ using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
 using Lowbit.Kernels;
 using Lowbit.Kernels.Blocks;
-using Lowbit.Kernels.PartiallyBinarized;
-using Lowbit.Kernels.Tables;
-using Lowbit.Kernels.Uniform;
 using Lowbit.Models;
 using Lowbit.Models.Architectures;
 using Lowbit.Quantization.Methods;
@@ -56,13 +53,8 @@ internal static unsafe class LowbitFolder
         model.Checkpoint.Kind == CheckpointKind.Gguf ? TensorNames.Llama.Translate(name, TensorNames.Gguf, model.Config.BlockCount) : name;
 
     /// <summary>Packs what a method gave.</summary>
-    public static PackedLayer Pack(QuantizedMatrix quantized, QuantizeOptions options) => quantized.Codes switch
-    {
-        PartiallyBinarizedCodes codes => PackedLayer.Of(codes, quantized, options.Positions),
-        UniformCodes codes => PackedLayer.Of(codes, quantized),
-        TableCodes codes => PackedLayer.Of(codes, quantized),
-        _ => throw new LowbitException($"--method {options.Method}: its result has no packed form in this version; use another method, or try the method on one matrix with the verb layer."),
-    };
+    public static PackedLayer Pack(QuantizedMatrix quantized, QuantizeOptions options) => PackedLayer.Of(quantized, options.Positions)
+        ?? throw new LowbitException($"--method {options.Method}: its result has no packed form in this version; use another method, or try the method on one matrix with the verb layer.");
 
     /// <summary>A finished layer as the engine computes from it.</summary>
     public static WeightMatrix Load(SafetensorsFile file, string name, int rows, int columns)

@@ -68,7 +68,7 @@ public sealed class QuantizePipeline
         // A touched page brings its neighbours along: by now much of the file is in memory.
         foreach (Tensor tensor in _model.Checkpoint.Tensors.Values) tensor.ReleasePages();
         ReturnMemory();
-        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool))
+        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, _options.MethodOptions.NeedsFloatInputs))
         {
             foreach (Block block in _model.Blocks)
             {
@@ -121,6 +121,7 @@ public sealed class QuantizePipeline
             calibration.Begin(block);
             _clock.Measure("calibration", () => calibration.Collect(block, w => Report(block, 0.5 * w / calibration.Windows)));
         }
+        if (calibration is not null) _clock.Measure("calibration", () => calibration.AdvanceFloat(block));
         List<SafetensorsFile> open = [];
         try
         {
