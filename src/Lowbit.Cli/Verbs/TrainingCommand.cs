@@ -106,6 +106,8 @@ internal static class TrainingCommand
         s_recompute, s_seed, s_checkpoint, s_resume, s_force,
     ];
 
+    public static IEnumerable<string> Documents(Invocation invocation) => invocation.Get(s_text).SelectMany(CalibrationText.Documents);
+
     public static int Seed(Invocation invocation) => invocation.Get(s_seed);
 
     /// <summary>Refuses a command line without output or text, and an output that is there.</summary>

@@ -110,7 +110,8 @@ internal static class TrainingMethods
             Method = method.Name,
             MethodOptions = new TrainedMethod(method.Name, Describe(invocation), 0) { ScalePrecision = Precision(invocation) },
             Output = report.Output,
-            Positions = invocation.Get(s_positions) == "coded" ? PositionsForm.Coded : PositionsForm.Bitmap,
+            // Without salient weights coded positions take next to nothing.
+            Positions = method.Name == "pb-llm" && invocation.Get(s_positions) == "bitmap" ? PositionsForm.Bitmap : PositionsForm.Coded,
         };
         if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source));
         // Everything was trained: the rest comes from a float folder of the trained model.
