@@ -32,10 +32,11 @@ public sealed class GoldenCurveTests
     {
         using LanguageModel source = LanguageModel.Open(Shared.Path("models", "TinyStories-656K"));
         using TrainableModel model = TrainableModel.From(source);
+        using WorkerPool pool = new(1);
         foreach (TrainableLinear linear in model.Linears)
         {
             linear.Weight.Trainable = true;
-            linear.Use(new PbLlmTraining(linear.Weight, new PbLlmTrainingOptions()));
+            linear.Use(new PbLlmTraining(pool, linear.Weight, new PbLlmTrainingOptions()));
         }
         AssertFollows("pb-qat", model, new AdamWOptions());
     }

@@ -21,10 +21,12 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(ConvertReport))]
 [JsonSerializable(typeof(EvalReport))]
 [JsonSerializable(typeof(InspectReport))]
+[JsonSerializable(typeof(KernelsReport))]
 [JsonSerializable(typeof(LayerResult))]
 [JsonSerializable(typeof(QuantizePlan))]
 [JsonSerializable(typeof(QuantizeReport))]
 [JsonSerializable(typeof(QuickstartReport))]
 [JsonSerializable(typeof(RunReport))]
 [JsonSerializable(typeof(TokenizeReport))]
+[JsonSerializable(typeof(TrainingReport))]
 internal sealed partial class JsonReports : JsonSerializerContext;

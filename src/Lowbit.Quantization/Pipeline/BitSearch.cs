@@ -63,7 +63,7 @@ internal sealed unsafe class BitSearch
     {
         CalibrationSet some = calibration with { Windows = [.. calibration.Windows.Take(Math.Max(1, MostTokens / calibration.Context))] };
         List<LinearSensitivity> linears = [];
-        using BlockCalibration hidden = new(_model, some, _pool);
+        using BlockCalibration hidden = new(_model, some, _pool, QuantizePipeline.NeedsFloatInputs(_options, _model));
         using DivergenceProbe probe = new(_model, some, _pool);
         foreach (Block block in _model.Blocks)
         {
@@ -75,6 +75,7 @@ internal sealed unsafe class BitSearch
                 store.Save(block.Index, measured);
                 linears.AddRange(measured);
             }
+            hidden.AdvanceFloat(block);
             hidden.Advance(block, _ => _cancellation.ThrowIfCancellationRequested());
             probe.Advance(block);
         }

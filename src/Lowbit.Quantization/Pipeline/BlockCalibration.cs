@@ -19,10 +19,17 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
 
     private readonly int _windows, _context, _batch;
     private readonly NativeBuffer _hidden;            // [windows, context, modelDim]
+    private readonly NativeBuffer? _floatHidden;      // the same in the float model
+    private readonly Dictionary<LinearInput, NativeBuffer> _floatInputs = []; // [batch, features], of the batch at hand
     private readonly Dictionary<LinearInput, Hessian> _hessians = [];
     private string _block = "";
 
-    public BlockCalibration(LanguageModel model, CalibrationSet calibration, WorkerPool pool)
+    /// <summary>Embeds the windows.</summary>
+    /// <param name="model">The model, float when it begins.</param>
+    /// <param name="calibration">Windows.</param>
+    /// <param name="pool">Threads.</param>
+    /// <param name="withFloatModel">Whether the float model runs beside the one quantized so far, so that the Hessians see the inputs of both.</param>
+    public BlockCalibration(LanguageModel model, CalibrationSet calibration, WorkerPool pool, bool withFloatModel)
     {
         ModelConfig config = model.Config;
         _model = model;
@@ -43,6 +50,9 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
             }
         }
         model.ReleasePages(config.Names.Embedding);
+        if (!withFloatModel) return;
+        _floatHidden = new NativeBuffer(_hidden.Bytes);
+        Rows.Copy(_hidden.Floats, _floatHidden.Floats, (long)_windows * _context * config.ModelDim);
     }
 
     /// <summary>Number of windows.</summary>
@@ -68,11 +78,17 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     public void Collect(Block block, Action<int> beginWindow)
     {
         using Workspace workspace = new(this);
+        using Workspace? floatWorkspace = _floatHidden is null ? null : new Workspace(this);
         for (int w = 0; w < _windows; w++)
         {
             beginWindow(w);
             foreach ((int start, int count) in Batches())
             {
+                if (floatWorkspace is not null)
+                {
+                    Rows.Copy(FloatHidden(w, start), floatWorkspace.Hidden, (long)count * _model.Config.ModelDim);
+                    floatWorkspace.Forward.Observe(block, floatWorkspace.Hidden, count, start, floatWorkspace.Keys, floatWorkspace.Values, new FloatInputs(this));
+                }
                 Rows.Copy(Hidden(w, start), workspace.Hidden, (long)count * _model.Config.ModelDim);
                 workspace.Forward.Observe(block, workspace.Hidden, count, start, workspace.Keys, workspace.Values, this);
             }
@@ -91,6 +107,16 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
             foreach ((int start, int count) in Batches())
                 workspace.Forward.Run(block, Hidden(w, start), count, start, workspace.Keys, workspace.Values);
         }
+    }
+
+    /// <summary>Sends all windows of the float model, if it runs too, through the block as it was.</summary>
+    public void AdvanceFloat(Block block)
+    {
+        if (_floatHidden is null) return;
+        using Workspace workspace = new(this);
+        for (int w = 0; w < _windows; w++)
+            foreach ((int start, int count) in Batches())
+                workspace.Forward.Run(block, FloatHidden(w, start), count, start, workspace.Keys, workspace.Values);
     }
 
     /// <summary>Gives up the Hessian of an input whose linears are done, and its factor.</summary>
@@ -119,16 +145,23 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         });
     }
 
-    void IBlockObserver.Observe(LinearInput input, Activations activations) =>
-        _hessians[input].Add(_pool, activations.Values, activations.Tokens);
+    void IBlockObserver.Observe(LinearInput input, Activations activations)
+    {
+        if (_floatHidden is null) _hessians[input].Add(_pool, activations.Values, activations.Tokens);
+        else _hessians[input].Add(_pool, activations.Values, _floatInputs[input].Floats, activations.Tokens);
+    }
 
     public void Dispose()
     {
         Clear();
+        foreach (NativeBuffer inputs in _floatInputs.Values) inputs.Dispose();
+        _floatHidden?.Dispose();
         _hidden.Dispose();
     }
 
     private float* Hidden(int window, int token) => _hidden.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
+
+    private float* FloatHidden(int window, int token) => _floatHidden!.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
 
     private IEnumerable<(int Start, int Count)> Batches()
     {
@@ -139,6 +172,18 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     {
         foreach (Hessian hessian in _hessians.Values) hessian.Dispose();
         _hessians.Clear();
+    }
+
+    // Keeps the float model's inputs of a batch until the quantized model's come.
+    private sealed class FloatInputs(BlockCalibration calibration) : IBlockObserver
+    {
+        public void Observe(LinearInput input, Activations activations)
+        {
+            int features = calibration._hessians[input].Features;
+            if (!calibration._floatInputs.TryGetValue(input, out NativeBuffer? kept))
+                calibration._floatInputs[input] = kept = new NativeBuffer((long)calibration._batch * features * sizeof(float));
+            Rows.Copy(activations.Values, kept.Floats, (long)activations.Tokens * features);
+        }
     }
 
     // What a forward pass needs beside the hidden states; given up while the quantizer works, which needs as much.

@@ -85,6 +85,10 @@ public sealed class QuantizePipeline
         return any ? null : throw new LowbitException("--recipe: its rules keep every linear of the model as it is; give a method to some.");
     }
 
+    /// <summary>Whether a method in use compares with the float model, which then runs beside the quantized one.</summary>
+    internal static bool NeedsFloatInputs(QuantizeOptions options, LanguageModel model) => model.Blocks.Any(block =>
+        block.Linears().Any(entry => options.For(LowbitFolder.NameInFolder(model, entry.Linear.Name)).Options is { NeedsFloatInputs: true }));
+
     private QuantizeReport Run()
     {
         Stopwatch total = Stopwatch.StartNew();
@@ -95,7 +99,7 @@ public sealed class QuantizePipeline
         IReadOnlyList<AllocatedLayer>? allocation = _options.Target is null ? null : _clock.Measure("search", Search);
         SenseCheck? check = _calibration is null ? null : _clock.Measure("check", () => new SenseCheck(_model, _calibration, _pool));
         double? likelihood = null;
-        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool))
+        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, NeedsFloatInputs(_options, _model)))
         {
             foreach (Block block in _model.Blocks)
             {
@@ -163,6 +167,7 @@ public sealed class QuantizePipeline
             calibration.Begin(block);
             _clock.Measure("calibration", () => calibration.Collect(block, w => Report(block, 0.5 * w / calibration.Windows)));
         }
+        if (calibration is not null) _clock.Measure("calibration", () => calibration.AdvanceFloat(block));
         List<SafetensorsFile> open = [];
         try
         {

@@ -83,7 +83,7 @@ public sealed record QuantizePlan(
         int context = calibration?.Context ?? 0;
         double attention = 2.0 * context * config.QueryDim * config.BlockCount; // half of the square, scores and values
         double operations = tokens * (2 * (products + attention) + grams) + 4 * compensation;
-        long hidden = tokens * config.ModelDim * sizeof(float);
+        long hidden = tokens * config.ModelDim * sizeof(float) * (QuantizePipeline.NeedsFloatInputs(options, model) ? 2 : 1);
         long scratch = (long)context * sizeof(float) * (4L * config.ModelDim + 3L * config.QueryDim + 2L * config.FfnDim + 2L * config.KvDim);
         long quantizer = (long)widest * widest * (sizeof(float) + 2 * sizeof(double)) + 4L * sizeof(float) * config.FfnDim * config.ModelDim;
         return new QuantizePlan(

@@ -60,13 +60,19 @@ public sealed unsafe class PbLlmTraining : IWeightForm
     private readonly float[] _frozen; // values of the salient weights at the start
     private readonly UniformGrid[] _high;
     private readonly float[] _scale;
-    private bool _hasScale;
 
-    /// <summary>Chooses the salient weights.</summary>
+    /// <summary>Chooses the salient weights and fits the scales.</summary>
+    /// <param name="pool">Threads.</param>
     /// <param name="weight">The weight that training begins from.</param>
     /// <param name="options">Settings.</param>
-    /// <param name="factor">U of the inputs' Hessian, for saliency by Hessian; null for magnitude.</param>
-    internal PbLlmTraining(Parameter weight, PbLlmTrainingOptions options, InverseFactor? factor = null)
+    public PbLlmTraining(WorkerPool pool, Parameter weight, PbLlmTrainingOptions options) : this(pool, weight, options, null) { }
+
+    /// <summary>Chooses the salient weights by Hessian and fits the scales.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="weight">The weight that training begins from.</param>
+    /// <param name="options">Settings.</param>
+    /// <param name="factor">U of the damped Hessian of the inputs; null for saliency by magnitude.</param>
+    internal PbLlmTraining(WorkerPool pool, Parameter weight, PbLlmTrainingOptions options, InverseFactor? factor)
     {
         _options = options;
         _rounding = new ScaleRounding(options.ScalePrecision);
@@ -84,6 +90,7 @@ public sealed unsafe class PbLlmTraining : IWeightForm
             _high[r] = UniformGrid.Fit(row, options.SalientBits, symmetric: false, _rounding);
             for (int c = 0; c < columns; c++) _frozen[r * columns + c] = _high[r].Decode(_high[r].Encode(row[c]));
         }
+        FitScales(pool, weight);
     }
 
     /// <inheritdoc/>
@@ -92,7 +99,7 @@ public sealed unsafe class PbLlmTraining : IWeightForm
     /// <inheritdoc/>
     public void Forward(WorkerPool pool, Parameter weight, float* effective)
     {
-        if (!_hasScale || !_options.FixedScale) FitScales(pool, weight);
+        if (!_options.FixedScale) FitScales(pool, weight);
         ForwardWork work = new() { Form = this, Weight = weight.Value.Floats, Columns = weight.Columns, Effective = effective };
         pool.Run(ref work, weight.Rows, 16);
     }
@@ -164,7 +171,6 @@ public sealed unsafe class PbLlmTraining : IWeightForm
         {
             for (int r = 0; r < sums.Length; r++) _scale[r] = Scale(sums[r], counts[r]);
         }
-        _hasScale = true;
     }
 
     private float Scale(double sum, long count) => count == 0 ? 0 : _rounding.Scale((float)(sum / count));

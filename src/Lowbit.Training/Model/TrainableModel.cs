@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 using Lowbit.Core;
 using Lowbit.Models;
 
@@ -186,6 +188,19 @@ public sealed unsafe class TrainableModel : IDisposable
                 parameter.Value.Floats[i] = isBias ? 0 : norms.Contains(parameter) ? 1 : deviation * noise.Next();
         }
         return model;
+    }
+
+    /// <summary>SHA-256 of all tensors, to recognise the same model after an interruption.</summary>
+    public string Fingerprint()
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (Parameter parameter in _parameters)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(parameter.ToString()));
+            const int piece = 1 << 24;
+            for (long i = 0; i < parameter.Count; i += piece) hash.AppendData(MemoryMarshal.AsBytes(new ReadOnlySpan<float>(parameter.Value.Floats + i, (int)Math.Min(piece, parameter.Count - i))));
+        }
+        return Convert.ToHexString(hash.GetHashAndReset());
     }
 
     /// <summary>Makes the effective weights of all linears anew.</summary>
