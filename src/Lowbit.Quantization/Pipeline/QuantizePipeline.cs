@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.Linq;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Formats.Safetensors;
@@ -27,7 +28,7 @@ public sealed class QuantizePipeline
     private readonly LayerStore _store;
     private readonly StageClock _clock = new();
     private readonly List<LayerReport> _layers = [];
-    private double _nominalBits;
+    private double _nominalBits; // of all layers together
     private int _resumed;
 
     private QuantizePipeline(QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool, IProgress<QuantizeProgress>? progress, CancellationToken cancellation)
@@ -79,17 +80,12 @@ public sealed class QuantizePipeline
                 warnings.Add(problem + ".");
             }
         }
-        QuantizationRecord record = new(_options, _calibration, _nominalBits);
+        long linearWeights = _layers.Sum(layer => layer.Weights), linearBytes = _layers.Sum(layer => layer.Bytes);
+        QuantizationRecord record = new(_options, _calibration, _nominalBits / linearWeights);
         LowbitFolder.Written written = _clock.Measure("writing", () => LowbitFolder.Write(_store, _options, _model, _layers, record));
         foreach (LayerReport layer in _layers)
         {
             if (layer.OutputError > 0.5) warnings.Add($"{layer.Name} keeps little of its output (error {layer.OutputError:0.000}); what follows it may be noise.");
-        }
-        long linearWeights = 0, linearBytes = 0;
-        foreach (LayerReport layer in _layers)
-        {
-            linearWeights += layer.Weights;
-            linearBytes += layer.Bytes;
         }
         _store.Finish(_options.Output);
         return new QuantizeReport
@@ -98,7 +94,7 @@ public sealed class QuantizePipeline
             Output = _options.Output,
             BitsPerWeight = written.WeightBytes * 8.0 / written.Parameters,
             LinearBitsPerWeight = linearBytes * 8.0 / linearWeights,
-            NominalBitsPerWeight = _nominalBits,
+            NominalBitsPerWeight = _nominalBits / linearWeights,
             WeightBytes = written.WeightBytes,
             FileBytes = written.FileBytes,
             Parameters = written.Parameters,
@@ -166,7 +162,7 @@ public sealed class QuantizePipeline
     {
         long weights = (long)packed.Rows * packed.Columns, bytes = 0;
         foreach (Tensor tensor in file.Tensors.Values) bytes += tensor.Bytes;
-        _nominalBits = LayerStore.NominalBits(file);
+        _nominalBits += LayerStore.NominalBits(file) * weights;
         return new LayerReport(name, LayerStore.OutputError(file), bytes * 8.0 / weights, weights, bytes);
     }
 
