@@ -14,7 +14,9 @@
 //           error, reverse water-filling, all columns have the same s_j / U_jj:
 //               s_j = Δ · 2^(⌊8 log₂ U_jj⌉ / 8)
 //           Rows weigh equally in the error and have no scales: wide rows get more bits, not wider steps. Δ is what makes
-//           the packed matrix B bits a weight, found by a search.
+//           the packed matrix B bits a weight, found by a search. At last the steps of the columns, free since they are
+//           stored, are those which bring Q nearest to W under H with its integers as they are (ColumnFactors): the
+//           levels of few bits shrink towards what lies around them.
 // Symbols   W, Ŵ       weights [out, in] and what becomes of them
 //           H, U       Hessian 2 XᵀX (damped), InverseFactor; columns by falling diagonal of H
 //           q          IntegerCodes, coded by SpreadModel (a class for each row and column, 48 logistic distributions)
@@ -79,7 +81,8 @@ public static unsafe class Waterline
 {
     private const int MostRounds = 12;
     private const double CloseEnough = 0.005; // bits below the target that end the search
-    private const int LargestInteger = 127;
+    private const int LargestInteger = 127, LargestExpected = 100;
+    private const double StepBits = 16;
     private const float SmallestHalf = 5.9604645e-8f, LargestHalf = 65504;
 
     /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
@@ -90,13 +93,14 @@ public static unsafe class Waterline
         InverseFactor factor = hessian.Factor(pool, options.Damping, activationOrder: true, cancellation);
         float[] weight = layer.WeightOfLiveInputs();
         double[] shape = StepShape(factor);
+        float[] least = LeastSteps(weight, layer.OutFeatures, order);
 
         // Bits fall by nearly one when Δ doubles; a bracket keeps the steps of the search within what is known.
         double delta = FirstDelta(weight, layer.OutFeatures, order, shape, options.Bits), below = 0, above = double.PositiveInfinity;
         Attempt? best = null;
         for (int round = 0; round < MostRounds; round++)
         {
-            Attempt attempt = Round(layer, weight, order, factor, Steps(delta, shape), options.BlockSize, pool, cancellation);
+            Attempt attempt = Round(layer, weight, order, factor, Steps(delta, shape, least), options.BlockSize, pool, cancellation);
             double excess = attempt.Bits - options.Bits;
             if (excess <= 0)
             {
@@ -110,10 +114,13 @@ public static unsafe class Waterline
         }
         if (best is null)
             throw new LowbitException($"{layer.Name}: no step of the grid brings [{layer.OutFeatures}, {layer.InFeatures}] weights to {options.Bits} bits, what is stored for rows and columns is more; raise --bits.");
-        var natural = new float[layer.InFeatures];
-        for (int j = 0; j < order.Length; j++) natural[order[j]] = best.Steps[j];
-        var codes = new CompositeCodes(layer.OutFeatures, layer.InFeatures, [new CompositeTerm(new ScaledInput(natural), best.Codes)]);
-        return new QuantizedMatrix(codes, best.Dequantized, best.Bits - 16.0 / layer.OutFeatures, options.ScalePrecision);
+        double[] factors = ColumnFactors.Fit(pool, weight, best.Dequantized, layer.OutFeatures, hessian, options.Damping, cancellation);
+        var steps = new float[layer.InFeatures];
+        for (int j = 0; j < order.Length; j++)
+            steps[order[j]] = (float)(Half)Math.Clamp((float)(best.Steps[j] * factors[order[j]]), -LargestHalf, LargestHalf);
+        for (int i = 0; i < weight.Length; i++) best.Dequantized[i] = best.Codes.Values[i] * steps[i % steps.Length];
+        var codes = new CompositeCodes(layer.OutFeatures, layer.InFeatures, [new CompositeTerm(new ScaledInput(steps), best.Codes)]);
+        return new QuantizedMatrix(codes, best.Dequantized, best.Bits - StepBits / layer.OutFeatures, options.ScalePrecision);
     }
 
     // Result of one round: with these steps, so many bits.
@@ -145,10 +152,23 @@ public static unsafe class Waterline
         return Math.Pow(2, (counted == 0 ? 0 : logarithms / counted) + 2.05 - bits);
     }
 
-    private static float[] Steps(double delta, double[] shape)
+    // Eight bits must hold the integers of a column, whatever the loop adds to its weights before its turn.
+    private static float[] LeastSteps(float[] weight, int rows, int[] order)
+    {
+        var least = new float[order.Length];
+        for (int j = 0; j < order.Length; j++)
+        {
+            float largest = 0;
+            for (int r = 0; r < rows; r++) largest = MathF.Max(largest, MathF.Abs(weight[(long)r * order.Length + order[j]]));
+            least[j] = MathF.Max(SmallestHalf, largest / LargestExpected);
+        }
+        return least;
+    }
+
+    private static float[] Steps(double delta, double[] shape, float[] least)
     {
         var steps = new float[shape.Length];
-        for (int j = 0; j < steps.Length; j++) steps[j] = (float)(Half)Math.Clamp((float)(delta * shape[j]), SmallestHalf, LargestHalf);
+        for (int j = 0; j < steps.Length; j++) steps[j] = (float)(Half)Math.Min(MathF.Max((float)(delta * shape[j]), least[j]), LargestHalf);
         return steps;
     }
 
@@ -163,7 +183,7 @@ public static unsafe class Waterline
         var codes = new IntegerCodes(rows, columns);
         copy.CopyWeightsTo(pool, dequantized);
         copy.CopyCodesTo(pool, System.Runtime.InteropServices.MemoryMarshal.AsBytes(codes.Values.AsSpan()));
-        return new Attempt(steps, codes, dequantized, IntegerPacking.Bits(codes) / weight.Length + 16.0 / rows);
+        return new Attempt(steps, codes, dequantized, IntegerPacking.Bits(codes) / weight.Length + StepBits / rows);
     }
 
     private struct ColumnQuantizer : IColumnQuantizer
