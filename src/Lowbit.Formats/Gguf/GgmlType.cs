@@ -45,6 +45,17 @@ internal readonly record struct GgmlType(string Name, ElementFormat Format, int 
         _ => null,
     };
 
+    /// <summary>The number of a type by its name, or null where ggml has none of that name.</summary>
+    internal static uint? Number(string name)
+    {
+        const uint end = 64;
+        for (uint id = 0; id < end; id++)
+        {
+            if (Find(id)?.Name == name) return id;
+        }
+        return null;
+    }
+
     private static GgmlType Readable(ElementFormat format) => new(format.ToString(), format, format.BlockLength(), format.BlockBytes());
 
     private static GgmlType Measurable(string name, int blockLength, int blockBytes) => new(name, ElementFormat.Unsupported, blockLength, blockBytes);

@@ -107,6 +107,17 @@ public readonly struct GgufValue
         return result;
     }
 
+    /// <summary>The value's bytes as they stand in the file, with the length of a text and the head of an array.</summary>
+    internal ReadOnlySpan<byte> Payload()
+    {
+        long start = _offset - (Type switch { GgufType.String => sizeof(ulong), GgufType.Array => GgufCursor.Size(GgufType.Array), _ => 0 });
+        GgufCursor cursor = new(_file, start);
+        cursor.ReadValue(_key, Type);
+        long length = cursor.Position - start;
+        return length <= Array.MaxLength ? _file.Span(start, (int)length)
+            : throw new LowbitFormatException(_file.Path, $"the metadata {Quoted.Text(_key)} has {length} bytes, more than can be carried over; the file is damaged or forged.");
+    }
+
     private static bool IsInteger(GgufType type) => type is <= GgufType.Int32 or GgufType.UInt64 or GgufType.Int64;
 
     private static bool IsNumber(GgufType type) => IsInteger(type) || type is GgufType.Float32 or GgufType.Float64;

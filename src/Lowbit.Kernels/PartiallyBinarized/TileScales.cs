@@ -15,25 +15,25 @@ internal unsafe struct TileScales
     public int EndBlock;
 
     /// <summary>Gathers them for the group of a block.</summary>
-    public static TileScales Load(in PackedRows rows, in RowTile tile, int block)
+    public static TileScales Load(in PackedRows rows, int firstRow, int block)
     {
         int lowGroup = rows.LowGroups == 1 ? 0 : 64 * block / rows.LowGroupSize, highGroup = rows.HighGroups == 1 ? 0 : 64 * block / rows.HighGroupSize;
         int lowEnd = rows.LowGroups == 1 ? rows.Words : (lowGroup + 1) * (rows.LowGroupSize / 64);
         int highEnd = rows.HighGroups == 1 ? rows.Words : (highGroup + 1) * (rows.HighGroupSize / 64);
-        int* zeros = stackalloc int[RowTile.Rows];
-        for (int i = 0; i < RowTile.Rows; i++)
-            zeros[i] = rows.HighZero[(long)(tile.FirstRow + Math.Min(i, tile.LastRow)) * rows.HighGroups + highGroup];
+        int* zeros = stackalloc int[RowTiles.Rows];
+        for (int i = 0; i < RowTiles.Rows; i++)
+            zeros[i] = rows.HighZero[(long)Math.Min(rows.Rows - 1, firstRow + i) * rows.HighGroups + highGroup];
         return new TileScales
         {
-            _lowScale = rows.LowBits == 0 ? default : rows.ScalesOfRows(rows.LowScale, tile.FirstRow, rows.LowGroups, lowGroup),
-            _lowMean = rows.ScalesOfRows(rows.LowMean, tile.FirstRow, rows.LowGroups, lowGroup),
-            _highScale = rows.ScalesOfRows(rows.HighScale, tile.FirstRow, rows.HighGroups, highGroup),
+            _lowScale = rows.LowBits == 0 ? default : rows.ScalesOfRows(rows.LowScale, firstRow, rows.LowGroups, lowGroup),
+            _lowMean = rows.ScalesOfRows(rows.LowMean, firstRow, rows.LowGroups, lowGroup),
+            _highScale = rows.ScalesOfRows(rows.HighScale, firstRow, rows.HighGroups, highGroup),
             _highZero = Vector256.Load(zeros),
             EndBlock = Math.Min(rows.Words, Math.Min(lowEnd, highEnd)),
         };
     }
 
-    /// <summary>The contribution of a block, from the sums of <see cref="IEightBitProduct"/> of the eight rows.</summary>
+    /// <summary>The contribution of a block, from the sums of <see cref="EightBitProduct"/> of the eight rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly Vector256<float> Apply(
         int lowBits, Vector128<int> restBits, Vector256<int> all, Vector256<int> both, Vector256<int> high, Vector256<int> rest, int total, float scale)
