@@ -1,7 +1,7 @@
+using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
-using Lowbit.Kernels.Blocks;
 
 namespace Lowbit.Kernels;
 
@@ -12,31 +12,30 @@ internal static unsafe class HalfRows
 
     public static bool IsSupported(ElementFormat format) => Vector256.IsHardwareAccelerated && format is ElementFormat.F16 or ElementFormat.BF16;
 
-    /// <summary>Multiplies four rows.</summary>
+    /// <summary>Multiplies four rows; returns false, with results that mean nothing, where a half is infinite or no number.</summary>
     /// <param name="format">F16 or BF16.</param>
     /// <param name="weights">First row.</param>
     /// <param name="columns">Elements of a row, and the distance of rows.</param>
     /// <param name="x">[columns].</param>
     /// <param name="results">[4].</param>
-    public static void Multiply(ElementFormat format, ushort* weights, int columns, float* x, float* results)
-    {
-        if (format == ElementFormat.F16) Multiply<HalfPrecision>(weights, columns, x, results);
-        else Multiply<UpperHalf>(weights, columns, x, results);
-    }
+    public static bool Multiply(ElementFormat format, ushort* weights, int columns, float* x, float* results) => format == ElementFormat.F16
+        ? Multiply<HalfPrecision>(weights, columns, x, results)
+        : Multiply<UpperHalf>(weights, columns, x, results);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply<TNumber>(ushort* row0, int columns, float* x, float* results) where TNumber : struct, INumber
+    private static bool Multiply<TNumber>(ushort* row0, int columns, float* x, float* results) where TNumber : struct, INumber
     {
         ushort* row1 = row0 + columns, row2 = row1 + columns, row3 = row2 + columns;
         Vector256<float> a0 = default, a1 = default, a2 = default, a3 = default, b0 = default, b1 = default, b2 = default, b3 = default;
+        Vector256<ushort> largest = default;
         int c = 0;
         for (; c <= columns - 16; c += 16)
         {
             Vector256<float> lower = Vector256.Load(x + c), upper = Vector256.Load(x + c + 8);
-            Add<TNumber>(row0 + c, lower, upper, ref a0, ref b0);
-            Add<TNumber>(row1 + c, lower, upper, ref a1, ref b1);
-            Add<TNumber>(row2 + c, lower, upper, ref a2, ref b2);
-            Add<TNumber>(row3 + c, lower, upper, ref a3, ref b3);
+            TNumber.Add(Vector256.Load(row0 + c), lower, upper, ref a0, ref b0, ref largest);
+            TNumber.Add(Vector256.Load(row1 + c), lower, upper, ref a1, ref b1, ref largest);
+            TNumber.Add(Vector256.Load(row2 + c), lower, upper, ref a2, ref b2, ref largest);
+            TNumber.Add(Vector256.Load(row3 + c), lower, upper, ref a3, ref b3, ref largest);
         }
         results[0] = Vector256.Sum(a0 + b0);
         results[1] = Vector256.Sum(a1 + b1);
@@ -49,34 +48,49 @@ internal static unsafe class HalfRows
             results[2] += TNumber.ToFloat(row2[c]) * x[c];
             results[3] += TNumber.ToFloat(row3[c]) * x[c];
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add<TNumber>(ushort* row, Vector256<float> lower, Vector256<float> upper, ref Vector256<float> a, ref Vector256<float> b)
-        where TNumber : struct, INumber
-    {
-        (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(Vector256.Load(row));
-        a = Vector256.MultiplyAddEstimate(TNumber.ToFloat(low), lower, a);
-        b = Vector256.MultiplyAddEstimate(TNumber.ToFloat(high), upper, b);
+        return !Vector256.GreaterThanOrEqualAny(largest, Vector256.Create((ushort)0x7C00));
     }
 
     private interface INumber
     {
-        static abstract Vector256<float> ToFloat(Vector256<uint> bits);
+        static abstract void Add(
+            Vector256<ushort> row, Vector256<float> lower, Vector256<float> upper, ref Vector256<float> a, ref Vector256<float> b, ref Vector256<ushort> largest);
+
         static abstract float ToFloat(ushort bits);
     }
 
     private readonly struct HalfPrecision : INumber
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> ToFloat(Vector256<uint> bits) => VectorBlocks.HalfToFloat(bits);
-        public static float ToFloat(ushort bits) => (float)System.BitConverter.UInt16BitsToHalf(bits);
+        public static void Add(
+            Vector256<ushort> row, Vector256<float> lower, Vector256<float> upper, ref Vector256<float> a, ref Vector256<float> b, ref Vector256<ushort> largest)
+        {
+            largest = Vector256.Max(largest, row & Vector256.Create((ushort)0x7FFF));
+            (Vector256<int> low, Vector256<int> high) = Vector256.Widen(row.AsInt16());
+            a = Vector256.MultiplyAddEstimate(Finite(low), lower, a);
+            b = Vector256.MultiplyAddEstimate(Finite(high), upper, b);
+        }
+
+        public static float ToFloat(ushort bits) => (float)BitConverter.UInt16BitsToHalf(bits);
+
+        // Sign-extended and moved up by 13 bits, a half has its exponent and fraction where a float has them and its sign in the
+        // upper four bits; it then means a number 2^112 times too small.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector256<float> Finite(Vector256<int> bits) =>
+            (bits << 13 & Vector256.Create(unchecked((int)0x8FFF_E000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
     }
 
     private readonly struct UpperHalf : INumber
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> ToFloat(Vector256<uint> bits) => (bits << 16).AsSingle();
-        public static float ToFloat(ushort bits) => System.BitConverter.UInt32BitsToSingle((uint)bits << 16);
+        public static void Add(
+            Vector256<ushort> row, Vector256<float> lower, Vector256<float> upper, ref Vector256<float> a, ref Vector256<float> b, ref Vector256<ushort> largest)
+        {
+            (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(row);
+            a = Vector256.MultiplyAddEstimate((low << 16).AsSingle(), lower, a);
+            b = Vector256.MultiplyAddEstimate((high << 16).AsSingle(), upper, b);
+        }
+
+        public static float ToFloat(ushort bits) => BitConverter.UInt32BitsToSingle((uint)bits << 16);
     }
 }

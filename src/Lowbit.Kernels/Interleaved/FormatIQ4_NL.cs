@@ -7,7 +7,11 @@ namespace Lowbit.Kernels.Interleaved;
 /// <summary>The codes as in <see cref="FormatQ4_0"/>; the levels of the table, moved up by 128, are the unsigned codes.</summary>
 internal readonly unsafe struct FormatIQ4_NL : IBlockFormat
 {
-    private static Vector128<byte> Table => Vector128.Create((byte)1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241);
+    private static Vector128<byte> Table
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241);
+    }
 
     public static int BlockLength => 32;
     public static int BlockBytes => sizeof(BlockIQ4_NL);
@@ -53,8 +57,8 @@ internal readonly unsafe struct FormatIQ4_NL : IBlockFormat
             numbers.Factors[half] = (float)block->Scale;
             for (int i = 0; i < 16; i++)
             {
-                numbers.Codes[32 * half + i] = (byte)(Table[block->Codes[i] & 0xF]);
-                numbers.Codes[32 * half + i + 16] = (byte)(Table[block->Codes[i] >> 4]);
+                numbers.Codes[32 * half + i] = Table[block->Codes[i] & 0xF];
+                numbers.Codes[32 * half + i + 16] = Table[block->Codes[i] >> 4];
             }
         }
         for (int unit = 0; unit < 4; unit++)

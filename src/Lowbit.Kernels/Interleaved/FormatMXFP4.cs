@@ -8,7 +8,11 @@ namespace Lowbit.Kernels.Interleaved;
 /// <summary>The codes as in <see cref="FormatQ4_0"/>; the levels of the table, moved up by 12, are the unsigned codes. The powers of two are upper halves of floats.</summary>
 internal readonly unsafe struct FormatMXFP4 : IBlockFormat
 {
-    private static Vector128<byte> Table => Vector128.Create((byte)12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+    private static Vector128<byte> Table
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+    }
 
     public static int BlockLength => 32;
     public static int BlockBytes => sizeof(BlockMXFP4);
@@ -54,8 +58,8 @@ internal readonly unsafe struct FormatMXFP4 : IBlockFormat
             numbers.Factors[half] = TableBlocks.PowerOfTwo(block->Exponent);
             for (int i = 0; i < 16; i++)
             {
-                numbers.Codes[32 * half + i] = (byte)(Table[block->Codes[i] & 0xF]);
-                numbers.Codes[32 * half + i + 16] = (byte)(Table[block->Codes[i] >> 4]);
+                numbers.Codes[32 * half + i] = Table[block->Codes[i] & 0xF];
+                numbers.Codes[32 * half + i + 16] = Table[block->Codes[i] >> 4];
             }
         }
         for (int unit = 0; unit < 4; unit++)

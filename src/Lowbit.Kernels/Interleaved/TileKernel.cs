@@ -126,6 +126,8 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         {
             for (int half = 0; half < 2; half++)
             {
+                short* sum0 = tokens[0].Sum + 4 * chunk + 2 * half, sum1 = tokens[1].Sum + 4 * chunk + 2 * half;
+                short* sum2 = tokens[2].Sum + 4 * chunk + 2 * half, sum3 = tokens[3].Sum + 4 * chunk + 2 * half;
                 for (int run = 0; run < Runs; run++)
                 {
                     // Where codes have 8 bits, the first run takes the lower nibbles and the second the upper ones.
@@ -165,41 +167,22 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                     }
                     TVector scale0 = Scale(panel0, half, run, step), scale1 = Scale(panel1, half, run, step);
                     bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
-                    EndRun(state + 0 * TLanes.Width, first, TLanes.Dot(p00, scale0));
-                    EndRun(state + 1 * TLanes.Width, first, TLanes.Dot(p01, scale1));
-                    EndRun(state + 2 * TLanes.Width, first, TLanes.Dot(p10, scale0));
-                    EndRun(state + 3 * TLanes.Width, first, TLanes.Dot(p11, scale1));
-                    EndRun(state + 4 * TLanes.Width, first, TLanes.Dot(p20, scale0));
-                    EndRun(state + 5 * TLanes.Width, first, TLanes.Dot(p21, scale1));
-                    EndRun(state + 6 * TLanes.Width, first, TLanes.Dot(p30, scale0));
-                    EndRun(state + 7 * TLanes.Width, first, TLanes.Dot(p31, scale1));
+                    EndRun(state + 0 * TLanes.Width, first, panel0, half, TLanes.Dot(p00, scale0), sum0);
+                    EndRun(state + 1 * TLanes.Width, first, panel1, half, TLanes.Dot(p01, scale1), sum0);
+                    EndRun(state + 2 * TLanes.Width, first, panel0, half, TLanes.Dot(p10, scale0), sum1);
+                    EndRun(state + 3 * TLanes.Width, first, panel1, half, TLanes.Dot(p11, scale1), sum1);
+                    EndRun(state + 4 * TLanes.Width, first, panel0, half, TLanes.Dot(p20, scale0), sum2);
+                    EndRun(state + 5 * TLanes.Width, first, panel1, half, TLanes.Dot(p21, scale1), sum2);
+                    EndRun(state + 6 * TLanes.Width, first, panel0, half, TLanes.Dot(p30, scale0), sum3);
+                    EndRun(state + 7 * TLanes.Width, first, panel1, half, TLanes.Dot(p31, scale1), sum3);
                 }
                 x0 += 32;
                 x1 += 32;
                 x2 += 32;
                 x3 += 32;
-                if (!TFormat.FactorsOfHalves) continue;
-                EndHalf(state + 0 * TLanes.Width, panel0, half, tokens[0].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 1 * TLanes.Width, panel1, half, tokens[0].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 2 * TLanes.Width, panel0, half, tokens[1].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 3 * TLanes.Width, panel1, half, tokens[1].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 4 * TLanes.Width, panel0, half, tokens[2].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 5 * TLanes.Width, panel1, half, tokens[2].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 6 * TLanes.Width, panel0, half, tokens[3].Sum + 4 * chunk + 2 * half);
-                EndHalf(state + 7 * TLanes.Width, panel1, half, tokens[3].Sum + 4 * chunk + 2 * half);
+                if (TFormat.FactorsOfHalves && Runs > 1) EndHalves(panel0, panel1, half, tokens, chunk, state);
             }
-            byte* result = results;
-            EndChunk(state + 0 * TLanes.Width, panel0, tokens[0], chunk, result);
-            EndChunk(state + 1 * TLanes.Width, panel1, tokens[0], chunk, result + TLanes.Width);
-            result += stride;
-            EndChunk(state + 2 * TLanes.Width, panel0, tokens[1], chunk, result);
-            EndChunk(state + 3 * TLanes.Width, panel1, tokens[1], chunk, result + TLanes.Width);
-            result += stride;
-            EndChunk(state + 4 * TLanes.Width, panel0, tokens[2], chunk, result);
-            EndChunk(state + 5 * TLanes.Width, panel1, tokens[2], chunk, result + TLanes.Width);
-            result += stride;
-            EndChunk(state + 6 * TLanes.Width, panel0, tokens[3], chunk, result);
-            EndChunk(state + 7 * TLanes.Width, panel1, tokens[3], chunk, result + TLanes.Width);
+            EndChunks(panel0, panel1, tokens, chunk, state, results, stride);
         }
     }
 
@@ -207,14 +190,42 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static TVector Scale(byte* panel, int half, int run, int step) =>
         TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts((short)(TFormat.CodeBits == 8 && run == 1 ? 16 : 1));
 
+    // One half of blocks of 32 goes straight on to its floats where one run makes it.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndRun(byte* state, bool first, TVector i) => TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
+    private static void EndRun(byte* state, bool first, byte* panel, int half, TVector i, short* sums)
+    {
+        if (TFormat.FactorsOfHalves && Runs == 1) EndHalf(state, panel, half, i, sums);
+        else TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
+    }
+
+    // The ends of halves and chunks are methods of their own because the compiler stops inlining in methods with too many variables.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void EndHalves(byte* panel0, byte* panel1, int half, Token* tokens, int chunk, byte* state)
+    {
+        for (int t = 0; t < 4; t++, state += 2 * TLanes.Width)
+        {
+            short* sums = tokens[t].Sum + 4 * chunk + 2 * half;
+            EndHalf(state, panel0, half, TLanes.Load(state), sums);
+            EndHalf(state + TLanes.Width, panel1, half, TLanes.Load(state + TLanes.Width), sums);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void EndChunks(byte* panel0, byte* panel1, Token* tokens, int chunk, byte* state, byte* results, int stride)
+    {
+        for (int t = 0; t < 4; t++, state += 2 * TLanes.Width, results += stride)
+        {
+            EndChunk(state, panel0, tokens[t], chunk, results);
+            EndChunk(state + TLanes.Width, panel1, tokens[t], chunk, results + TLanes.Width);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndHalf(byte* state, byte* panel, int half, short* sums)
+    private static void EndHalf(byte* state, byte* panel, int half, TVector i, short* sums)
     {
-        TVector j = TLanes.Dot(TLanes.Broadcast(sums), TLanes.Load(panel + (MinimumsAt + half) * TLanes.Width));
-        TVector v = Scaled(panel, half, TLanes.Load(state), j);
+        // Blocks of 32 have the same minimum in all rows.
+        TVector j = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(panel, half));
+        TVector v = Scaled(panel, half, i, j);
         TLanes.Store(state + 8 * TLanes.Width, half == 0 ? v : TLanes.Add(TLanes.Load(state + 8 * TLanes.Width), v));
     }
 
