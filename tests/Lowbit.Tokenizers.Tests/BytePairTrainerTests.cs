@@ -42,7 +42,7 @@ public sealed class BytePairTrainerTests
     }
 
     [SharedFact]
-    public void StoriesTakeLittleMoreTokensThanWithATokenizerLearnedFromAThousandTimesTheText()
+    public void StoriesTakeLittleMoreTokensThanWithTheTokenizerOfTheirModel()
     {
         using TemporaryFolder folder = new();
         string training = File.ReadAllText(Shared.Path("data", "tinystories", "stories.eval.txt")), text = File.ReadAllText(Shared.Path("data", "tinystories", "stories.calib.txt"));
