@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using Lowbit.Core;
 using Lowbit.Evaluation;
@@ -84,6 +85,40 @@ public sealed unsafe class PbLlmTrainingTests
         QuantizedMatrix quantized = form.Quantize(weight)!;
         Assert.Equal(effective, quantized.Dequantized);
         Assert.Equal(options.SalientShare, ((PartiallyBinarizedCodes)quantized.Codes).Salient.Count(salient => salient) / (double)weight.Count, 2);
+    }
+
+    [Fact]
+    public void SaliencyByHessianFollowsTheInputs()
+    {
+        using TemporaryFolder folder = new();
+        // The first feature of every normalised row is tiny, so the weights that it meets cannot matter, however large they are.
+        TinyLlama.Write(folder.Path, change: (name, values) =>
+        {
+            if (name.EndsWith("input_layernorm.weight", StringComparison.Ordinal)) values[0] = 1e-3f;
+            if (name.EndsWith("q_proj.weight", StringComparison.Ordinal))
+            {
+                for (int i = 0; i < values.Length; i += TinyLlama.ModelDim) values[i] = 1;
+            }
+            return values;
+        });
+        using WorkerPool pool = new(2);
+        using LanguageModel source = LanguageModel.Open(folder.Path);
+        using TrainableModel model = TrainableModel.From(source);
+        CalibrationSet calibration = CalibrationSet.Draw([TinyLlama.Ids(640)], 64, 10, CalibrationSampling.Sequential, 0);
+        IReadOnlyDictionary<TrainableLinear, bool[]> marks = SaliencyByHessian.Mark(source, model, calibration, 0.1, pool, default);
+        Assert.Equal(model.Linears.Count(), marks.Count);
+        foreach ((TrainableLinear linear, bool[] salient) in marks)
+        {
+            Assert.Equal(0.1, salient.Count(mark => mark) / (double)salient.Length, 2);
+            bool[] byMagnitude = new bool[salient.Length];
+            float[] values = Values(linear.Weight);
+            float threshold = values.Select(MathF.Abs).OrderDescending().ElementAt(salient.Length / 10);
+            for (int i = 0; i < values.Length; i++) byMagnitude[i] = MathF.Abs(values[i]) > threshold;
+            if (!linear.Name.EndsWith("q_proj", StringComparison.Ordinal)) continue;
+            int[] first = [.. Enumerable.Range(0, linear.Weight.Rows).Select(r => r * linear.Weight.Columns)];
+            Assert.All(first, i => Assert.True(byMagnitude[i]));
+            Assert.All(first, i => Assert.False(salient[i]));
+        }
     }
 
     [Fact]

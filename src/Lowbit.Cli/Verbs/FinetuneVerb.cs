@@ -38,7 +38,7 @@ internal static class FinetuneVerb
             Settings = TrainingMethods.Describe(invocation),
             Model = model,
             Tokenizer = TokenizerLoader.Load(path),
-            Apply = () => TrainingMethods.Apply(invocation, pool, method, model, all: false),
+            Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, source, ids)),
             Write = report => TrainingMethods.Write(invocation, method, model, source, FloatFolder.ConfigOf(source), path, report),
             Teacher = teacher,
             TeacherShare = invocation.Get(s_distill),

@@ -63,7 +63,7 @@ internal static class TrainVerb
             Settings = TrainingMethods.Describe(invocation),
             Model = model,
             Tokenizer = TokenizerLoader.Load(tokenizer),
-            Apply = () => TrainingMethods.Apply(invocation, pool, method, model, all: true),
+            Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, null, ids)),
             Write = report => TrainingMethods.Write(invocation, method, model, null, (JsonObject)JsonNode.Parse(File.ReadAllText(file))!, tokenizer, report),
         };
         TrainingCommand.Run(invocation, job, pool);

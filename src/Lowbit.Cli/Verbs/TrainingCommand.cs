@@ -66,8 +66,8 @@ internal sealed record TrainingJob
     public required TrainableModel Model { get; init; }
     public required Tokenizer Tokenizer { get; init; }
 
-    /// <summary>Marks what is trained and puts the method on the model.</summary>
-    public required Action Apply { get; init; }
+    /// <summary>Marks what is trained and puts the method on the model, given the tokens of the training text.</summary>
+    public required Action<int[]> Apply { get; init; }
 
     /// <summary>Writes the result and adds its sizes to the report.</summary>
     public required Func<TrainingReport, TrainingReport> Write { get; init; }
@@ -128,7 +128,8 @@ internal static class TrainingCommand
         TrainableModel model = job.Model;
         TrainingOptions options = Read(invocation, model.Config) with { TeacherShare = job.TeacherShare };
         options.Validate();
-        TokenWindows data = new(Tokens(job.Tokenizer, model.Config, invocation.Get(s_text)), options.Context, invocation.Get(s_seed));
+        int[] ids = Tokens(job.Tokenizer, model.Config, invocation.Get(s_text));
+        TokenWindows data = new(ids, options.Context, invocation.Get(s_seed));
         string fingerprint = string.Join("; ", model.Fingerprint(), job.Method, job.Settings, options, data.Fingerprint);
         TrainingFolder folder = new(invocation.Get(s_output)!, fingerprint, invocation.Get(s_resume), invocation.Get(s_force));
 
@@ -136,7 +137,7 @@ internal static class TrainingCommand
         double? Measure() => evaluation is null ? null
             : Math.Exp(HeldOutLoss.Measure(model, pool, evaluation, Math.Min(LongestEvaluation, model.Config.ContextLength), invocation.Cancellation));
         double? ofSource = Measure();
-        job.Apply();
+        job.Apply(ids);
         double? before = Measure();
 
         using Trainer trainer = new(model, data, options, pool, job.Teacher);

@@ -21,12 +21,27 @@ namespace Lowbit.Cli.Verbs;
 /// <param name="Settings">The settings that it has.</param>
 /// <param name="TrainsWeights">Whether the weights of the linears are trained, or only what the method adds.</param>
 /// <param name="Form">What it makes of a linear; null for training in float.</param>
-internal sealed record TrainingMethod(string Name, Option[] Settings, bool TrainsWeights, Func<Invocation, WorkerPool, TrainableLinear, IWeightForm>? Form);
+internal sealed record TrainingMethod(string Name, Option[] Settings, bool TrainsWeights, Func<TrainingContext, TrainableLinear, IWeightForm>? Form);
+
+/// <summary>What a method may look at.</summary>
+/// <param name="Invocation">Options.</param>
+/// <param name="Pool">Threads.</param>
+/// <param name="Model">What is to be trained.</param>
+/// <param name="Source">The model that it began from; null where it begins from nothing.</param>
+/// <param name="Ids">Tokens of the training text.</param>
+internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, TrainableModel Model, LanguageModel? Source, int[] Ids)
+{
+    /// <summary>Salient weights, where a method has found them before.</summary>
+    public IReadOnlyDictionary<TrainableLinear, bool[]>? Salient { get; init; }
+}
 
 /// <summary>The methods that <c>train</c> and <c>finetune</c> have, their settings, and how their results are written.</summary>
 internal static class TrainingMethods
 {
+    private const int CalibrationWindows = 32, CalibrationContext = 512; // of the training text, for saliency by Hessian
+
     private static readonly Option<double> s_salient = Options.Real("--salient", "Share of weights kept in high precision.", "R", 0.1, 0, 1);
+    private static readonly Option<string> s_saliency = Options.Choice("--saliency", "How salient weights are found.", "magnitude", "hessian");
     private static readonly Option<int> s_salientBits = Options.Integer("--salient-bits", "Bits of a salient weight.", 8, 2, 8);
     private static readonly Option<bool> s_trainSalient = Options.Flag("--train-salient", "Train salient weights too instead of keeping their values.");
     private static readonly Option<bool> s_fixedScale = Options.Flag("--fixed-scale", "Keep the scale of the binary part as it was at the start.");
@@ -42,7 +57,7 @@ internal static class TrainingMethods
 
     private static readonly TrainingMethod[] s_all =
     [
-        new("pb-llm", [s_salient, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm),
+        new("pb-llm", [s_salient, s_saliency, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm),
         new("full", [], true, null),
         new("xnor", [s_scales, s_trainAll], true, Binary(new Xnor())),
         new("bnn", [s_scales, s_trainAll], true, Binary(new Bnn())),
@@ -50,7 +65,7 @@ internal static class TrainingMethods
         new("ir-net", [s_scales, s_trainAll], true, Binary(new IrNet())),
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
         new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
-        new("bitnet", [s_scales, s_trainAll], true, (invocation, _, _) => new BitNet(Precision(invocation))),
+        new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
         new("lora", [s_rank, s_alpha], false, LowRank),
     ];
@@ -76,17 +91,19 @@ internal static class TrainingMethods
         .SelectMany(option => (string[])[option.Name, .. invocation.Arguments.GetResult(option)!.Tokens.Select(token => token.Value)]));
 
     /// <summary>Marks what is trained and gives the linears their forms.</summary>
-    public static void Apply(Invocation invocation, WorkerPool pool, TrainingMethod method, TrainableModel model, bool all)
+    public static void Apply(TrainingMethod method, TrainingContext context)
     {
-        if (all || invocation.Get(s_trainAll) || method.Form is null)
+        Invocation invocation = context.Invocation;
+        if (context.Source is null || invocation.Get(s_trainAll) || method.Form is null)
         {
-            foreach (Parameter parameter in model.Parameters) parameter.Trainable = true;
+            foreach (Parameter parameter in context.Model.Parameters) parameter.Trainable = true;
         }
         if (method.Form is null) return;
-        foreach (TrainableLinear linear in model.Linears)
+        if (invocation.Get(s_saliency) == "hessian") context = context with { Salient = ByHessian(context) };
+        foreach (TrainableLinear linear in context.Model.Linears)
         {
             linear.Weight.Trainable = method.TrainsWeights && !invocation.Get(s_fixedCodes);
-            linear.Use(method.Form(invocation, pool, linear));
+            linear.Use(method.Form(context, linear));
         }
     }
 
@@ -138,27 +155,39 @@ internal static class TrainingMethods
 
     private static ScalePrecision Precision(Invocation invocation) => invocation.Get(s_scales) == "f16" ? ScalePrecision.Float16 : ScalePrecision.Float32;
 
-    private static PbLlmTraining PbLlm(Invocation invocation, WorkerPool pool, TrainableLinear linear) => new(pool, linear.Weight, new PbLlmTrainingOptions
+    private static PbLlmTraining PbLlm(TrainingContext context, TrainableLinear linear) => new(
+        context.Pool,
+        linear.Weight,
+        new PbLlmTrainingOptions
+        {
+            SalientShare = context.Invocation.Get(s_salient),
+            SalientBits = context.Invocation.Get(s_salientBits),
+            TrainSalient = context.Invocation.Get(s_trainSalient),
+            FixedScale = context.Invocation.Get(s_fixedScale),
+            ScaleOfMatrix = context.Invocation.Get(s_scaleOf) == "matrix",
+            ScalePrecision = Precision(context.Invocation),
+        },
+        context.Salient?[linear]);
+
+    private static IReadOnlyDictionary<TrainableLinear, bool[]> ByHessian(TrainingContext context)
     {
-        SalientShare = invocation.Get(s_salient),
-        SalientBits = invocation.Get(s_salientBits),
-        TrainSalient = invocation.Get(s_trainSalient),
-        FixedScale = invocation.Get(s_fixedScale),
-        ScaleOfMatrix = invocation.Get(s_scaleOf) == "matrix",
-        ScalePrecision = Precision(invocation),
+        if (context.Source is null) throw new UsageException("--saliency hessian needs a model that has learned something; use magnitude.");
+        int length = Math.Min(CalibrationContext, context.Model.Config.ContextLength);
+        CalibrationSet calibration = CalibrationSet.Draw([context.Ids], length, Math.Clamp(context.Ids.Length / length, 1, CalibrationWindows), CalibrationSampling.Sequential, seed: 0);
+        return SaliencyByHessian.Mark(context.Source, context.Model, calibration, context.Invocation.Get(s_salient), context.Pool, context.Invocation.Cancellation);
+    }
+
+    private static Func<TrainingContext, TrainableLinear, IWeightForm> Binary(IBinarizer binarizer) =>
+        (context, _) => new BinaryTraining(binarizer, Precision(context.Invocation));
+
+    private static UniformTraining Uniform(TrainingContext context, TrainableLinear linear) => new(linear.Weight, new UniformTrainingOptions
+    {
+        Bits = context.Invocation.Get(s_bits),
+        GroupSize = context.Invocation.Get(s_groupSize),
+        FixedCodes = context.Invocation.Get(s_fixedCodes),
+        ScalePrecision = Precision(context.Invocation),
     });
 
-    private static Func<Invocation, WorkerPool, TrainableLinear, IWeightForm> Binary(IBinarizer binarizer) =>
-        (invocation, _, _) => new BinaryTraining(binarizer, Precision(invocation));
-
-    private static UniformTraining Uniform(Invocation invocation, WorkerPool pool, TrainableLinear linear) => new(linear.Weight, new UniformTrainingOptions
-    {
-        Bits = invocation.Get(s_bits),
-        GroupSize = invocation.Get(s_groupSize),
-        FixedCodes = invocation.Get(s_fixedCodes),
-        ScalePrecision = Precision(invocation),
-    });
-
-    private static LowRankAdapter LowRank(Invocation invocation, WorkerPool pool, TrainableLinear linear) =>
-        new(linear, invocation.Get(s_rank), invocation.Get(s_alpha), TrainingCommand.Seed(invocation));
+    private static LowRankAdapter LowRank(TrainingContext context, TrainableLinear linear) =>
+        new(linear, context.Invocation.Get(s_rank), context.Invocation.Get(s_alpha), TrainingCommand.Seed(context.Invocation));
 }
