@@ -66,6 +66,8 @@ internal static class CommandLine
             QuantizeVerb.Create(),
             LayerVerb.Create(),
             EvalVerb.Create(),
+            TrainVerb.Create(),
+            FinetuneVerb.Create(),
             RunVerb.Create(),
             ChatVerb.Create(),
             BenchVerb.Create(),

@@ -4,11 +4,21 @@ using System.Runtime.InteropServices;
 namespace Lowbit.Core;
 
 /// <summary>Zeroed native memory, aligned to 64 bytes, addressed by pointers so that nothing over 2 GiB breaks.</summary>
-public sealed unsafe class NativeBuffer : IDisposable
+public sealed unsafe partial class NativeBuffer : IDisposable
 {
     private const nuint Alignment = 64;
+    private const int OwnMapping = 1 << 18; // bytes from which on memory goes back to the system when it is freed
     private void* _allocation;
     private readonly byte* _pointer;
+
+    static NativeBuffer()
+    {
+        const int mmapThreshold = -3;
+        if (!OperatingSystem.IsLinux()) return;
+        // glibc raises this threshold to the size of what was freed, and from then on the heap keeps tens of megabytes.
+        try { _ = SetAllocator(mmapThreshold, OwnMapping); }
+        catch (EntryPointNotFoundException) { } // another C library, which has no such heap
+    }
 
     /// <summary>Allocates and clears.</summary>
     /// <param name="bytes">Size; zero is allowed.</param>
@@ -55,6 +65,9 @@ public sealed unsafe class NativeBuffer : IDisposable
         Free();
         GC.SuppressFinalize(this);
     }
+
+    [LibraryImport("libc", EntryPoint = "mallopt")]
+    private static partial int SetAllocator(int parameter, int value);
 
     private void Free()
     {

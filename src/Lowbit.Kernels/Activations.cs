@@ -1,5 +1,6 @@
 using System;
 using System.Numerics;
+using System.Runtime.Intrinsics;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels;
@@ -21,9 +22,12 @@ public sealed unsafe class Activations : IDisposable
     /// <summary>From so many tokens on, products of 8-bit mode take <see cref="RoundedValues"/>.</summary>
     internal const int ManyTokens = 8;
 
+    /// <summary>Units of 16 features of a block.</summary>
+    internal const int UnitsOfBlock = 4;
+
     private const float SmallestLargest = 1e-30f;
 
-    private readonly NativeBuffer _values, _codes, _scales, _sums, _rounded;
+    private readonly NativeBuffer _values, _codes, _scales, _sums, _unitSums, _rounded;
 
     /// <summary>Allocates for the largest batch.</summary>
     /// <param name="capacityTokens">Most tokens of a batch.</param>
@@ -42,6 +46,7 @@ public sealed unsafe class Activations : IDisposable
         _codes = new NativeBuffer(rounded * Blocks * BlockLength);
         _scales = new NativeBuffer(rounded * Blocks * sizeof(float));
         _sums = new NativeBuffer(rounded * Blocks * sizeof(int));
+        _unitSums = new NativeBuffer(rounded * Blocks * UnitsOfBlock * sizeof(short));
         _rounded = new NativeBuffer(rounded < ManyTokens ? 0 : rounded * features * sizeof(float));
     }
 
@@ -81,6 +86,9 @@ public sealed unsafe class Activations : IDisposable
     /// <summary>[tokens, <see cref="Blocks"/>] sums of the codes of a block.</summary>
     public int* Sums => (int*)_sums.Pointer;
 
+    /// <summary>[tokens, <see cref="Blocks"/> · 4] sums of the codes of a unit of 16 features.</summary>
+    internal short* UnitSums => (short*)_unitSums.Pointer;
+
     /// <summary>[tokens, features] codes times scales, for products that rebuild weights; only for <see cref="ManyTokens"/> and more.</summary>
     internal float* RoundedValues => _rounded.Floats;
 
@@ -100,6 +108,7 @@ public sealed unsafe class Activations : IDisposable
         _codes.Dispose();
         _scales.Dispose();
         _sums.Dispose();
+        _unitSums.Dispose();
         _rounded.Dispose();
     }
 
@@ -147,6 +156,12 @@ public sealed unsafe class Activations : IDisposable
         return scale;
     }
 
+    private static short UnitSum(sbyte* codes)
+    {
+        (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(Vector128.Load(codes));
+        return Vector128.Sum(lower + upper);
+    }
+
     private static float Scale(int largestBits, out float factor)
     {
         float largest = BitConverter.Int32BitsToSingle(largestBits);
@@ -191,6 +206,7 @@ public sealed unsafe class Activations : IDisposable
                     Activations.Scales[block] = Vector.IsHardwareAccelerated
                         ? QuantizeVector(values, codes, out Activations.Sums[block])
                         : QuantizeScalar(values, codes, out Activations.Sums[block]);
+                    for (int unit = 0; unit < UnitsOfBlock; unit++) Activations.UnitSums[block * UnitsOfBlock + unit] = UnitSum(codes + 16 * unit);
                     if (!KeepRounded) continue;
                     float* rounded = Activations.RoundedValues + (long)t * features + b * BlockLength;
                     for (int i = 0; i < count; i++) rounded[i] = Activations.Scales[block] * codes[i];

@@ -116,6 +116,11 @@ public sealed record ModelConfig
     /// <summary>What the tensors are called in the file.</summary>
     public required TensorNames Names { get; init; }
 
+    /// <summary>Reads the description of a model that has no tensors yet.</summary>
+    /// <param name="path">A <c>config.json</c> as Hugging Face folders have it.</param>
+    /// <exception cref="Lowbit.Core.LowbitException">The file is not there, damaged, or describes something that is not supported.</exception>
+    public static ModelConfig Read(string path) => Architectures.Architecture.Read(path);
+
     /// <summary>Features of a query row: heads · headDim.</summary>
     public int QueryDim => Heads * HeadDim;
 

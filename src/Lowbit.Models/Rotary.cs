@@ -13,7 +13,8 @@ public sealed unsafe class Rotary : IDisposable
     /// <summary>Computes the tables.</summary>
     /// <param name="rope">Frequencies and order of pairs.</param>
     /// <param name="context">Positions 0 to context − 1.</param>
-    public Rotary(RopeConfig rope, int context)
+    /// <param name="transposed">Whether the rotation is the transposed one, which gradients take on the way back.</param>
+    public Rotary(RopeConfig rope, int context, bool transposed = false)
     {
         _rope = rope;
         int pairs = rope.Dim / 2;
@@ -25,8 +26,9 @@ public sealed unsafe class Rotary : IDisposable
             for (int i = 0; i < pairs; i++)
             {
                 float angle = position * frequencies[i]; // in float32, as the references have it
+                double sine = Math.Sin(angle);
                 _cos.Floats[(long)position * pairs + i] = (float)Math.Cos(angle) * rope.Amplitude;
-                _sin.Floats[(long)position * pairs + i] = (float)Math.Sin(angle) * rope.Amplitude;
+                _sin.Floats[(long)position * pairs + i] = (float)(transposed ? -sine : sine) * rope.Amplitude;
             }
         }
     }

@@ -1,6 +1,6 @@
+using System;
 using System.Collections.Generic;
 using System.CommandLine;
-using System.Security.Cryptography;
 using Lowbit.Inference;
 using Lowbit.Models;
 using Lowbit.Tokenizers;
@@ -34,7 +34,7 @@ internal sealed class GenerationArguments(double temperature, double topP)
         TopK = invocation.Get(TopK),
         TopP = invocation.Get(TopP),
         MinP = invocation.Get(MinP),
-        Seed = invocation.Get(Seed) ?? (ulong)RandomNumberGenerator.GetInt32(int.MaxValue),
+        Seed = invocation.Get(Seed) ?? (ulong)Random.Shared.Next(),
     };
 
     public GenerationOptions Ends(Invocation invocation, LanguageModel model, Tokenizer? tokenizer) => new()

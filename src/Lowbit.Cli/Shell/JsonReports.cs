@@ -28,4 +28,5 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(QuickstartReport))]
 [JsonSerializable(typeof(RunReport))]
 [JsonSerializable(typeof(TokenizeReport))]
+[JsonSerializable(typeof(TrainingReport))]
 internal sealed partial class JsonReports : JsonSerializerContext;

@@ -14,7 +14,7 @@ internal static class MethodArguments
 
     private static readonly Option[] s_settings =
     [
-        Options.Integer("--bits", "Bits of a weight, for uniform grids.", 4, 1, 8),
+        Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
         Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),
@@ -24,14 +24,23 @@ internal static class MethodArguments
         Options.Choice("--saliency", "How salient weights are found.", "magnitude", "hessian"),
         Options.Integer("--salient-bits", "Bits of a salient weight.", 8, 2, 8),
         Options.Choice("--binary", "What becomes of the other weights.", "xnor", "sign", "2bit", "prune"),
+        Options.Real("--exponent", "Of the activations in the scales of columns; awq searches it unless it is given.", "A", 0.5, 0, 1),
+        Options.Real("--strength", "How much of the inputs' own error is corrected (gptaq).", "A", 0.25, 0, 1),
+        Options.Flag("--no-clip", "Leave the largest weights of a group in its grid (awq)."),
+        Options.Flag("--no-scales", "Clip only, scale no columns (omniquant)."),
+        Options.Integer("--iterations", "Steps of a method that learns.", 200, 0),
+        Options.Real("--outliers", "Share kept in half precision: of columns (llm-int8, owq), of weights (squeezellm).", "R", 0.01, 0, 1),
+        Options.Real("--outlier-threshold", "What is kept in half precision: columns with inputs of this size (llm-int8, 6), weights this sensitive (spqr, 0.2).", "T", 6, 0, double.MaxValue),
+        Options.Choice("--repair", "Give back by a low-rank product what any method lost, by the error of the output, of the weight, or in between.", "eigen", "svd", "activation"),
+        Options.Integer("--repair-rank", "Rank of that product.", 32, 1),
         Options.Flag("--double-quantization", "Quantize the scales of blocks too, for nf4 and fp4."),
         Options.Choice("--scale-rule", "Over which weights the scale of the binary part is taken.", "paper", "repository"),
     ];
 
     public static IEnumerable<Symbol> All => [Method, .. s_settings];
 
-    /// <exception cref="UsageException">The method has no such setting.</exception>
-    public static MethodOptions Read(Invocation invocation)
+    /// <summary>What was given, by name without dashes.</summary>
+    public static Dictionary<string, string> Values(Invocation invocation)
     {
         var values = new Dictionary<string, string>();
         foreach (Option option in s_settings)
@@ -39,9 +48,15 @@ internal static class MethodArguments
             if (invocation.Arguments.GetResult(option) is not OptionResult { Implicit: false } result) continue;
             values[option.Name[2..]] = result.Tokens.Count == 0 ? "" : result.Tokens[^1].Value;
         }
+        return values;
+    }
+
+    /// <exception cref="UsageException">The method has no such setting.</exception>
+    public static MethodOptions Read(Invocation invocation)
+    {
         try
         {
-            return MethodRegistry.Find(invocation.Get(Method)).Options(values);
+            return MethodRegistry.Find(invocation.Get(Method)).Options(Values(invocation));
         }
         catch (LowbitException e)
         {

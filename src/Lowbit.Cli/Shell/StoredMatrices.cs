@@ -58,10 +58,13 @@ internal static class StoredMatrices
         && entry.Value.TryGetProperty("columns", out JsonElement columns) && columns.TryGetInt64(out _)
         && entry.Value.TryGetProperty("format", out JsonElement format) && format.ValueKind == JsonValueKind.String;
 
-    // model.layers.0.mlp.up_proj.signs belongs to model.layers.0.mlp.up_proj if that is declared.
+    // model.layers.0.mlp.up_proj.signs belongs to model.layers.0.mlp.up_proj if that is declared, and so do parts of its terms.
     private static string? Owner(string tensor, Dictionary<string, JsonElement> packed)
     {
-        int dot = tensor.LastIndexOf('.');
-        return dot > 0 && packed.ContainsKey(tensor[..dot]) ? tensor[..dot] : null;
+        for (int dot = tensor.LastIndexOf('.'); dot > 0; dot = tensor.LastIndexOf('.', dot - 1))
+        {
+            if (packed.ContainsKey(tensor[..dot])) return tensor[..dot];
+        }
+        return null;
     }
 }

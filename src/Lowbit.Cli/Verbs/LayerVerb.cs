@@ -37,7 +37,7 @@ internal static class LayerVerb
 {
     private static readonly Argument<string> s_case = new("CASE")
     {
-        Description = "A safetensors file with `weight` [out, in] and `inputs` [tokens, in] or `hessian` [in, in].",
+        Description = "A safetensors file with `weight` [out, in] and `inputs` [tokens, in] or `hessian` [in, in]; for gptaq also `float_inputs`.",
     };
 
     private static readonly Option<string?> s_output = Options.Text("--output", "Write `dequantized` [out, in] to this safetensors file.", "FILE");
@@ -85,7 +85,8 @@ internal static class LayerVerb
         {
             if (inputs.Columns != columns)
                 throw new LowbitFormatException(file.Path, $"`inputs` has the shape {inputs.ShapeText}, but the weight takes {columns} inputs; expected [tokens, {columns}].");
-            return Hessian.FromInputs(pool, file.Path, Floats(inputs), columns, checked((int)inputs.Rows));
+            float[] floatInputs = Matrix(file, "float_inputs") is { } original ? Floats(original) : [];
+            return Hessian.FromInputs(pool, file.Path, Floats(inputs), columns, checked((int)inputs.Rows), floatInputs);
         }
         return Matrix(file, "hessian") is { } hessian ? Hessian.FromMatrix(file.Path, Floats(hessian), columns) : null;
     }

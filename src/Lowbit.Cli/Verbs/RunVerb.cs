@@ -57,6 +57,7 @@ internal static class RunVerb
         SamplingOptions sampling = s_generation.Sampling(invocation);
         GenerationOptions ends = s_generation.Ends(invocation, model, tokenizer);
         int context = (int)Math.Clamp((long)prompt.Length + ends.MaxTokens, 1, model.Config.ContextLength);
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive); // what reading the vocabulary left behind
         using var pool = new WorkerPool(invocation.Threads);
         using var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)));
         var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);

@@ -23,50 +23,37 @@ public sealed class CompositeCodes(int rows, int columns, ImmutableArray<Composi
         foreach (CompositeTerm term in Terms) sum += term.Dequantize(row, column);
         return sum;
     }
+
+    /// <inheritdoc/>
+    public override void Dequantize(Span<float> destination)
+    {
+        destination[..(Rows * Columns)].Clear();
+        float[] product = new float[(long)Rows * Columns];
+        foreach (CompositeTerm term in Terms)
+        {
+            int features = term.Codes.Columns;
+            float[] values = new float[(long)Rows * features];
+            term.Codes.Dequantize(values);
+            Array.Clear(product);
+            for (int r = 0; r < Rows; r++) term.Input.AddRow(values.AsSpan(r * features, features), product.AsSpan(r * Columns, Columns));
+            for (int r = 0; term.HaarOutput && r + 2 <= Rows; r += 2) HaarInput.Combine(product.AsSpan(r * Columns, Columns), product.AsSpan((r + 1) * Columns, Columns));
+            Elementwise.Add(product, destination, destination);
+        }
+    }
 }
 
-/// <summary>One matrix of a sum and what its inputs go through first.</summary>
+/// <summary>One matrix of a sum, what its inputs go through first and its outputs go through afterwards.</summary>
 /// <param name="Input">x → T x.</param>
 /// <param name="Codes">[outFeatures, features that the transform gives]; not itself a sum.</param>
-public sealed record CompositeTerm(InputTransform Input, MatrixCodes Codes)
+/// <param name="HaarOutput">Whether the outputs go through the transform of <see cref="HaarInput"/> before they are added.</param>
+public sealed record CompositeTerm(InputTransform Input, MatrixCodes Codes, bool HaarOutput = false)
 {
-    /// <summary>An element of M · T.</summary>
-    public float Dequantize(int row, int column) => Input.Dequantize(Codes, row, column);
-}
-
-/// <summary>What is done to the inputs of a matrix before the product.</summary>
-public abstract record InputTransform
-{
-    /// <summary>An element of M · T.</summary>
-    /// <param name="codes">M.</param>
-    /// <param name="row">Output feature.</param>
-    /// <param name="column">Input feature, before the transform.</param>
-    public abstract float Dequantize(MatrixCodes codes, int row, int column);
-}
-
-/// <summary>The inputs as they are.</summary>
-public sealed record WholeInput : InputTransform
-{
-    /// <inheritdoc/>
-    public override float Dequantize(MatrixCodes codes, int row, int column) => codes.Dequantize(row, column);
-}
-
-/// <summary>Every input times a factor: M · diag(factors).</summary>
-/// <param name="Factors">[inFeatures], stored in half precision.</param>
-public sealed record ScaledInput(float[] Factors) : InputTransform
-{
-    /// <inheritdoc/>
-    public override float Dequantize(MatrixCodes codes, int row, int column) => codes.Dequantize(row, column) * Factors[column];
-}
-
-/// <summary>Some of the inputs.</summary>
-/// <param name="Columns">Which, rising.</param>
-public sealed record SelectedInput(int[] Columns) : InputTransform
-{
-    /// <inheritdoc/>
-    public override float Dequantize(MatrixCodes codes, int row, int column)
+    /// <summary>An element of M · T, or of the transform of its columns.</summary>
+    public float Dequantize(int row, int column)
     {
-        int i = Array.BinarySearch(Columns, column);
-        return i < 0 ? 0 : codes.Dequantize(row, i);
+        int first = row & ~1;
+        if (!HaarOutput || first + 1 == Codes.Rows) return Input.Dequantize(Codes, row, column);
+        float sum = Input.Dequantize(Codes, first, column), difference = Input.Dequantize(Codes, first + 1, column);
+        return (row == first ? sum + difference : sum - difference) * HaarInput.Half;
     }
 }

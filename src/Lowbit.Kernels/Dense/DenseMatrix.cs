@@ -1,13 +1,19 @@
 using System;
+using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
+using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels;
 
 /// <summary>
-/// A weight stored as floats or as blocks of quantized numbers, read straight from the memory of its tensor. All formats
-/// are multiplied with float activations.
+/// A weight stored as floats or as blocks of quantized numbers, read straight from the memory of its tensor.
 /// </summary>
+/// <remarks>
+/// 8-bit activations and blocks: integer sums, the same with any kernel to the last bit, from a copy with interleaved rows
+/// that the first such product makes; the pages of the file are given back then. Otherwise the product takes float
+/// activations and equals that of the dequantized weights up to rounding of sums.
+/// </remarks>
 public sealed unsafe class DenseMatrix : WeightMatrix
 {
     private const int ManyTokens = 4;   // from here on rebuilding whole panels for the blocked product is faster
@@ -15,6 +21,8 @@ public sealed unsafe class DenseMatrix : WeightMatrix
 
     private readonly Tensor _tensor;
     private readonly long _rowBytes;
+    private readonly Lock _interleaving = new();
+    private volatile InterleavedWeights? _interleaved;
 
     /// <summary>Takes the tensor as it lies.</summary>
     /// <param name="tensor">[outFeatures, inFeatures] of any real element format.</param>
@@ -44,7 +52,11 @@ public sealed unsafe class DenseMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         int tokens = activations.Tokens;
-        if (tokens < ManyTokens)
+        if (activations.Mode == ActivationMode.EightBit && Interleaved(pool) is { } interleaved)
+        {
+            interleaved.Multiply(pool, activations, output);
+        }
+        else if (tokens < ManyTokens)
         {
             RowWork work = new() { Matrix = this, X = activations.Values, Tokens = tokens, Output = output };
             pool.Run(ref work, Rows, Math.Clamp((1 << 15) / Columns, 1, 64));
@@ -56,6 +68,20 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         else
         {
             DequantizedProduct.Multiply(pool, this, activations.Values, tokens, output);
+        }
+    }
+
+    private InterleavedWeights? Interleaved(WorkerPool pool)
+    {
+        if (_interleaved is not null || !InterleavedWeights.Supports(_tensor.Format)) return _interleaved;
+        lock (_interleaving)
+        {
+            if (_interleaved is null)
+            {
+                _interleaved = InterleavedWeights.Create(pool, _tensor);
+                _tensor.ReleasePages();
+            }
+            return _interleaved;
         }
     }
 
@@ -95,10 +121,23 @@ public sealed unsafe class DenseMatrix : WeightMatrix
                 }
                 return;
             }
+            int first = start;
+            if (HalfRows.IsSupported(Matrix._tensor.Format))
+            {
+                float* results = stackalloc float[HalfRows.Rows];
+                for (; first <= end - HalfRows.Rows; first += HalfRows.Rows)
+                {
+                    for (int t = 0; t < Tokens; t++)
+                    {
+                        HalfRows.Multiply(Matrix._tensor.Format, (ushort*)(Matrix._tensor.Pointer + first * Matrix._rowBytes), columns, X + (long)t * columns, results);
+                        new ReadOnlySpan<float>(results, HalfRows.Rows).CopyTo(new Span<float>(Output + (long)t * rows + first, HalfRows.Rows));
+                    }
+                }
+            }
             float* chunk = stackalloc float[ChunkElements];
             float* sums = stackalloc float[ManyTokens];
             ElementFormat format = Matrix._tensor.Format;
-            for (int r = start; r < end; r++)
+            for (int r = first; r < end; r++)
             {
                 byte* row = Matrix._tensor.Pointer + r * Matrix._rowBytes;
                 new Span<float>(sums, ManyTokens).Clear();

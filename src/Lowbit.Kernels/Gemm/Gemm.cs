@@ -57,6 +57,20 @@ public static unsafe class Gemm
     public static void MultiplyAdd(WorkerPool pool, float alpha, float* a, long lda, float* b, long ldb, float* c, long ldc, int m, int n, int k) =>
         Multiply(pool, new Operand(a, lda, true), new Operand(b, ldb, false), c, ldc, m, n, k, alpha, beta: 1, upperOnly: false);
 
+    /// <summary>c += aᵀ · b: c[i, j] += Σ_p a[p, i] · b[p, j], the gradient of a weight from those of its outputs and its inputs.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="a">[k, m], rows <paramref name="lda"/> apart.</param>
+    /// <param name="lda">Elements from one row of a to the next.</param>
+    /// <param name="b">[k, n], rows <paramref name="ldb"/> apart.</param>
+    /// <param name="ldb">Elements from one row of b to the next.</param>
+    /// <param name="c">[m, n], rows <paramref name="ldc"/> apart; added to.</param>
+    /// <param name="ldc">Elements from one row of c to the next.</param>
+    /// <param name="m">Columns of a, rows of c.</param>
+    /// <param name="n">Columns of b and c.</param>
+    /// <param name="k">Length of the sums.</param>
+    public static void MultiplyLeftTransposedAdd(WorkerPool pool, float* a, long lda, float* b, long ldb, float* c, long ldc, int m, int n, int k) =>
+        Multiply(pool, new Operand(a, lda, false), new Operand(b, ldb, false), c, ldc, m, n, k, alpha: 1, beta: 1, upperOnly: false);
+
     /// <summary>h = beta · h + alpha · xᵀ · x, both triangles: the second-moment matrix of activations.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="alpha">Factor of the new part.</param>

@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.Uniform;
@@ -12,7 +11,7 @@ namespace Lowbit.Kernels.Uniform;
 public sealed unsafe class ReorderedMatrix : WeightMatrix
 {
     [ThreadStatic]
-    private static Dictionary<int, Activations>? t_float, t_eightBit; // by features
+    private static ActivationCache? t_ordered;
 
     [ThreadStatic]
     private static NativeBuffer? t_row;
@@ -60,8 +59,7 @@ public sealed unsafe class ReorderedMatrix : WeightMatrix
     public override void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
-        Activations ordered = OrderedActivations(activations);
-        ordered.Tokens = activations.Tokens;
+        Activations ordered = (t_ordered ??= new()).Like(activations, Columns);
         for (int t = 0; t < activations.Tokens; t++)
         {
             float* source = activations.Values + (long)t * Columns, target = ordered.Values + (long)t * Columns;
@@ -69,13 +67,5 @@ public sealed unsafe class ReorderedMatrix : WeightMatrix
         }
         ordered.Quantize(pool);
         Stored.Multiply(pool, ordered, output);
-    }
-
-    private static Activations OrderedActivations(Activations activations)
-    {
-        Dictionary<int, Activations> cache = activations.Mode == ActivationMode.Float ? t_float ??= [] : t_eightBit ??= [];
-        if (cache.TryGetValue(activations.Features, out Activations? ordered) && ordered.CapacityTokens >= activations.Tokens) return ordered;
-        ordered?.Dispose();
-        return cache[activations.Features] = new Activations(activations.CapacityTokens, activations.Features, activations.Mode);
     }
 }

@@ -19,26 +19,57 @@ internal static class Architecture
             CheckpointKind.Llama2C => Llama2CModels.Describe(checkpoint),
             _ => HuggingFace(checkpoint),
         };
-        return Check(checkpoint, config);
+        return Check(checkpoint.Path, config);
     }
 
     private static ModelConfig HuggingFace(Checkpoint checkpoint)
     {
         ConfigReader reader = new(ConfigPath(checkpoint), checkpoint.Config!.Value);
-        string family = reader.Text("model_type");
-        ModelConfig config = family switch
-        {
-            "llama" or "mistral" or "qwen2" or "qwen3" or "smollm3" => Llama.Describe(reader),
-            "opt" => Opt.Describe(reader, Prefix(checkpoint, "model.decoder.", "decoder.", "embed_tokens.weight")),
-            "gpt2" => Gpt2.Describe(reader, Prefix(checkpoint, "transformer.", "", "wte.weight")),
-            "gpt_neox" => GptNeoX.Describe(reader),
-            _ => throw Unknown(reader.Path, family),
-        };
+        ModelConfig config = Describe(reader, (usual, bare, probe) => Prefix(checkpoint, usual, bare, probe));
         ImmutableArray<int> ends = reader.Integers("eos_token_id");
         ConfigReader? generation = Generation(checkpoint);
         if (generation is not null && generation.Has("eos_token_id")) ends = generation.Integers("eos_token_id");
         ImmutableArray<int> begin = reader.Integers("bos_token_id");
         return config with { EndIds = ends, BeginId = begin.IsEmpty ? null : begin[0] };
+    }
+
+    /// <summary>The description of a model that has no tensors yet.</summary>
+    /// <param name="path">A <c>config.json</c>.</param>
+    /// <exception cref="LowbitException">The file is not there, damaged, or describes something that is not supported.</exception>
+    internal static ModelConfig Read(string path)
+    {
+        JsonElement root;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
+            root = document.RootElement.Clone();
+        }
+        catch (JsonException e)
+        {
+            throw new LowbitFormatException(path, $"this is no JSON: {e.Message}", e);
+        }
+        catch (IOException e)
+        {
+            throw new LowbitException($"{path}: the configuration cannot be read: {e.Message}", e);
+        }
+        if (root.ValueKind != JsonValueKind.Object) throw new LowbitFormatException(path, "the configuration is no JSON object.");
+        ConfigReader reader = new(path, root);
+        ImmutableArray<int> begin = reader.Integers("bos_token_id");
+        return Check(path, Describe(reader, (usual, _, _) => usual) with { EndIds = reader.Integers("eos_token_id"), BeginId = begin.IsEmpty ? null : begin[0] });
+    }
+
+    // The prefix is asked for by the usual one, the one of files saved from the bare model, and a tensor that tells them apart.
+    private static ModelConfig Describe(ConfigReader reader, System.Func<string, string, string, string> prefix)
+    {
+        string family = reader.Text("model_type");
+        return family switch
+        {
+            "llama" or "mistral" or "qwen2" or "qwen3" or "smollm3" => Llama.Describe(reader),
+            "opt" => Opt.Describe(reader, prefix("model.decoder.", "decoder.", "embed_tokens.weight")),
+            "gpt2" => Gpt2.Describe(reader, prefix("transformer.", "", "wte.weight")),
+            "gpt_neox" => GptNeoX.Describe(reader),
+            _ => throw Unknown(reader.Path, family),
+        };
     }
 
     /// <summary>Where the description of a Hugging Face folder stands.</summary>
@@ -67,11 +98,11 @@ internal static class Architecture
         }
     }
 
-    private static ModelConfig Check(Checkpoint checkpoint, ModelConfig config)
+    private static ModelConfig Check(string path, ModelConfig config)
     {
         void Require(bool holds, string problem)
         {
-            if (!holds) throw new LowbitFormatException(checkpoint.Path, problem);
+            if (!holds) throw new LowbitFormatException(path, problem);
         }
         Require(config.Heads % config.KvHeads == 0, $"{config.Heads} query heads cannot share {config.KvHeads} key-value heads evenly.");
         Require(config.HeadDim > 0 && config.HeadDim <= 4096, $"heads of {config.HeadDim} features; expected 1 to 4096.");

@@ -64,6 +64,18 @@ internal sealed class ConfigReader(string path, JsonElement root)
         return value.ValueKind == JsonValueKind.Object ? new ConfigReader(Path, value) : throw Wrong(key, "an object");
     }
 
+    /// <summary>An array of objects; empty where there is none.</summary>
+    public ImmutableArray<ConfigReader> Objects(string key)
+    {
+        if (!Has(key)) return [];
+        JsonElement value = Root.GetProperty(key);
+        if (value.ValueKind != JsonValueKind.Array) throw Wrong(key, "an array of objects");
+        ImmutableArray<ConfigReader>.Builder objects = ImmutableArray.CreateBuilder<ConfigReader>();
+        foreach (JsonElement item in value.EnumerateArray())
+            objects.Add(item.ValueKind == JsonValueKind.Object ? new ConfigReader(Path, item) : throw Wrong(key, "an array of objects"));
+        return objects.ToImmutable();
+    }
+
     public ImmutableArray<int> Integers(string key)
     {
         if (!Has(key)) return [];

@@ -26,6 +26,9 @@ public sealed class ScaleRounding(ScalePrecision precision)
     /// <summary>Whether some value was too large or too small for the precision.</summary>
     public bool Failed => _failed;
 
+    /// <summary>Whether it rounds to half precision.</summary>
+    public bool IsHalf => precision == ScalePrecision.Float16;
+
     /// <summary>Rounds a scale, whose relative error counts.</summary>
     public float Scale(float value) => Round(value, value);
 

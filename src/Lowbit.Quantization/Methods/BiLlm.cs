@@ -13,20 +13,21 @@
 //           p*           BlockSearch           break point: of 81 quantiles (10 to 90 %) of |s|, salient ones counted as
 //                                              zeros, the one that binarizes the scores with the least squared error
 //           B            BlockSize             columns of a block
-//           E            Errors                (w − ŵ) / U_jj
+//           E            BlockCompensation     (w − ŵ) / U_jj
 // Order     block by block; within a block columns do not compensate each other, the columns behind it get its errors.
-// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Also stored: one bit a weight for the part, one a
-//           column, and eight numbers a row and block.
+// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, which are part and sign
+//           or, in salient columns, both signs; one bit a column; eight levels a row and block.
 // Cost      in³ · 2/3 for U, in² · out for the compensation, about 49 · 5 + 81 · 3 passes over the weights for the searches.
 // Keeps     from the repository, where the paper differs: both searches binarize the scores, not the weights; the grid of
 //           break points; up to 49 salient columns (paper: 30).
 // Departs   from the repository: sign(0) = +1, since one bit has no third value; blocks with fewer than 50 columns have fewer
-//           candidates (there: an error); U in double precision (InverseFactor.cs).
+//           candidates (there: an error); U in double precision (InverseFactor.cs); in half precision it is the levels that
+//           are rounded, not α and m.
 
 using System;
 using System.Threading;
 using Lowbit.Core;
-using Lowbit.Kernels;
+using Lowbit.Kernels.Codebooks;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.LinearAlgebra;
@@ -36,7 +37,7 @@ namespace Lowbit.Quantization.Methods;
 /// <summary>Settings of BiLLM; the defaults are those of the repository's commands.</summary>
 public sealed record BiLlmOptions : MethodOptions
 {
-    private const double UsualSalientShare = 0.05;
+    internal const int Bits = 2; // of a code
 
     /// <summary>What scores a weight: w itself or w² / U_jj².</summary>
     public SaliencyMetric Saliency { get; init; } = SaliencyMetric.Hessian;
@@ -52,7 +53,7 @@ public sealed record BiLlmOptions : MethodOptions
 
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
-        2 + UsualSalientShare + 2.0 * BiLlmCodes.Levels * ScaleBits / Math.Min(BlockSize, columns);
+        Bits + 8.0 * ScaleBits / Math.Min(BlockSize, columns) + 1.0 / columns;
 
     internal static BiLlmOptions Read(MethodSettings settings)
     {
@@ -82,125 +83,124 @@ public static unsafe class BiLlm
         Hessian hessian = layer.RequireHessian("billm");
         int rows = layer.OutFeatures, columns = layer.InFeatures, blockSize = Math.Min(options.BlockSize, columns);
         InverseFactor factor = hessian.Factor(pool, options.Damping, activationOrder: false, cancellation);
-        var codes = new BiLlmCodes(rows, columns, blockSize);
+        var salient = new bool[columns];
+        var codes = new CodebookCodes(rows, columns, BiLlmOptions.Bits, blockSize, salient);
         var rounding = new ScaleRounding(options.ScalePrecision);
         using var copy = new WorkingCopy(pool, layer.WeightOfLiveInputs(), rows, columns, order: null);
-        using var errors = new NativeBuffer((long)blockSize * copy.Stride * sizeof(float));
         using var scores = new NativeBuffer((long)blockSize * copy.Stride * sizeof(float));
-        for (int start = 0; start < columns; start += blockSize)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            int width = Math.Min(blockSize, columns - start), end = start + width;
-            float* weights = copy.Weights + (long)start * copy.Stride;
-            Score(weights, width, copy.Stride, options.Saliency == SaliencyMetric.Hessian ? factor : null, start, scores.Floats);
-            var search = new BlockSearch(scores.Floats, width, rows, copy.Stride);
-            int[] ranked = search.RankColumns();
-            int salient = search.SalientColumns(pool, ranked);
-            float breakPoint = search.BreakPoint(pool, ranked.AsSpan(salient).ToArray());
-            foreach (int column in ranked.AsSpan(0, salient)) codes.SalientColumns[start + column] = true;
-
-            var work = new BlockWork
-            {
-                Weights = weights,
-                Scores = scores.Floats,
-                Errors = errors.Floats,
-                Stride = copy.Stride,
-                Start = start,
-                Width = width,
-                BreakPoint = breakPoint,
-                Factor = factor,
-                Codes = codes,
-                Rounding = rounding,
-            };
-            pool.Run(ref work, rows, 16);
-            Gemm.MultiplyAdd(
-                pool, -1, factor.Transposed + (long)end * columns + start, columns, errors.Floats, copy.Stride,
-                copy.Weights + (long)end * copy.Stride, copy.Stride, columns - end, copy.Stride, width);
-        }
+        var quantizer = new BlockQuantizer(pool, copy.Stride, options.Saliency == SaliencyMetric.Hessian ? factor : null, scores.Floats, codes, salient, rounding);
+        BlockCompensation.Run(pool, copy, factor, blockSize, quantizer, cancellation);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
         var dequantized = new float[layer.Weight.Length];
         codes.Dequantize(dequantized);
-        double share = codes.SalientColumns.AsSpan().Count(true) / (double)columns;
-        return new QuantizedMatrix(codes, dequantized, 1 + share, options.ScalePrecision);
+        return new QuantizedMatrix(codes, dequantized, 1 + salient.AsSpan().Count(true) / (double)columns, options.ScalePrecision);
     }
 
-    private static void Score(float* weights, int width, int stride, InverseFactor? factor, int start, float* scores)
+    private sealed class BlockQuantizer(
+        WorkerPool pool, int stride, InverseFactor? factor, float* scores, CodebookCodes codes, bool[] salient, ScaleRounding rounding) : IBlockQuantizer
     {
-        for (int j = 0; j < width; j++)
+        public void Quantize(int start, int width, float* weights, float* levels)
         {
-            float u = factor is null ? 0 : factor[start + j, start + j];
-            for (int r = 0; r < stride; r++)
+            BlockSearch.Score(weights, width, stride, factor, start, scores);
+            var search = new BlockSearch(scores, width, codes.Rows, stride);
+            int[] ranked = search.RankColumns();
+            int count = search.SalientColumns(pool, ranked);
+            foreach (int column in ranked.AsSpan(0, count)) salient[start + column] = true;
+            var work = new RowWork
             {
-                float w = weights[(long)j * stride + r];
-                scores[(long)j * stride + r] = factor is null ? w : w * w / (u * u);
-            }
+                Weights = weights,
+                Scores = scores,
+                Levels = levels,
+                Stride = stride,
+                Start = start,
+                Width = width,
+                BreakPoint = search.BreakPoint(pool, ranked.AsSpan(count).ToArray()),
+                Codes = codes,
+                Salient = salient,
+                Rounding = rounding,
+            };
+            pool.Run(ref work, codes.Rows, 16);
         }
     }
 
-    // Binarizes the rows of a block and leaves their errors.
-    private struct BlockWork : IParallelWork
+    // Binarizes the rows of a block.
+    private struct RowWork : IParallelWork
     {
-        public float* Weights, Scores, Errors; // [width, stride]
+        public float* Weights, Scores, Levels; // [width, stride]
         public int Stride, Start, Width;
         public float BreakPoint;
-        public InverseFactor Factor;
-        public BiLlmCodes Codes;
+        public CodebookCodes Codes;
+        public bool[] Salient;
         public ScaleRounding Rounding;
 
         public readonly void Execute(int start, int end)
         {
             Span<float> row = new float[Width], residual = new float[Width];
-            Span<bool> member = new bool[Width];
+            Span<Part> parts = new Part[Width];
+            int books = Codes.Classes << BiLlmOptions.Bits, book = Start / Codes.GroupSize * books;
             for (int r = start; r < end; r++)
             {
-                long first = (long)r * Codes.Columns + Start, levels = ((long)r * Codes.Blocks + Start / Codes.BlockSize) * BiLlmCodes.Levels;
+                Span<byte> codes = Codes.Codes.AsSpan(r * Codes.Columns + Start, Width);
+                Span<float> levels = Codes.Levels.AsSpan(r * Codes.Groups * books + book, books), salientLevels = levels[4..];
                 for (int j = 0; j < Width; j++)
                 {
-                    row[j] = Weights[(long)j * Stride + r];
-                    Codes.Sparse[first + j] = !Codes.SalientColumns[Start + j] && MathF.Abs(Scores[(long)j * Stride + r]) >= BreakPoint;
+                    long i = (long)j * Stride + r;
+                    row[j] = Weights[i];
+                    parts[j] = Salient[Start + j] ? Part.Salient : MathF.Abs(Scores[i]) >= BreakPoint ? Part.Sparse : Part.Concentrated;
                 }
-                float size = 0;
-                for (int part = (int)BiLlmPart.Concentrated; part <= (int)BiLlmPart.Salient; part++)
+                for (Part part = Part.Concentrated; part <= Part.Sparse; part++)
                 {
-                    for (int j = 0; j < Width; j++) member[j] = (int)Codes.PartOf(r, Start + j) == part;
-                    size = Binarize(row, member, levels + part, Codes.Signs.AsSpan((int)first, Width), residual, 0);
+                    (float low, float high) = Binarize(row, parts, part, codes, residual);
+                    (levels[2 * (int)part], levels[2 * (int)part + 1]) = (low, high);
+                    for (int j = 0; j < Width; j++)
+                        if (parts[j] == part) codes[j] = (byte)(2 * (int)part + codes[j]);
                 }
-                // The members, residuals and size of the last part, the salient one.
-                Binarize(residual, member, levels + BiLlmCodes.Residual, Codes.ResidualSigns.AsSpan((int)first, Width), residual, size);
+                (float low1, float high1) = Binarize(row, parts, Part.Salient, codes, residual);
                 for (int j = 0; j < Width; j++)
-                    Errors[(long)j * Stride + r] = (row[j] - Codes.Dequantize(r, Start + j)) / Factor[Start + j, Start + j];
+                    if (parts[j] == Part.Salient) codes[j] *= 2;
+                (float low2, float high2) = Binarize(residual, parts, Part.Salient, codes, residual, keep: true);
+                (salientLevels[0], salientLevels[1], salientLevels[2], salientLevels[3]) = (low1 + low2, low1 + high2, high1 + low2, high1 + high2);
+                Codebook.Round(levels[..4], Rounding);
+                Codebook.Round(salientLevels, Rounding);
+                for (int j = 0; j < Width; j++) Levels[(long)j * Stride + r] = Codes.Dequantize(r, Start + j);
             }
         }
 
-        // m = mean x, α = mean |x − m|, both over the members. Either may nearly vanish beside the other or beside the size of
-        // the weights, against which its rounding counts. Returns that size.
-        private readonly float Binarize(ReadOnlySpan<float> x, ReadOnlySpan<bool> member, long level, Span<bool> signs, Span<float> residual, float size)
+        // m = mean x, α = mean |x − m|, both over the part; the levels are m ∓ α. The sign becomes the code or, to keep, is added to it.
+        private static (float Low, float High) Binarize(ReadOnlySpan<float> x, ReadOnlySpan<Part> parts, Part part, Span<byte> codes, Span<float> residual, bool keep = false)
         {
             double sum = 0, deviation = 0;
             int count = 0;
             for (int j = 0; j < x.Length; j++)
             {
-                if (!member[j]) continue;
+                if (parts[j] != part) continue;
                 sum += x[j];
                 count++;
             }
-            if (count == 0) return size;
+            if (count == 0) return default;
             float mean = (float)(sum / count);
             for (int j = 0; j < x.Length; j++)
-                if (member[j]) deviation += MathF.Abs(x[j] - mean);
-            float scale = (float)(deviation / count);
-            size = MathF.Max(size, MathF.Abs(mean) + scale);
-            scale = Rounding.Mean(scale, size);
-            mean = Rounding.Mean(mean, size);
-            Codes.Scales[level] = scale;
-            Codes.Means[level] = mean;
+                if (parts[j] == part) deviation += MathF.Abs(x[j] - mean);
+            float scale = (float)(deviation / count), low = mean - scale, high = scale + mean;
             for (int j = 0; j < x.Length; j++)
             {
-                if (!member[j]) continue;
-                signs[j] = x[j] >= mean;
-                residual[j] = x[j] - (signs[j] ? scale + mean : mean - scale);
+                if (parts[j] != part) continue;
+                int sign = x[j] >= mean ? 1 : 0;
+                codes[j] = (byte)(keep ? codes[j] + sign : sign);
+                residual[j] = x[j] - (sign == 1 ? high : low);
             }
-            return size;
+            return (low, high);
         }
+    }
+
+    // The part of a block that a weight belongs to. Codes of the first two: part and sign; of the last: sign and sign of the residual.
+    private enum Part
+    {
+        /// <summary>Of a column that is not salient, with a score below the break point.</summary>
+        Concentrated,
+        /// <summary>Of a column that is not salient, with a score from the break point on.</summary>
+        Sparse,
+        /// <summary>Of a salient column.</summary>
+        Salient,
     }
 }

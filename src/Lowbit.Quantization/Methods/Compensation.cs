@@ -29,7 +29,7 @@ internal unsafe interface IColumnQuantizer
 /// <code>
 /// e_j = (w_j − q_j) / U_jj,   w_k ← w_k − e_j · U_jk   for all k &gt; j
 /// </code>
-/// Columns go in blocks of B. Within a block a column collects the errors of the columns before it when its turn comes;
+/// GPTAQ adds a feedback of the weights themselves (Gptaq.cs): w_k ← w_k − w_j · F_jk. Columns go in blocks of B. Within a block a column collects the errors of the columns before it when its turn comes;
 /// the columns behind the block get all of its errors in one product of matrices.
 /// </summary>
 /// <remarks>
@@ -49,10 +49,24 @@ internal static unsafe class Compensation
     /// <param name="cancellation">Stops the work between two blocks.</param>
     public static void Run<TQuantizer>(
         WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, CancellationToken cancellation)
+        where TQuantizer : struct, IColumnQuantizer => Run(pool, copy, factor, blockSize, quantizer, null, cancellation);
+
+    /// <summary>The same with a feedback.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="copy">The weights, columns in the order of <paramref name="factor"/>.</param>
+    /// <param name="factor">U of the damped Hessian.</param>
+    /// <param name="blockSize">Columns of a block; the last block may be shorter.</param>
+    /// <param name="quantizer">What becomes of a column.</param>
+    /// <param name="feedback">Fᵀ, [columns, columns], lower triangular without the diagonal, in the order of the copy; null for none.</param>
+    /// <param name="cancellation">Stops the work between two blocks.</param>
+    public static void Run<TQuantizer>(
+        WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, float* feedback, CancellationToken cancellation)
         where TQuantizer : struct, IColumnQuantizer
     {
         int columns = copy.Columns, stride = copy.Stride;
-        using var errors = new NativeBuffer((long)Math.Min(blockSize, columns) * stride * sizeof(float));
+        long blockBytes = (long)Math.Min(blockSize, columns) * stride * sizeof(float);
+        using var errors = new NativeBuffer(blockBytes);
+        using var compensated = new NativeBuffer(feedback is null ? 0 : blockBytes);
         for (int start = 0; start < columns; start += blockSize)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -62,7 +76,9 @@ internal static unsafe class Compensation
                 Weights = copy.Weights,
                 Errors = errors.Floats,
                 Stride = stride,
+                Compensated = feedback is null ? null : compensated.Floats,
                 UTransposed = factor.Transposed,
+                FeedbackTransposed = feedback,
                 Columns = columns,
                 Start = start,
                 End = end,
@@ -72,12 +88,16 @@ internal static unsafe class Compensation
             Gemm.MultiplyAdd(
                 pool, -1, factor.Transposed + (long)end * columns + start, columns, errors.Floats, stride,
                 copy.Weights + (long)end * stride, stride, columns - end, stride, end - start);
+            if (feedback is null) continue;
+            Gemm.MultiplyAdd(
+                pool, -1, feedback + (long)end * columns + start, columns, compensated.Floats, stride,
+                copy.Weights + (long)end * stride, stride, columns - end, stride, end - start);
         }
     }
 
     private struct BlockWork<TQuantizer> : IParallelWork where TQuantizer : struct, IColumnQuantizer
     {
-        public float* Weights, Errors, UTransposed;
+        public float* Weights, Errors, Compensated, UTransposed, FeedbackTransposed;
         public int Stride, Columns, Start, End;
         public TQuantizer Quantizer;
 
@@ -91,6 +111,11 @@ internal static unsafe class Compensation
                     float* u = UTransposed + (long)j * Columns + Start; // U[Start.., j]
                     float* e = Errors + row;
                     Collect(w, e, Stride, u, j - Start, compensated);
+                    if (Compensated is not null)
+                    {
+                        Collect(compensated, Compensated + row, Stride, FeedbackTransposed + (long)j * Columns + Start, j - Start, compensated);
+                        Buffer.MemoryCopy(compensated, Compensated + (long)(j - Start) * Stride + row, Strip * sizeof(float), Strip * sizeof(float));
+                    }
                     Quantizer.Quantize(j, row, compensated, w);
                     Vector256<float> diagonal = Vector256.Create(u[j - Start]);
                     float* error = e + (long)(j - Start) * Stride;

@@ -18,8 +18,6 @@
 // Departs   from the repository: U in double precision by the shorter way (InverseFactor.cs); a symmetric group without
 //           negative weights (UniformGrid.FromRange); columns with equal diag(H) keep their order.
 
-using System;
-using System.Runtime.Intrinsics;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Uniform;
@@ -87,7 +85,11 @@ public sealed record GptqOptions : MethodOptions
 public static unsafe class Gptq
 {
     /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
-    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, WorkerPool pool, CancellationToken cancellation)
+    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, WorkerPool pool, CancellationToken cancellation) =>
+        Quantize(layer, options, null, pool, cancellation);
+
+    /// <summary>The same with the feedback of GPTAQ, see <see cref="Compensation"/>.</summary>
+    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, float* feedback, WorkerPool pool, CancellationToken cancellation)
     {
         Hessian hessian = layer.RequireHessian("gptq");
         int rows = layer.OutFeatures, columns = layer.InFeatures;
@@ -99,7 +101,7 @@ public static unsafe class Gptq
         using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, order);
         using var scales = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
         using var zeros = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
-        var quantizer = new ColumnQuantizer
+        var quantizer = new UniformColumns
         {
             Weights = copy.Weights,
             Codes = copy.Codes,
@@ -119,72 +121,21 @@ public static unsafe class Gptq
         }
         copy.ClearDeadInputs(hessian);
         InverseFactor factor = hessian.Factor(pool, options.Damping, options.ActivationOrder, cancellation);
-        Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, cancellation);
-        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
+        Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, feedback, cancellation);
+        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, feedback, pool, cancellation);
 
         var dequantized = new float[layer.Weight.Length];
         copy.CopyWeightsTo(pool, dequantized);
         copy.CopyCodesTo(pool, codes.Codes);
-        for (int r = 0; r < rows; r++)
-            for (int g = 0; g < codes.Groups; g++)
-            {
-                codes.Scales[r * codes.Groups + g] = scales.Floats[(long)g * copy.Stride + r];
-                codes.Zeros[r * codes.Groups + g] = (byte)zeros.Floats[(long)g * copy.Stride + r];
-            }
+        quantizer.CopyGridsTo(codes);
         return new QuantizedMatrix(codes, dequantized, options.Bits, options.ScalePrecision);
     }
 
-    private static int[] GroupOfColumn(int[] order, int groupSize)
+    /// <summary>The group of every column where groups are consecutive in an order.</summary>
+    internal static int[] GroupOfColumn(int[] order, int groupSize)
     {
         var groups = new int[order.Length];
         for (int j = 0; j < order.Length; j++) groups[order[j]] = j / groupSize;
         return groups;
-    }
-
-    private struct ColumnQuantizer : IColumnQuantizer
-    {
-        public float* Weights, Scales, Zeros; // [columns, stride], [groups, stride], [groups, stride]
-        public byte* Codes;
-        public int Columns, Stride, GroupSize, Bits;
-        public bool WholeRow, Symmetric;
-        public ScaleRounding Rounding;
-
-        public readonly void Quantize(int column, int row, float* weights, float* quantized)
-        {
-            if (!WholeRow && column % GroupSize == 0) FitGroup(column, row);
-            long parameters = (long)(column / GroupSize) * Stride + row;
-            byte* codes = Codes + (long)column * Stride + row;
-            Vector256<float> maxCode = Vector256.Create((float)((1 << Bits) - 1));
-            for (int r = 0; r < WorkingCopy.Strip; r += Vector256<float>.Count)
-            {
-                Vector256<float> scale = Vector256.Load(Scales + parameters + r), zero = Vector256.Load(Zeros + parameters + r);
-                Vector256<float> code = VectorCodes.EncodeUniform(Vector256.Load(weights + r), scale, zero, maxCode);
-                VectorCodes.Store(code, codes + r);
-                VectorCodes.DecodeUniform(code, scale, zero).Store(quantized + r);
-            }
-        }
-
-        // The grid of every row of the strip, from the columns of the group as they stand in the working copy.
-        public readonly void FitGroup(int column, int row)
-        {
-            int end = Math.Min(Columns, column + GroupSize);
-            for (int r = row; r < row + WorkingCopy.Strip; r += Vector256<float>.Count)
-            {
-                Vector256<float> min = default, max = default;
-                for (int j = column; j < end; j++)
-                {
-                    Vector256<float> w = Vector256.Load(Weights + (long)j * Stride + r);
-                    min = Vector256.Min(min, w);
-                    max = Vector256.Max(max, w);
-                }
-                for (int i = 0; i < Vector256<float>.Count; i++)
-                {
-                    UniformGrid grid = UniformGrid.FromRange(min[i], max[i], Bits, Symmetric, Rounding);
-                    long parameters = (long)(column / GroupSize) * Stride + r + i;
-                    Scales[parameters] = grid.Scale;
-                    Zeros[parameters] = grid.Zero;
-                }
-            }
-        }
     }
 }

@@ -13,6 +13,9 @@ public abstract record MethodOptions
     /// <summary>Whether the layer must come with a Hessian.</summary>
     public abstract bool NeedsHessian { get; }
 
+    /// <summary>Whether the Hessian shall also have seen the float model's inputs, beside those of the model quantized so far.</summary>
+    public virtual bool NeedsFloatInputs => false;
+
     /// <summary>Packed bits of a weight, scales and positions included, before the weights are known.</summary>
     /// <param name="columns">Input features of the layer.</param>
     /// <param name="codedPositions">Whether positions are stored in coded form.</param>
@@ -32,6 +35,10 @@ public abstract record MethodOptions
             OutputError = OutputError.FromHessian(pool, layer.Weight.Span, result.Dequantized, layer.OutFeatures, layer.Hessian),
         };
     }
+
+    /// <summary>Checks the settings before any work is done.</summary>
+    /// <exception cref="LowbitException">A setting is out of range.</exception>
+    public void Check() => Validate();
 
     /// <summary>Throws where a setting is out of range.</summary>
     protected abstract void Validate();
@@ -59,6 +66,9 @@ public abstract record MethodOptions
         Require(damping is >= 0 and <= 10, "--damping", damping, "0 to 10, a share of the mean of the Hessian's diagonal,");
         Require(blockSize > 0, "--block-size", blockSize, "a number of columns above 0");
     }
+
+    /// <summary>Throws unless a number of descent steps is one.</summary>
+    protected static void RequireIterations(int iterations) => Require(iterations is >= 0 and <= 100000, "--iterations", iterations, "0 to 100000");
 
     /// <summary>Bits of a stored scale or mean.</summary>
     protected int ScaleBits => ScalePrecision == ScalePrecision.Float16 ? 16 : 32;

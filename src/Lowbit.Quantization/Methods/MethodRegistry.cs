@@ -18,9 +18,17 @@ public sealed record QuantizationMethod(string Name, string Summary, Func<Method
     public MethodOptions Options(IReadOnlyDictionary<string, string> values)
     {
         var settings = new MethodSettings(values);
-        MethodOptions options = Read(settings);
+        MethodOptions options = LowRankRepairOptions.Read(settings, Read(settings));
         settings.RejectUnread(Name);
         return options;
+    }
+
+    /// <summary>Whether the method has a setting of this name.</summary>
+    public bool Takes(string setting)
+    {
+        var settings = new MethodSettings(new Dictionary<string, string>());
+        Read(settings);
+        return settings.WasRead(setting);
     }
 }
 
@@ -32,12 +40,29 @@ public static class MethodRegistry
     [
         new("rtn", "round to nearest, no calibration", RtnOptions.Read),
         new("gptq", "uniform grid with error compensation (arXiv 2210.17323)", GptqOptions.Read),
+        new("gptaq", "GPTQ that also corrects the inputs' own error (arXiv 2504.02692)", GptaqOptions.Read),
+        new("awq", "columns scaled by their activations, clipped groups (arXiv 2306.00978)", AwqOptions.Read),
+        new("smoothquant", "8-bit weights that take outliers off 8-bit activations (arXiv 2211.10438)", SmoothQuantOptions.Read),
+        new("omniquant", "clipping and column scales by gradient descent (arXiv 2308.13137)", OmniQuantOptions.Read),
+        new("signround", "rounding and clipping by signed gradient descent (AutoRound, arXiv 2309.05516)", SignRoundOptions.Read),
+        new("llm-int8", "8 bits, columns of large activations in half precision (arXiv 2208.07339)", LlmInt8Options.Read),
+        new("owq", "GPTQ with weak columns in half precision (arXiv 2306.02272)", OwqOptions.Read),
+        new("spqr", "GPTQ in groups of 16 with single weights in half precision (arXiv 2306.03078)", SpqrOptions.Read),
+        new("squeezellm", "levels by weighted k-means, single weights in half precision (arXiv 2306.07629)", SqueezeLlmOptions.Read),
         new("hqq", "uniform grid whose zeros forgive outliers, no calibration (HQQ)", HqqOptions.Read),
         new("nf4", "4-bit levels of a normal distribution, no calibration (arXiv 2305.14314)", settings => TableRtnOptions.Read(settings, CodeTable.NormalFloat4)),
         new("fp4", "4-bit floats in blocks, no calibration (bitsandbytes)", settings => TableRtnOptions.Read(settings, CodeTable.Float4)),
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),
         new("pb-gptq", "PB-LLM: few salient weights at 8 bits, the rest binary (arXiv 2310.00034)", PbLlmOptions.Read),
         new("billm", "BiLLM: all weights one bit, few salient columns two (arXiv 2402.04291)", BiLlmOptions.Read),
+        new("waterline", "Lowbit's own partial binarization: nothing, a sign or more on one grid, to a given number of bits", WaterlineOptions.Read),
+        new("arb", "ARB-LLM: BiLLM with mean, scale and signs refined in turn (arXiv 2410.03129)", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.Arb }),
+        new("arb-x", "ARB-LLM, refined against the calibration inputs", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbX }),
+        new("arb-rc", "ARB-LLM with scales of rows and columns", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbRc }),
+        new("hbllm-row", "HBLLM: binary sums and differences of neighbouring columns (arXiv 2512.00862)", HbllmOptions.Read),
+        new("hbllm-col", "HBLLM: binary sums and differences of neighbouring rows", settings => HbllmOptions.Read(settings) with { AcrossRows = true }),
+        new("pt2-llm", "PT²-LLM: three levels a row and block of similar columns (arXiv 2510.03267)", Pt2LlmOptions.Read),
+        new("db-llm", "DB-LLM: a sum of two planes of bits, no calibration (arXiv 2402.11960)", DbLlmOptions.Read),
     ];
 
     /// <summary>The method of a name.</summary>

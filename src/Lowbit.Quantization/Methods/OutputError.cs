@@ -11,7 +11,7 @@ namespace Lowbit.Quantization.Methods;
 /// </summary>
 public static unsafe class OutputError
 {
-    private const int RowsAtATime = 256;
+    private const int RowsAtATime = 512;
     private const int Block = 128;
 
     /// <summary>From the Hessian: tr((W − Ŵ) H (W − Ŵ)ᵀ) / tr(W H Wᵀ); damping and the treatment of dead inputs have no part in it.</summary>
@@ -20,51 +20,63 @@ public static unsafe class OutputError
     /// <param name="quantized">[outFeatures, inFeatures].</param>
     /// <param name="outFeatures">Rows.</param>
     /// <param name="hessian">Of the inputs.</param>
-    public static double FromHessian(WorkerPool pool, ReadOnlySpan<float> weight, ReadOnlySpan<float> quantized, int outFeatures, Hessian hessian)
+    public static double FromHessian(WorkerPool pool, ReadOnlySpan<float> weight, ReadOnlySpan<float> quantized, int outFeatures, Hessian hessian) =>
+        Share(Squared(pool, weight, quantized, outFeatures, hessian), Squared(pool, weight, [], outFeatures, hessian));
+
+    /// <summary>tr((W − Ŵ) H (W − Ŵ)ᵀ), the objective of methods that search; not negative but for rounding.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="weight">[outFeatures, inFeatures].</param>
+    /// <param name="quantized">[outFeatures, inFeatures]; empty for zeros.</param>
+    /// <param name="outFeatures">Rows.</param>
+    /// <param name="hessian">Of the inputs.</param>
+    internal static double Squared(WorkerPool pool, ReadOnlySpan<float> weight, ReadOnlySpan<float> quantized, int outFeatures, Hessian hessian)
     {
-        int columns = hessian.Features;
-        using var rows = new NativeBuffer(2L * RowsAtATime * columns * sizeof(float));
-        double lost = 0, all = 0;
-        for (int start = 0; start < outFeatures; start += RowsAtATime)
+        int columns = hessian.Features, atATime = Math.Min(RowsAtATime, outFeatures);
+        using var errors = new NativeBuffer((long)atATime * columns * sizeof(float));
+        var energies = new double[atATime];
+        double sum = 0;
+        fixed (float* w = weight, q = quantized)
         {
-            // The upper half holds the rows of W − Ŵ, the lower half those of W, so that one product serves both.
-            int count = Math.Min(RowsAtATime, outFeatures - start), elements = count * columns;
-            ReadOnlySpan<float> w = weight.Slice(start * columns, elements), q = quantized.Slice(start * columns, elements);
-            Span<float> error = rows.Span<float>(0, elements), copy = rows.Span<float>(elements, elements);
-            for (int i = 0; i < elements; i++) error[i] = w[i] - q[i];
-            w.CopyTo(copy);
-            double[] energies = Energies(pool, rows.Floats, 2 * count, hessian);
-            for (int r = 0; r < count; r++)
+            for (int start = 0; start < outFeatures; start += atATime)
             {
-                lost += energies[r];
-                all += energies[count + r];
+                int count = Math.Min(atATime, outFeatures - start);
+                long first = (long)start * columns;
+                var work = new DifferenceWork { Weight = w + first, Quantized = quantized.IsEmpty ? null : q + first, Error = errors.Floats, Columns = columns };
+                pool.Run(ref work, count, 16);
+                Energies(pool, errors.Floats, count, columns, hessian.Values, columns, energies);
+                for (int r = 0; r < count; r++) sum += energies[r];
             }
         }
-        return Share(lost, all);
+        return sum;
     }
 
-    // v H vᵀ of every row v. H is symmetric, so with its columns in blocks B the part left of the diagonal block counts
-    // twice and the part right of it not at all: Σ_B v_B · (2 · H[B, <B] · v_<B + H[B, B] · v_B).
-    private static double[] Energies(WorkerPool pool, float* rows, int count, Hessian hessian)
+    /// <summary>v H vᵀ of every row v, where H is a square on the diagonal of a Hessian.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="rows">[count, columns].</param>
+    /// <param name="count">Number of rows.</param>
+    /// <param name="columns">Rows and columns of the square.</param>
+    /// <param name="h">Its first element.</param>
+    /// <param name="stride">Elements from one row of the Hessian to the next.</param>
+    /// <param name="energies">[count], overwritten.</param>
+    internal static void Energies(WorkerPool pool, float* rows, int count, int columns, float* h, long stride, Span<double> energies)
     {
-        int columns = hessian.Features;
+        // H is symmetric, so with its columns in blocks B the part left of the diagonal block counts twice and the part
+        // right of it not at all: Σ_B v_B · (2 · H[B, <B] · v_<B + H[B, B] · v_B).
         using var left = new NativeBuffer((long)count * Block * sizeof(float));
         using var diagonal = new NativeBuffer((long)count * Block * sizeof(float));
-        var energies = new double[count];
-        for (int start = 0; start < columns; start += Block)
+        energies[..count].Clear();
+        fixed (double* sums = energies)
         {
-            int width = Math.Min(Block, columns - start);
-            float* h = hessian.Values + (long)start * columns;
-            Gemm.MultiplyTransposed(pool, rows + start, columns, h + start, columns, diagonal.Floats, Block, count, width, width);
-            if (start > 0) Gemm.MultiplyTransposed(pool, rows, columns, h, columns, left.Floats, Block, count, width, start);
-            for (int r = 0; r < count; r++)
-                for (int j = 0; j < width; j++)
-                {
-                    double product = 2.0 * left.Floats[r * Block + j] + diagonal.Floats[r * Block + j];
-                    energies[r] += product * rows[(long)r * columns + start + j];
-                }
+            for (int start = 0; start < columns; start += Block)
+            {
+                int width = Math.Min(Block, columns - start);
+                float* block = h + start * stride;
+                Gemm.MultiplyTransposed(pool, rows + start, columns, block + start, stride, diagonal.Floats, Block, count, width, width);
+                if (start > 0) Gemm.MultiplyTransposed(pool, rows, columns, block, stride, left.Floats, Block, count, width, start);
+                var work = new EnergyWork { Rows = rows + start, Left = left.Floats, Diagonal = diagonal.Floats, Energies = sums, Columns = columns, Width = width };
+                pool.Run(ref work, count, 16);
+            }
         }
-        return energies;
     }
 
     /// <summary>From the inputs themselves.</summary>
@@ -105,4 +117,34 @@ public static unsafe class OutputError
 
     // Rounding may leave a tiny negative loss where the error lies where the inputs never went.
     private static double Share(double lost, double all) => lost <= 0 ? 0 : lost / all;
+
+    private struct DifferenceWork : IParallelWork
+    {
+        public float* Weight, Quantized, Error;
+        public int Columns;
+
+        public readonly void Execute(int start, int end)
+        {
+            long last = (long)end * Columns;
+            for (long i = (long)start * Columns; i < last; i++) Error[i] = Quantized is null ? Weight[i] : Weight[i] - Quantized[i];
+        }
+    }
+
+    private struct EnergyWork : IParallelWork
+    {
+        public float* Rows, Left, Diagonal;
+        public double* Energies;
+        public int Columns, Width;
+
+        public readonly void Execute(int start, int end)
+        {
+            // Left still holds zeros in the first block.
+            for (int r = start; r < end; r++)
+                for (int j = 0; j < Width; j++)
+                {
+                    double product = 2.0 * Left[(long)r * Block + j] + Diagonal[(long)r * Block + j];
+                    Energies[r] += product * Rows[(long)r * Columns + j];
+                }
+        }
+    }
 }

@@ -70,23 +70,22 @@ internal sealed unsafe class WorkingCopy : IDisposable
     /// <summary>Turns the weights back.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="destination">[rows, columns], natural order.</param>
-    public void CopyWeightsTo(WorkerPool pool, Span<float> destination)
-    {
-        fixed (float* target = destination)
-        {
-            var work = new TurnBackWork<float> { Turned = Weights, Natural = target, Copy = this };
-            pool.Run(ref work, Rows, Strip);
-        }
-    }
+    public void CopyWeightsTo(WorkerPool pool, Span<float> destination) => TurnBack(pool, Weights, destination);
 
     /// <summary>Turns the codes back.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="destination">[rows, columns], natural order.</param>
-    public void CopyCodesTo(WorkerPool pool, Span<byte> destination)
+    public void CopyCodesTo(WorkerPool pool, Span<byte> destination) => TurnBack(pool, Codes, destination);
+
+    /// <summary>Turns another matrix of the same shape back.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="turned">[columns, stride].</param>
+    /// <param name="destination">[rows, columns], natural order.</param>
+    public void TurnBack<T>(WorkerPool pool, T* turned, Span<T> destination) where T : unmanaged
     {
-        fixed (byte* target = destination)
+        fixed (T* target = destination)
         {
-            var work = new TurnBackWork<byte> { Turned = Codes, Natural = target, Copy = this };
+            var work = new TurnBackWork<T> { Turned = turned, Natural = target, Copy = this };
             pool.Run(ref work, Rows, Strip);
         }
     }

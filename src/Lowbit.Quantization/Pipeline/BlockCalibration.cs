@@ -19,13 +19,17 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
 
     private readonly int _windows, _context, _batch;
     private readonly NativeBuffer _hidden;            // [windows, context, modelDim]
-    private readonly NativeBuffer _scratch;           // [batch, modelDim]
-    private readonly NativeBuffer _keys, _values;     // [context, kvDim]
-    private readonly BlockForward _forward;
+    private readonly NativeBuffer? _floatHidden;      // the same in the float model
+    private readonly Dictionary<LinearInput, NativeBuffer> _floatInputs = []; // [batch, features], of the batch at hand
     private readonly Dictionary<LinearInput, Hessian> _hessians = [];
     private string _block = "";
 
-    public BlockCalibration(LanguageModel model, CalibrationSet calibration, WorkerPool pool)
+    /// <summary>Embeds the windows.</summary>
+    /// <param name="model">The model, float when it begins.</param>
+    /// <param name="calibration">Windows.</param>
+    /// <param name="pool">Threads.</param>
+    /// <param name="withFloatModel">Whether the float model runs beside the one quantized so far, so that the Hessians see the inputs of both.</param>
+    public BlockCalibration(LanguageModel model, CalibrationSet calibration, WorkerPool pool, bool withFloatModel)
     {
         ModelConfig config = model.Config;
         _model = model;
@@ -37,10 +41,6 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         _batch = Math.Min(LargestBatch, _context);
         long row = (long)_context * sizeof(float);
         _hidden = new NativeBuffer(row * config.ModelDim * _windows);
-        _scratch = new NativeBuffer((long)_batch * sizeof(float) * config.ModelDim);
-        _keys = new NativeBuffer(row * config.KvDim);
-        _values = new NativeBuffer(row * config.KvDim);
-        _forward = new BlockForward(config, pool, _batch, _context, ActivationMode.Float);
         using (EmbeddingForward embedding = new(model, pool, _batch, ActivationMode.Float))
         {
             for (int w = 0; w < _windows; w++)
@@ -50,12 +50,15 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
             }
         }
         model.ReleasePages(config.Names.Embedding);
+        if (!withFloatModel) return;
+        _floatHidden = new NativeBuffer(_hidden.Bytes);
+        Rows.Copy(_hidden.Floats, _floatHidden.Floats, (long)_windows * _context * config.ModelDim);
     }
 
-    /// <summary>Number of windows. Their batches are the samples of the Hessians, which scales these as a whole and changes nothing else.</summary>
+    /// <summary>Number of windows.</summary>
     public int Windows => _windows;
 
-    /// <summary>The Hessian of an input of the block that was last collected.</summary>
+    /// <summary>The Hessian of an input of the block that was last collected. Its samples are the batches of the windows, which scales it as a whole and changes nothing else.</summary>
     public Hessian this[LinearInput input] => _hessians[input];
 
     /// <summary>Begins the Hessians of a block.</summary>
@@ -69,40 +72,96 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         }
     }
 
-    /// <summary>Adds one window to the Hessians; the block as it is, its hidden states unchanged.</summary>
-    public void Collect(Block block, int window)
+    /// <summary>Adds all windows to the Hessians; the block as it is, the hidden states unchanged.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="beginWindow">Told the number of the window that comes next.</param>
+    public void Collect(Block block, Action<int> beginWindow)
     {
-        foreach ((int start, int count) in Batches())
+        using Workspace workspace = new(this);
+        using Workspace? floatWorkspace = _floatHidden is null ? null : new Workspace(this);
+        for (int w = 0; w < _windows; w++)
         {
-            Rows.Copy(Hidden(window, start), _scratch.Floats, (long)count * _model.Config.ModelDim);
-            _forward.Observe(block, _scratch.Floats, count, start, _keys.Floats, _values.Floats, this);
+            beginWindow(w);
+            foreach ((int start, int count) in Batches())
+            {
+                if (floatWorkspace is not null)
+                {
+                    Rows.Copy(FloatHidden(w, start), floatWorkspace.Hidden, (long)count * _model.Config.ModelDim);
+                    floatWorkspace.Forward.Observe(block, floatWorkspace.Hidden, count, start, floatWorkspace.Keys, floatWorkspace.Values, new FloatInputs(this));
+                }
+                Rows.Copy(Hidden(w, start), workspace.Hidden, (long)count * _model.Config.ModelDim);
+                workspace.Forward.Observe(block, workspace.Hidden, count, start, workspace.Keys, workspace.Values, this);
+            }
         }
     }
 
-    /// <summary>Sends one window through the block, so that the next block sees what this one now gives.</summary>
-    public void Advance(Block block, int window)
+    /// <summary>Sends all windows through the block, so that the next block sees what this one now gives.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="beginWindow">Told the number of the window that comes next.</param>
+    public void Advance(Block block, Action<int> beginWindow)
     {
-        foreach ((int start, int count) in Batches())
-            _forward.Run(block, Hidden(window, start), count, start, _keys.Floats, _values.Floats);
+        using Workspace workspace = new(this);
+        for (int w = 0; w < _windows; w++)
+        {
+            beginWindow(w);
+            foreach ((int start, int count) in Batches())
+                workspace.Forward.Run(block, Hidden(w, start), count, start, workspace.Keys, workspace.Values);
+        }
+    }
+
+    /// <summary>Sends all windows of the float model, if it runs too, through the block as it was.</summary>
+    public void AdvanceFloat(Block block)
+    {
+        if (_floatHidden is null) return;
+        using Workspace workspace = new(this);
+        for (int w = 0; w < _windows; w++)
+            foreach ((int start, int count) in Batches())
+                workspace.Forward.Run(block, FloatHidden(w, start), count, start, workspace.Keys, workspace.Values);
+    }
+
+    /// <summary>Gives up the Hessian of an input whose linears are done, and its factor.</summary>
+    public void Release(LinearInput input)
+    {
+        if (_hessians.Remove(input, out Hessian? hessian)) hessian.Dispose();
     }
 
     /// <summary>Whether all hidden states are finite numbers.</summary>
     public bool IsFinite() => Rows.IsFinite(_hidden.Floats, (long)_windows * _context * _model.Config.ModelDim);
 
-    void IBlockObserver.Observe(LinearInput input, Activations activations) =>
-        _hessians[input].Add(_pool, activations.Values, activations.Tokens);
+    /// <summary>Mean −log p of the next token, once the windows have gone through all blocks.</summary>
+    public double Likelihood(SenseCheck check)
+    {
+        const int batch = 64;
+        using HeadForward head = new(_model, _pool, batch, ActivationMode.Float);
+        using NativeBuffer logits = new((long)batch * _model.Config.VocabularySize * sizeof(float));
+        return check.Mean((window, add) =>
+        {
+            for (int start = 0; start < Math.Min(SenseCheck.Tokens, _context); start += batch)
+            {
+                int count = Math.Min(batch, _context - start);
+                head.Run(Hidden(window, start), count, logits.Floats);
+                add(start, logits.Floats, count);
+            }
+        });
+    }
+
+    void IBlockObserver.Observe(LinearInput input, Activations activations)
+    {
+        if (_floatHidden is null) _hessians[input].Add(_pool, activations.Values, activations.Tokens);
+        else _hessians[input].Add(_pool, activations.Values, _floatInputs[input].Floats, activations.Tokens);
+    }
 
     public void Dispose()
     {
         Clear();
+        foreach (NativeBuffer inputs in _floatInputs.Values) inputs.Dispose();
+        _floatHidden?.Dispose();
         _hidden.Dispose();
-        _scratch.Dispose();
-        _keys.Dispose();
-        _values.Dispose();
-        _forward.Dispose();
     }
 
     private float* Hidden(int window, int token) => _hidden.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
+
+    private float* FloatHidden(int window, int token) => _floatHidden!.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
 
     private IEnumerable<(int Start, int Count)> Batches()
     {
@@ -113,5 +172,41 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     {
         foreach (Hessian hessian in _hessians.Values) hessian.Dispose();
         _hessians.Clear();
+    }
+
+    // Keeps the float model's inputs of a batch until the quantized model's come.
+    private sealed class FloatInputs(BlockCalibration calibration) : IBlockObserver
+    {
+        public void Observe(LinearInput input, Activations activations)
+        {
+            int features = calibration._hessians[input].Features;
+            if (!calibration._floatInputs.TryGetValue(input, out NativeBuffer? kept))
+                calibration._floatInputs[input] = kept = new NativeBuffer((long)calibration._batch * features * sizeof(float));
+            Rows.Copy(activations.Values, kept.Floats, (long)activations.Tokens * features);
+        }
+    }
+
+    // What a forward pass needs beside the hidden states; given up while the quantizer works, which needs as much.
+    private sealed class Workspace(BlockCalibration calibration) : IDisposable
+    {
+        private readonly NativeBuffer _hidden = new((long)calibration._batch * calibration._model.Config.ModelDim * sizeof(float));
+        private readonly NativeBuffer _keys = new((long)calibration._context * calibration._model.Config.KvDim * sizeof(float));
+        private readonly NativeBuffer _values = new((long)calibration._context * calibration._model.Config.KvDim * sizeof(float));
+
+        public BlockForward Forward { get; } = new(calibration._model.Config, calibration._pool, calibration._batch, calibration._context, ActivationMode.Float);
+
+        public float* Hidden => _hidden.Floats; // [batch, modelDim]
+
+        public float* Keys => _keys.Floats; // [context, kvDim]
+
+        public float* Values => _values.Floats; // [context, kvDim]
+
+        public void Dispose()
+        {
+            Forward.Dispose();
+            _hidden.Dispose();
+            _keys.Dispose();
+            _values.Dispose();
+        }
     }
 }

@@ -9,9 +9,6 @@ using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
 using Lowbit.Kernels;
 using Lowbit.Kernels.Blocks;
-using Lowbit.Kernels.PartiallyBinarized;
-using Lowbit.Kernels.Tables;
-using Lowbit.Kernels.Uniform;
 using Lowbit.Models;
 using Lowbit.Models.Architectures;
 using Lowbit.Quantization.Methods;
@@ -24,7 +21,10 @@ namespace Lowbit.Quantization.Pipeline;
 /// </summary>
 internal static unsafe class LowbitFolder
 {
-    private static readonly string[] CopiedFiles =
+    private const long WrittenAtOnce = 1 << 22; // bytes whose mapped pages are in memory at a time
+
+    /// <summary>Files of a tokenizer in a Hugging Face folder.</summary>
+    internal static readonly string[] CopiedFiles =
     [
         "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "special_tokens_map.json",
         "added_tokens.json", "generation_config.json", "chat_template.jinja", "tokenizer.gguf", "tokenizer.bin",
@@ -53,13 +53,8 @@ internal static unsafe class LowbitFolder
         model.Checkpoint.Kind == CheckpointKind.Gguf ? TensorNames.Llama.Translate(name, TensorNames.Gguf, model.Config.BlockCount) : name;
 
     /// <summary>Packs what a method gave.</summary>
-    public static PackedLayer Pack(QuantizedMatrix quantized, QuantizeOptions options) => quantized.Codes switch
-    {
-        PartiallyBinarizedCodes codes => PackedLayer.Of(codes, quantized, options.Positions),
-        UniformCodes codes => PackedLayer.Of(codes, quantized),
-        TableCodes codes => PackedLayer.Of(codes, quantized),
-        _ => throw new LowbitException($"--method {options.Method}: its result has no packed form in this version; use another method, or try the method on one matrix with the verb layer."),
-    };
+    public static PackedLayer Pack(QuantizedMatrix quantized, QuantizeOptions options) => PackedLayer.Of(quantized, options.Positions)
+        ?? throw new LowbitException($"--method {options.Method}: its result has no packed form in this version; use another method, or try the method on one matrix with the verb layer.");
 
     /// <summary>A finished layer as the engine computes from it.</summary>
     public static WeightMatrix Load(SafetensorsFile file, string name, int rows, int columns)
@@ -140,8 +135,11 @@ internal static unsafe class LowbitFolder
     {
         if (format == tensor.Format)
         {
-            writer.Write(name, tensor.Pointer, tensor.Bytes);
-            tensor.ReleasePages();
+            for (long start = 0; start < tensor.Bytes; start += WrittenAtOnce)
+            {
+                writer.Write(name, tensor.Pointer + start, Math.Min(WrittenAtOnce, tensor.Bytes - start));
+                tensor.ReleasePages();
+            }
             return;
         }
         float[] row = new float[tensor.Columns];
@@ -163,7 +161,8 @@ internal static unsafe class LowbitFolder
         file.Commit();
     }
 
-    private static void CopyTokenizer(string folder, Checkpoint checkpoint)
+    /// <summary>Copies the files of the tokenizer, whatever form they have.</summary>
+    internal static void CopyTokenizer(string folder, Checkpoint checkpoint)
     {
         string from = Directory.Exists(checkpoint.Path) ? checkpoint.Path : Path.GetDirectoryName(Path.GetFullPath(checkpoint.Path))!;
         if (checkpoint.Gguf is not null)

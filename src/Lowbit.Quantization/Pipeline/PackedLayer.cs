@@ -1,6 +1,9 @@
 using System.Collections.Generic;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
+using Lowbit.Kernels.Codebooks;
+using Lowbit.Kernels.Composite;
+using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Uniform;
@@ -17,25 +20,12 @@ namespace Lowbit.Quantization.Pipeline;
 /// <param name="NominalBits">The figure of the method's paper.</param>
 internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject Layout, double OutputError, double NominalBits)
 {
-    /// <summary>Packs a partially binarized matrix.</summary>
-    public static PackedLayer Of(PartiallyBinarizedCodes codes, QuantizedMatrix quantized, PositionsForm positions)
+    /// <summary>Packs what a method gave; null where its codes have no layout.</summary>
+    public static PackedLayer? Of(QuantizedMatrix quantized, PositionsForm positions)
     {
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, Scales(quantized), positions);
-        return Of(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized);
-    }
-
-    /// <summary>Packs a matrix on uniform grids.</summary>
-    public static PackedLayer Of(UniformCodes codes, QuantizedMatrix quantized)
-    {
-        PackedUniform packed = UniformPacking.Pack(codes, Scales(quantized));
-        return Of(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized);
-    }
-
-    /// <summary>Packs a matrix of table codes.</summary>
-    public static PackedLayer Of(TableCodes codes, QuantizedMatrix quantized)
-    {
-        PackedTable packed = TablePacking.Pack(codes);
-        return Of(packed.Parts, PackedTensor.ToJson(packed.Layout), quantized);
+        ElementFormat scales = quantized.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
+        return PackedMatrix.Of(quantized.Codes, scales, positions) is not { } packed ? null
+            : new(packed.Parts, packed.Declaration, quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
     }
 
     /// <summary>What the bytes of a part are, for the itemised account.</summary>
@@ -44,13 +34,11 @@ internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject L
         PartiallyBinarizedPacking.Positions => "positions of salient weights",
         PartiallyBinarizedPacking.Low => "low planes",
         PartiallyBinarizedPacking.High => "salient codes",
-        UniformPacking.Codes or TablePacking.Codes => "codes",
+        UniformPacking.Codes or IntegerPacking.Stream or TablePacking.Codes or CodebookPacking.Codes => "codes",
         UniformPacking.Order => "order of columns",
+        CodebookPacking.Class or InputPacking.Columns or SparsePacking.Starts or SparsePacking.Columns => "positions of salient weights",
+        HalfMatrix.Values or SparsePacking.Values => "weights in half precision",
+        LowRankPacking.Left or LowRankPacking.Right => "low-rank repair",
         _ => "scales",
     };
-
-    private static PackedLayer Of(IReadOnlyList<PackedPart> parts, JsonObject layout, QuantizedMatrix quantized) =>
-        new(parts, layout, quantized.OutputError ?? double.NaN, quantized.NominalBitsPerWeight);
-
-    private static ElementFormat Scales(QuantizedMatrix quantized) => quantized.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
 }

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
+using Lowbit.Kernels.Codebooks;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.LinearAlgebra;
 using Lowbit.Quantization.Methods;
@@ -33,7 +34,7 @@ public sealed class BiLlmTests
             for (int r = 0; r < 32; r++) weight[r * 128 + 17] *= 10;
         });
         QuantizedMatrix result = new BiLlmOptions { BlockSize = 32 }.Quantize(layer, Samples.Pool);
-        Assert.True(((BiLlmCodes)result.Codes).SalientColumns[17]);
+        Assert.True(((CodebookCodes)result.Codes).SecondClass![17]);
         Assert.True(result.OutputError < new PbLlmOptions { SalientShare = 0, GroupSize = 32 }.Quantize(layer, Samples.Pool).OutputError);
         Assert.InRange(result.NominalBitsPerWeight, 1.01, 2);
     }
@@ -47,8 +48,7 @@ public sealed class BiLlmTests
         QuantizedMatrix result = options.Quantize(layer, one);
         Check.SameBits(result);
         Check.SameBits(result.Dequantized, options.Quantize(layer, four).Dequantized);
-        var codes = (BiLlmCodes)result.Codes;
-        Assert.All(codes.Scales.Concat(codes.Means), value => Assert.Equal((float)(Half)value, value));
+        Assert.All(((CodebookCodes)result.Codes).Levels, value => Assert.Equal((float)(Half)value, value));
     }
 
     [Fact]

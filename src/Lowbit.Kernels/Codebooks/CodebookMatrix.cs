@@ -1,0 +1,157 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.Intrinsics.X86;
+using Lowbit.Core;
+using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Uniform;
+
+namespace Lowbit.Kernels.Codebooks;
+
+/// <summary>
+/// A packed weight of codes into codebooks of its rows and groups. Rows are rebuilt as floats while they are needed, from
+/// the bytes of the parts as they lie in the file; in 8-bit mode they are multiplied with the rounded activations.
+/// </summary>
+public sealed unsafe class CodebookMatrix : WeightMatrix
+{
+    private readonly List<object> _owners = [];
+    private readonly byte* _codes, _numbers;
+    private readonly byte* _classes; // [blocks · 64], what the class of a column adds to its codes
+
+    /// <summary>Takes and checks the parts.</summary>
+    /// <param name="name">Name of the matrix, for messages.</param>
+    /// <param name="layout">How the parts lie.</param>
+    /// <param name="parts">The tensors by the suffixes of <see cref="CodebookPacking"/>.</param>
+    /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or holds a number that is not finite.</exception>
+    public CodebookMatrix(string name, CodebookLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(Checked(name, layout).Rows, layout.Columns)
+    {
+        Layout = layout;
+        PartReader reader = new(name, parts, _owners);
+        _codes = reader.Bytes(CodebookPacking.Codes, ElementFormat.U8, layout.CodeBytes);
+        _numbers = reader.Scales(CodebookPacking.Levels, layout.ScaleFormat, layout.AllNumbers);
+        if (layout.Classes == 1) return;
+        byte* bitmap = reader.Bytes(CodebookPacking.Class, ElementFormat.U8, layout.ClassBytes);
+        NativeBuffer classes = new((long)layout.Blocks * CodebookLayout.BlockLength);
+        _owners.Add(classes);
+        _classes = classes.Pointer;
+        for (int c = 0; c < Columns; c++) _classes[c] = (byte)((bitmap[c / 8] >> c % 8 & 1) << layout.Bits);
+    }
+
+    /// <summary>How the parts lie.</summary>
+    public CodebookLayout Layout { get; }
+
+    /// <inheritdoc/>
+    public override string Format => $"C{Layout.Bits}";
+
+    /// <inheritdoc/>
+    public override long Bytes => Layout.CodeBytes + Layout.ScaleFormat.ByteCount(Layout.AllNumbers) + Layout.ClassBytes;
+
+    /// <summary>Turns the packed form back into plain arrays; the unused level of ternary codebooks is their middle one.</summary>
+    public CodebookCodes Unpack()
+    {
+        bool[]? secondClass = null;
+        if (_classes != null)
+        {
+            secondClass = new bool[Columns];
+            for (int c = 0; c < Columns; c++) secondClass[c] = _classes[c] != 0;
+        }
+        CodebookCodes codes = new(Rows, Columns, Layout.Bits, Layout.GroupSize, secondClass);
+        byte* block = stackalloc byte[CodebookLayout.BlockLength];
+        float* table = stackalloc float[ILevelLookup.TableLength];
+        int levels = Layout.Classes << Layout.Bits;
+        for (int r = 0; r < Rows; r++)
+        {
+            for (int b = 0; b < Layout.Blocks; b++)
+            {
+                CodeBlock.UnpackScalar(Block(r, b), Layout.Bits, block);
+                int first = b * CodebookLayout.BlockLength, count = Math.Min(CodebookLayout.BlockLength, Columns - first);
+                new ReadOnlySpan<byte>(block, count).CopyTo(codes.Codes.AsSpan(checked(r * Columns + first)));
+            }
+            for (int g = 0; g < Layout.Groups; g++)
+            {
+                Expand(r, g, table);
+                new ReadOnlySpan<float>(table, levels).CopyTo(codes.Levels.AsSpan(checked((r * Layout.Groups + g) * levels)));
+            }
+        }
+        return codes;
+    }
+
+    /// <inheritdoc/>
+    public override void DequantizeRows(int firstRow, int rowCount, float* destination)
+    {
+        if (LevelLookupAvx512.IsSupported) DequantizeRows<LevelLookupAvx512>(firstRow, rowCount, destination);
+        else if (Avx2.IsSupported) DequantizeRows<LevelLookupAvx2>(firstRow, rowCount, destination);
+        else DequantizeRows<LevelLookupScalar>(firstRow, rowCount, destination);
+    }
+
+    /// <inheritdoc/>
+    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
+        if (activations.Tokens < Activations.ManyTokens)
+        {
+            RowProduct.Multiply(pool, this, activations, output);
+            return;
+        }
+        float* x = activations.Mode == ActivationMode.EightBit ? activations.RoundedValues : activations.Values;
+        DequantizedProduct.Multiply(pool, this, x, activations.Tokens, output);
+    }
+
+    /// <summary>Rebuilds rows with a given form of the lookup.</summary>
+    internal void DequantizeRows<TLookup>(int firstRow, int rowCount, float* destination) where TLookup : struct, ILevelLookup
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
+        ArgumentOutOfRangeException.ThrowIfNegative(rowCount);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
+        byte* indices = stackalloc byte[CodebookLayout.BlockLength];
+        float* table = stackalloc float[ILevelLookup.TableLength];
+        int levels = Layout.Classes << Layout.Bits;
+        for (int r = firstRow; r < firstRow + rowCount; r++, destination += Columns)
+        {
+            int groupEnd = 0;
+            for (int b = 0; b < Layout.Blocks; b++)
+            {
+                int first = b * CodebookLayout.BlockLength, end = Math.Min(Columns, first + CodebookLayout.BlockLength);
+                CodeBlock.Unpack(Block(r, b), Layout.Bits, indices);
+                if (_classes != null)
+                {
+                    ulong* words = (ulong*)indices, classes = (ulong*)(_classes + first);
+                    for (int i = 0; i < CodebookLayout.BlockLength / sizeof(ulong); i++) words[i] |= classes[i];
+                }
+                for (int c = first; c < end;)
+                {
+                    if (c == groupEnd)
+                    {
+                        Expand(r, c / Layout.GroupSize, table);
+                        groupEnd = (int)Math.Min(Columns, (long)c + Layout.GroupSize);
+                    }
+                    int stop = Math.Min(end, groupEnd);
+                    TLookup.Run(indices + (c - first), stop - c, table, levels, destination + c);
+                    c = stop;
+                }
+            }
+        }
+    }
+
+    private byte* Block(long row, int block) => _codes + (row * Layout.Blocks + block) * Layout.BlockBytes;
+
+    private void Expand(long row, int group, float* table)
+    {
+        int numbers = Layout.Numbers / Layout.Classes, levels = 1 << Layout.Bits;
+        float* halves = stackalloc float[ILevelLookup.TableLength];
+        ReadOnlySpan<float> source = new((float*)_numbers + (row * Layout.Groups + group) * Layout.Numbers, Layout.Numbers);
+        if (Layout.ScaleFormat == ElementFormat.F16)
+        {
+            Half* stored = (Half*)_numbers + (row * Layout.Groups + group) * Layout.Numbers;
+            for (int i = 0; i < Layout.Numbers; i++) halves[i] = (float)stored[i];
+            source = new(halves, Layout.Numbers);
+        }
+        for (int k = 0; k < Layout.Classes; k++)
+            Layout.Levels.Expand(source.Slice(k * numbers, numbers), new Span<float>(table + k * levels, levels));
+    }
+
+    private static CodebookLayout Checked(string name, CodebookLayout layout)
+    {
+        layout.Check(name);
+        return layout;
+    }
+}

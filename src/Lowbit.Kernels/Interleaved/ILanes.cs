@@ -1,0 +1,295 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Lowbit.Kernels.Interleaved;
+
+/// <summary>
+/// The few vector operations that products of interleaved rows are written with, for one width of vectors. A 32-bit lane
+/// belongs to one row: it holds four codes, two 16-bit sums, one 32-bit sum or one float.
+/// </summary>
+/// <typeparam name="TVector">A vector of bytes, read as the operation needs it.</typeparam>
+internal unsafe interface ILanes<TVector> where TVector : struct
+{
+    /// <summary>Bytes of a vector, four times its rows.</summary>
+    static abstract int Width { get; }
+
+    static abstract TVector Load(byte* source);
+    static abstract void Store(byte* destination, TVector value);
+
+    /// <summary>The four bytes in every lane.</summary>
+    static abstract TVector Broadcast(void* lane);
+    static abstract TVector Bytes(byte value);
+    static abstract TVector Shorts(short value);
+    static abstract TVector Floats(float value);
+
+    static abstract TVector And(TVector a, TVector b);
+    static abstract TVector Or(TVector a, TVector b);
+    static abstract TVector MultiplyShorts(TVector a, TVector b);
+
+    /// <summary>The bits of a byte from <paramref name="shift"/> on, which the mask cuts off.</summary>
+    static abstract TVector Bits(TVector value, int shift, byte mask);
+
+    /// <summary>The bits of a byte moved up by <paramref name="shift"/>, those that the mask leaves.</summary>
+    static abstract TVector UpperBits(TVector value, int shift, byte mask);
+
+    /// <summary>The byte that each byte of indices, at most 15, points to in a table of 16.</summary>
+    static abstract TVector LookUp(TVector table, TVector indices);
+
+    /// <summary>Sixteen bytes of a table in every 128 bits.</summary>
+    static abstract TVector Table(Vector128<byte> table);
+
+    /// <summary>Bytes i and j of a lane as two 16-bit numbers, each byte unsigned.</summary>
+    static abstract TVector Pair(TVector lanes, int i, int j);
+
+    /// <summary>Bytes i and j of a lane as two 16-bit numbers, each byte signed.</summary>
+    static abstract TVector SignedPair(TVector lanes, int i, int j);
+
+    /// <summary>sums + w₀x₀ + w₁x₁ and sums + w₂x₂ + w₃x₃ in 16 bits; w unsigned, x signed, nothing may overflow.</summary>
+    static abstract TVector AddProducts(TVector sums, TVector w, TVector x);
+
+    /// <summary>a₀b₀ + a₁b₁ of 16-bit numbers in 32 bits.</summary>
+    static abstract TVector Dot(TVector a, TVector b);
+    static abstract TVector AddIntegers(TVector a, TVector b);
+
+    static abstract TVector ToFloat(TVector integers);
+    static abstract TVector Add(TVector a, TVector b);
+    static abstract TVector Multiply(TVector a, TVector b);
+
+    /// <summary>As many finite halves as there are lanes, as floats.</summary>
+    static abstract TVector LoadHalves(byte* source);
+
+    /// <summary>As many upper halves of floats as there are lanes.</summary>
+    static abstract TVector LoadUpperHalves(byte* source);
+}
+
+/// <summary>16 rows; needs AVX-512 BW.</summary>
+internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
+{
+    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported;
+
+    public static int Width => 64;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Load(byte* source) => Vector512.Load(source);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* destination, Vector512<byte> value) => value.Store(destination);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Broadcast(void* lane) => Vector512.Create(*(int*)lane).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Bytes(byte value) => Vector512.Create(value);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Shorts(short value) => Vector512.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Floats(float value) => Vector512.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> And(Vector512<byte> a, Vector512<byte> b) => a & b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Or(Vector512<byte> a, Vector512<byte> b) => a | b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> MultiplyShorts(Vector512<byte> a, Vector512<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Bits(Vector512<byte> value, int shift, byte mask) =>
+        (shift == 0 ? value : (value.AsUInt16() >>> shift).AsByte()) & Vector512.Create(mask);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> UpperBits(Vector512<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector512.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Table(Vector128<byte> table) => Vector512.Create(Vector256.Create(table));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Pair(Vector512<byte> lanes, int i, int j) =>
+        Avx512BW.Shuffle(lanes, Table(Lanes128.PairPattern(0x80008000u | (uint)i | (uint)j << 16)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> SignedPair(Vector512<byte> lanes, int i, int j) =>
+        (Avx512BW.Shuffle(lanes, Table(Lanes128.PairPattern(0x00800080u | (uint)i << 8 | (uint)j << 24))).AsInt16() >> 8).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> AddProducts(Vector512<byte> sums, Vector512<byte> w, Vector512<byte> x) =>
+        (sums.AsInt16() + Avx512BW.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Dot(Vector512<byte> a, Vector512<byte> b) => Avx512BW.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> AddIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> ToFloat(Vector512<byte> integers) => Vector512.ConvertToSingle(integers.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Add(Vector512<byte> a, Vector512<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Multiply(Vector512<byte> a, Vector512<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> LoadHalves(byte* source)
+    {
+        Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << 13 & Vector512.Create(Lanes128.HalfMask);
+        return (bits.AsSingle() * Vector512.Create(Lanes128.HalfFactor)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> LoadUpperHalves(byte* source) => (Avx512F.ConvertToVector512Int32(Vector256.Load((ushort*)source)) << 16).AsByte();
+}
+
+/// <summary>8 rows; needs AVX2.</summary>
+internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
+{
+    public static bool IsSupported => Avx2.IsSupported;
+
+    public static int Width => 32;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Load(byte* source) => Vector256.Load(source);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* destination, Vector256<byte> value) => value.Store(destination);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Broadcast(void* lane) => Vector256.Create(*(int*)lane).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Bytes(byte value) => Vector256.Create(value);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Shorts(short value) => Vector256.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Floats(float value) => Vector256.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> And(Vector256<byte> a, Vector256<byte> b) => a & b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Or(Vector256<byte> a, Vector256<byte> b) => a | b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> MultiplyShorts(Vector256<byte> a, Vector256<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Bits(Vector256<byte> value, int shift, byte mask) =>
+        (shift == 0 ? value : (value.AsUInt16() >>> shift).AsByte()) & Vector256.Create(mask);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> UpperBits(Vector256<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector256.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> LookUp(Vector256<byte> table, Vector256<byte> indices) => Avx2.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Table(Vector128<byte> table) => Vector256.Create(table);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Pair(Vector256<byte> lanes, int i, int j) =>
+        Avx2.Shuffle(lanes, Table(Lanes128.PairPattern(0x80008000u | (uint)i | (uint)j << 16)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> SignedPair(Vector256<byte> lanes, int i, int j) =>
+        (Avx2.Shuffle(lanes, Table(Lanes128.PairPattern(0x00800080u | (uint)i << 8 | (uint)j << 24))).AsInt16() >> 8).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> AddProducts(Vector256<byte> sums, Vector256<byte> w, Vector256<byte> x) =>
+        (sums.AsInt16() + Avx2.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Dot(Vector256<byte> a, Vector256<byte> b) => Avx2.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> AddIntegers(Vector256<byte> a, Vector256<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ToFloat(Vector256<byte> integers) => Vector256.ConvertToSingle(integers.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Add(Vector256<byte> a, Vector256<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Multiply(Vector256<byte> a, Vector256<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> LoadHalves(byte* source)
+    {
+        Vector256<int> bits = Avx2.ConvertToVector256Int32(Vector128.Load((short*)source)) << 13 & Vector256.Create(Lanes128.HalfMask);
+        return (bits.AsSingle() * Vector256.Create(Lanes128.HalfFactor)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> LoadUpperHalves(byte* source) => (Avx2.ConvertToVector256Int32(Vector128.Load((ushort*)source)) << 16).AsByte();
+}
+
+/// <summary>4 rows; any machine with vectors of 128 bits.</summary>
+internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
+{
+    // A half, sign-extended and moved up by 13 bits, has its exponent and fraction where a float has them and its sign
+    // in the upper four bits; it then means a number 2^112 times too small, subnormal halves included.
+    public const int HalfMask = unchecked((int)0x8FFF_E000);
+    public const float HalfFactor = 5.192296858534828e33f; // 2^112
+
+    public static bool IsSupported => Vector128.IsHardwareAccelerated;
+
+    public static int Width => 16;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Load(byte* source) => Vector128.Load(source);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* destination, Vector128<byte> value) => value.Store(destination);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Broadcast(void* lane) => Vector128.Create(*(int*)lane).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Bytes(byte value) => Vector128.Create(value);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Shorts(short value) => Vector128.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Floats(float value) => Vector128.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> And(Vector128<byte> a, Vector128<byte> b) => a & b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Or(Vector128<byte> a, Vector128<byte> b) => a | b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> MultiplyShorts(Vector128<byte> a, Vector128<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Bits(Vector128<byte> value, int shift, byte mask) =>
+        (shift == 0 ? value : (value.AsUInt16() >>> shift).AsByte()) & Vector128.Create(mask);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> UpperBits(Vector128<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector128.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> LookUp(Vector128<byte> table, Vector128<byte> indices) => Vector128.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Table(Vector128<byte> table) => table;
+
+    /// <summary>The pattern of a shuffle within each lane of 32 bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> PairPattern(uint pattern) =>
+        Vector128.Create(pattern, pattern + 0x04040404u, pattern + 0x08080808u, pattern + 0x0C0C0C0Cu).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Pair(Vector128<byte> lanes, int i, int j) =>
+        ((lanes.AsUInt32() >>> 8 * i & Vector128.Create(0xFFu)) | (lanes.AsUInt32() >>> 8 * j & Vector128.Create(0xFFu)) << 16).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> SignedPair(Vector128<byte> lanes, int i, int j) => ((Pair(lanes, i, j).AsInt16() << 8) >> 8).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> AddProducts(Vector128<byte> sums, Vector128<byte> w, Vector128<byte> x)
+    {
+        if (Ssse3.IsSupported) return (sums.AsInt16() + Ssse3.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+        Vector128<short> even = (w.AsInt16() & Vector128.Create((short)0xFF)) * (x.AsInt16() << 8 >> 8), odd = (w.AsInt16() >>> 8) * (x.AsInt16() >> 8);
+        return (sums.AsInt16() + (even + odd)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Dot(Vector128<byte> a, Vector128<byte> b)
+    {
+        if (Sse2.IsSupported) return Sse2.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
+        return ((a.AsInt32() << 16 >> 16) * (b.AsInt32() << 16 >> 16) + (a.AsInt32() >> 16) * (b.AsInt32() >> 16)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> AddIntegers(Vector128<byte> a, Vector128<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> ToFloat(Vector128<byte> integers) => Vector128.ConvertToSingle(integers.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Add(Vector128<byte> a, Vector128<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Multiply(Vector128<byte> a, Vector128<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> LoadHalves(byte* source)
+    {
+        Vector128<int> bits = Vector128.WidenLower(Vector128.CreateScalar(*(long*)source).AsInt16()) << 13 & Vector128.Create(HalfMask);
+        return (bits.AsSingle() * Vector128.Create(HalfFactor)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> LoadUpperHalves(byte* source) => (Vector128.WidenLower(Vector128.CreateScalar(*(ulong*)source).AsUInt16()) << 16).AsByte();
+}

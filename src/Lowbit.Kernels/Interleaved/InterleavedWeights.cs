@@ -1,0 +1,199 @@
+using System;
+using System.Runtime.Intrinsics;
+using Lowbit.Core;
+
+namespace Lowbit.Kernels.Interleaved;
+
+/// <summary>
+/// A matrix of one of ggml's block formats, rearranged in memory so that the codes of sixteen rows lie side by side and
+/// every load serves all of them. It takes the bytes of the file and up to 6 % more, TQ1_0 22 %.
+/// </summary>
+internal abstract unsafe class InterleavedWeights
+{
+    private const int FewTokens = 3; // up to here each token goes through the interleaved bytes by itself
+
+    /// <summary>Whether the format has such a form.</summary>
+    public static bool Supports(ElementFormat format) => format.IsReal() && format.BlockLength() > 1;
+
+    /// <summary>Rearranges a matrix of a supported format.</summary>
+    /// <param name="pool">Threads that share the rows.</param>
+    /// <param name="tensor">[rows, columns], checked to be a matrix.</param>
+    /// <exception cref="LowbitException">A scale is not finite.</exception>
+    public static InterleavedWeights Create(WorkerPool pool, Tensor tensor) => tensor.Format switch
+    {
+        ElementFormat.Q4_0 => new InterleavedWeights<FormatQ4_0>(pool, tensor),
+        ElementFormat.Q4_1 => new InterleavedWeights<FormatQ4_1>(pool, tensor),
+        ElementFormat.Q5_0 => new InterleavedWeights<FormatQ5_0>(pool, tensor),
+        ElementFormat.Q5_1 => new InterleavedWeights<FormatQ5_1>(pool, tensor),
+        ElementFormat.Q8_0 => new InterleavedWeights<FormatQ8_0>(pool, tensor),
+        ElementFormat.Q2_K => new InterleavedWeights<FormatQ2_K>(pool, tensor),
+        ElementFormat.Q3_K => new InterleavedWeights<FormatQ3_K>(pool, tensor),
+        ElementFormat.Q4_K => new InterleavedWeights<FormatQ4_K>(pool, tensor),
+        ElementFormat.Q5_K => new InterleavedWeights<FormatQ5_K>(pool, tensor),
+        ElementFormat.Q6_K => new InterleavedWeights<FormatQ6_K>(pool, tensor),
+        ElementFormat.IQ4_NL => new InterleavedWeights<FormatIQ4_NL>(pool, tensor),
+        ElementFormat.MXFP4 => new InterleavedWeights<FormatMXFP4>(pool, tensor),
+        ElementFormat.TQ1_0 => new InterleavedWeights<FormatTQ1_0>(pool, tensor),
+        ElementFormat.TQ2_0 => new InterleavedWeights<FormatTQ2_0>(pool, tensor),
+        _ => throw new ArgumentOutOfRangeException(nameof(tensor), tensor.Format, "the format has no interleaved form"),
+    };
+
+    /// <summary>output[t, r] = Σ_c x[t, c] · W[r, c] with the rounded activations, as <see cref="ScalarProduct"/> defines it.</summary>
+    public void Multiply(WorkerPool pool, Activations activations, float* output)
+    {
+        bool tiles = activations.Tokens > FewTokens;
+        if (Lanes512.IsSupported) Multiply<Lanes512, Vector512<byte>>(pool, activations, output, tiles);
+        else if (Lanes256.IsSupported) Multiply<Lanes256, Vector256<byte>>(pool, activations, output, tiles);
+        else if (Lanes128.IsSupported) Multiply<Lanes128, Vector128<byte>>(pool, activations, output, tiles);
+        else MultiplyScalar(pool, activations, output);
+    }
+
+    /// <summary>The product with vectors of a given width, some tiles with all tokens at once or one tile with one token after the other.</summary>
+    internal abstract void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
+        where TLanes : struct, ILanes<TVector> where TVector : struct;
+
+    /// <summary>The oracle, from the bytes of the file.</summary>
+    internal abstract void MultiplyScalar(WorkerPool pool, Activations activations, float* output);
+}
+
+/// <inheritdoc/>
+internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights where TFormat : struct, IBlockFormat
+{
+    [ThreadStatic]
+    private static NativeBuffer? t_panel;
+
+    [ThreadStatic]
+    private static NativeBuffer? t_results;
+
+    private readonly Tensor _tensor;
+    private readonly object _owner; // of the memory of the tiles
+    private readonly byte* _tiles;
+    private readonly int _rows, _columns, _chunks;
+    private readonly long _tileBytes;
+
+    public InterleavedWeights(WorkerPool pool, Tensor tensor)
+    {
+        _tensor = tensor;
+        _rows = (int)tensor.Rows;
+        _columns = (int)tensor.Columns;
+        _chunks = (_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns;
+        _tileBytes = (long)Groups * GroupBytes;
+        NativeBuffer memory = new(Tiles * _tileBytes);
+        _owner = memory;
+        _tiles = memory.Pointer;
+        Interleaving work = new() { Weights = this };
+        pool.Run(ref work, Tiles, 4);
+    }
+
+    private static int GroupChunks => TFormat.BlockLength == 32 ? 1 : 4;
+
+    private static int GroupBytes => TFormat.HeaderBytes + GroupChunks * TFormat.ChunkBytes;
+
+    private int Groups => _chunks / GroupChunks;
+
+    private int Tiles => (_rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
+
+    internal override void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
+    {
+        if (tiles)
+        {
+            TileWork<TileKernel<TFormat, TLanes, TVector>> work = new() { Weights = this, Activations = activations, Output = output };
+            pool.Run(ref work, (Tiles + TileKernel<TFormat, TLanes, TVector>.Tiles - 1) / TileKernel<TFormat, TLanes, TVector>.Tiles, 1);
+        }
+        else
+        {
+            RowWork<RowKernel<TFormat, TLanes, TVector>> work = new() { Weights = this, Activations = activations, Output = output };
+            pool.Run(ref work, Tiles, Math.Clamp(65536 / _columns / IBlockFormat.Rows, 1, 16));
+        }
+    }
+
+    internal override void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
+    {
+        ScalarWork work = new() { Weights = this, Activations = activations, Output = output };
+        pool.Run(ref work, _rows, 16);
+    }
+
+    private struct Interleaving : IParallelWork
+    {
+        public InterleavedWeights<TFormat> Weights;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int row = start * IBlockFormat.Rows; row < Math.Min(Weights._rows, end * IBlockFormat.Rows); row++)
+            {
+                byte* group = Weights._tiles + row / IBlockFormat.Rows * Weights._tileBytes;
+                byte* block = Weights._tensor.Pointer + row * Weights._tensor.RowBytes;
+                int blocksOfGroup = GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights._columns / TFormat.BlockLength;
+                int lane = row % IBlockFormat.Rows;
+                for (int first = 0; first < blocks; first += blocksOfGroup, group += GroupBytes, block += blocksOfGroup * TFormat.BlockBytes)
+                {
+                    ushort* factors = (ushort*)group + lane;
+                    TFormat.Interleave(block, Math.Min(blocksOfGroup, blocks - first), factors, (uint*)(group + TFormat.HeaderBytes) + lane);
+                    for (int i = 0; i < TFormat.HeaderBytes / IBlockFormat.Factors; i++)
+                    {
+                        if ((factors[IBlockFormat.Rows * i] & TFormat.ExponentMask) == TFormat.ExponentMask)
+                            throw new LowbitException($"tensor {Weights._tensor.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
+                    }
+                }
+            }
+        }
+    }
+
+    private struct RowWork<TKernel> : IParallelWork where TKernel : struct, IRowKernel<TFormat>
+    {
+        public InterleavedWeights<TFormat> Weights;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            float* results = stackalloc float[IBlockFormat.Rows];
+            for (int tile = start; tile < end; tile++)
+            {
+                int first = tile * IBlockFormat.Rows, count = Math.Min(IBlockFormat.Rows, Weights._rows - first);
+                for (int t = 0; t < Activations.Tokens; t++)
+                {
+                    TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._chunks, new Token(Activations, t), results);
+                    new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * Weights._rows + first, count));
+                }
+            }
+        }
+    }
+
+    private struct TileWork<TKernel> : IParallelWork where TKernel : struct, ITileKernel<TFormat>
+    {
+        public InterleavedWeights<TFormat> Weights;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            int rows = TKernel.Tiles * IBlockFormat.Rows;
+            byte* panel = Scratch.Ensure(ref t_panel, TKernel.PanelBytes);
+            float* results = (float*)Scratch.Ensure(ref t_results, (Activations.Tokens + 3L) / 4 * 4 * rows * sizeof(float));
+            for (int index = start; index < end; index++)
+            {
+                int tile = index * TKernel.Tiles, second = Math.Min(tile + 1, Weights.Tiles - 1);
+                TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._tiles + second * Weights._tileBytes, Activations, panel, results);
+                int first = index * rows, count = Math.Min(rows, Weights._rows - first);
+                for (int t = 0; t < Activations.Tokens; t++)
+                    new ReadOnlySpan<float>(results + (long)t * rows, count).CopyTo(new Span<float>(Output + (long)t * Weights._rows + first, count));
+            }
+        }
+    }
+
+    private struct ScalarWork : IParallelWork
+    {
+        public InterleavedWeights<TFormat> Weights;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int row = start; row < end; row++)
+                for (int t = 0; t < Activations.Tokens; t++)
+                    Output[(long)t * Weights._rows + row] = ScalarProduct.Row<TFormat>(
+                        Weights._tensor.Pointer + row * Weights._tensor.RowBytes, Weights._columns / TFormat.BlockLength, Weights._chunks, new Token(Activations, t));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+using System.Runtime.CompilerServices;
+
+namespace Lowbit.Kernels.Interleaved;
+
+/// <summary>The activations of one token.</summary>
+/// <param name="Codes">[chunks · 64].</param>
+/// <param name="Scales">[chunks].</param>
+/// <param name="Sums">[chunks · 4] sums of 16 codes.</param>
+internal readonly unsafe record struct Token(nint Codes, nint Scales, nint Sums)
+{
+    public Token(Activations activations, int token) : this(
+        (nint)(activations.Codes + (long)token * activations.Blocks * Activations.BlockLength),
+        (nint)(activations.Scales + (long)token * activations.Blocks),
+        (nint)(activations.UnitSums + (long)token * activations.Blocks * Activations.UnitsOfBlock))
+    {
+    }
+
+    /// <summary>The token from a chunk on.</summary>
+    public Token From(int chunk) => new(
+        Codes + (nint)chunk * Activations.BlockLength, Scales + (nint)chunk * sizeof(float), Sums + (nint)chunk * Activations.UnitsOfBlock * sizeof(short));
+
+    public sbyte* X => (sbyte*)Codes;
+    public float* Scale => (float*)Scales;
+    public short* Sum => (short*)Sums;
+}
+
+/// <summary>Products of a tile of rows with few tokens, straight from the interleaved bytes.</summary>
+internal interface IRowKernel<TFormat> where TFormat : struct, IBlockFormat
+{
+    /// <summary>Multiplies the 16 rows of a tile with a token.</summary>
+    /// <param name="tile">First group of the tile.</param>
+    /// <param name="chunks">Chunks of a row.</param>
+    /// <param name="token">The activations.</param>
+    /// <param name="results">[16].</param>
+    static abstract unsafe void Run(byte* tile, int chunks, Token token, float* results);
+}
+
+/// <inheritdoc cref="IRowKernel{TFormat}"/>
+internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel<TFormat>
+    where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
+{
+    public static void Run(byte* tile, int chunks, Token token, float* results)
+    {
+        for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
+            TLanes.Store((byte*)results + lane, Rows(tile, lane, chunks, token.X, token.Scale, token.Sum));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static TVector Rows(byte* tile, int lane, int chunks, sbyte* x, float* scales, short* sums)
+    {
+        TVector y = default;
+        byte* header = tile + lane / 2, codes = tile + TFormat.HeaderBytes + lane;
+        for (int chunk = 0; chunk < chunks; chunk++)
+        {
+            y = TLanes.Add(y, TLanes.Multiply(TLanes.Floats(scales[chunk]), ChunkSum<TFormat, TLanes, TVector>.Compute(header, codes, x, sums)));
+            x += IBlockFormat.ChunkColumns;
+            sums += Activations.UnitsOfBlock;
+            codes += TFormat.ChunkBytes;
+            if (TFormat.BlockLength == 32 || chunk % 4 == 3)
+            {
+                header = codes + lane / 2 - lane;
+                codes += TFormat.HeaderBytes;
+            }
+        }
+        return y;
+    }
+}

@@ -1,0 +1,260 @@
+using System;
+using System.Runtime.CompilerServices;
+
+namespace Lowbit.Kernels.Interleaved;
+
+/// <summary>
+/// Products of rows with many tokens. The chunks of two vectors of rows are unpacked into a panel in the first-level cache,
+/// which all tokens use, four at a time.
+/// </summary>
+internal interface ITileKernel<TFormat> where TFormat : struct, IBlockFormat
+{
+    /// <summary>Tiles of one call; where there is only one left, the second may be the first again.</summary>
+    static abstract int Tiles { get; }
+
+    /// <summary>Bytes of the memory for panels.</summary>
+    static abstract int PanelBytes { get; }
+
+    /// <summary>Multiplies the rows of <see cref="Tiles"/> tiles with all tokens of a batch.</summary>
+    /// <param name="tile0">First group of the first tile.</param>
+    /// <param name="tile1">First group of the second one.</param>
+    /// <param name="activations">The batch.</param>
+    /// <param name="panel">Memory for the panels.</param>
+    /// <param name="results">[tokens, up to a multiple of four, Tiles · 16].</param>
+    static abstract unsafe void Run(byte* tile0, byte* tile1, Activations activations, byte* panel, float* results);
+}
+
+/// <inheritdoc cref="ITileKernel{TFormat}"/>
+internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKernel<TFormat>
+    where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
+{
+    private const int PanelChunks = 8; // of 64 columns
+
+    // A chunk of a panel, in vectors: scales of the four units; minimums of the halves; F of the halves; G of the halves; codes
+    // in the order of the columns, where they have 8 bits the upper nibbles behind the lower ones.
+    private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10;
+
+    private static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (CodesAt + (TFormat.CodeBits == 8 ? 32 : 16)) * TLanes.Width;
+    }
+
+    public static int Tiles => TLanes.Width == IBlockFormat.Vector ? 2 : 1;
+
+    public static int PanelBytes => 2 * PanelChunks * ChunkBytes + 16 * TLanes.Width;
+
+    public static void Run(byte* tile0, byte* tile1, Activations activations, byte* panel, float* results)
+    {
+        int chunks = activations.Blocks, stride = Tiles * IBlockFormat.Rows;
+        byte* panel0 = panel, panel1 = panel + PanelChunks * ChunkBytes, state = panel1 + PanelChunks * ChunkBytes;
+        Token* tokens = stackalloc Token[4];
+        new Span<float>(results, (activations.Tokens + 3) / 4 * 4 * stride).Clear();
+        for (int lane = 0; lane < IBlockFormat.Vector; lane += 2 * TLanes.Width)
+        {
+            for (int first = 0; first < chunks; first += PanelChunks)
+            {
+                int count = Math.Min(PanelChunks, chunks - first);
+                Unpack(tile0, lane, first, count, panel0);
+                if (Tiles == 2) Unpack(tile1, lane, first, count, panel1);
+                else Unpack(tile0, lane + TLanes.Width, first, count, panel1);
+                for (int t = 0; t < activations.Tokens; t += 4)
+                {
+                    for (int i = 0; i < 4; i++) tokens[i] = new Token(activations, Math.Min(t + i, activations.Tokens - 1)).From(first);
+                    FourTokens(panel0, panel1, count, tokens, state, (byte*)(results + (long)t * stride) + lane, stride * sizeof(float));
+                }
+            }
+        }
+    }
+
+    private static void Unpack(byte* tile, int lane, int first, int count, byte* panel)
+    {
+        int groupChunks = TFormat.BlockLength == 32 ? 1 : 4;
+        for (int c = first; c < first + count; c++, panel += ChunkBytes)
+        {
+            byte* group = tile + (long)(c / groupChunks) * (TFormat.HeaderBytes + groupChunks * TFormat.ChunkBytes);
+            UnpackChunk(group + lane / 2, group + TFormat.HeaderBytes + c % groupChunks * TFormat.ChunkBytes + lane, panel);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void UnpackChunk(byte* header, byte* chunk, byte* panel)
+    {
+        UnpackUnit(chunk, 0, panel);
+        UnpackUnit(chunk, 1, panel);
+        UnpackUnit(chunk, 2, panel);
+        UnpackUnit(chunk, 3, panel);
+        TLanes.Store(panel + MinimumsAt * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 0));
+        TLanes.Store(panel + (MinimumsAt + 1) * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 1));
+        TLanes.Store(panel + FactorsAt * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 0));
+        if (TFormat.FactorsOfHalves) TLanes.Store(panel + (FactorsAt + 1) * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 1));
+        if (!TFormat.MinimumHasFactor) return;
+        TLanes.Store(panel + MinimumFactorsAt * TLanes.Width, TFormat.MinimumFactor<TLanes, TVector>(header, 0));
+        if (TFormat.FactorsOfHalves) TLanes.Store(panel + (MinimumFactorsAt + 1) * TLanes.Width, TFormat.MinimumFactor<TLanes, TVector>(header, 1));
+    }
+
+    private static void UnpackUnit(byte* chunk, int unit, byte* panel)
+    {
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 0), panel, 4 * unit);
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 1), panel, 4 * unit + 1);
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 2), panel, 4 * unit + 2);
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 3), panel, 4 * unit + 3);
+        if (TFormat.ScaleRun != 0) TLanes.Store(panel + unit * TLanes.Width, TFormat.Scale<TLanes, TVector>(chunk, unit));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreCodes(TVector codes, byte* panel, int step)
+    {
+        if (TFormat.CodeBits == 8)
+        {
+            TLanes.Store(panel + (CodesAt + step) * TLanes.Width, TLanes.Bits(codes, 0, 0xF));
+            TLanes.Store(panel + (CodesAt + 16 + step) * TLanes.Width, TLanes.Bits(codes, 4, 0xF));
+        }
+        else
+        {
+            TLanes.Store(panel + (CodesAt + step) * TLanes.Width, codes);
+        }
+    }
+
+    // Only the sums of 16 bits live in registers, of which AVX2 has 16; all others wait in the first-level cache: 8 vectors
+    // of integers and 8 of floats in the state, and the results. p31 belongs to token 3 and the second vector of rows.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void FourTokens(byte* panel0, byte* panel1, int count, Token* tokens, byte* state, byte* results, int stride)
+    {
+        sbyte* x0 = tokens[0].X, x1 = tokens[1].X, x2 = tokens[2].X, x3 = tokens[3].X;
+        for (int chunk = 0; chunk < count; chunk++, panel0 += ChunkBytes, panel1 += ChunkBytes)
+        {
+            for (int half = 0; half < 2; half++)
+            {
+                for (int run = 0; run < Runs; run++)
+                {
+                    // Where codes have 8 bits, the first run takes the lower nibbles and the second the upper ones.
+                    int step = TFormat.CodeBits == 8 ? 0 : run * StepsOfRun;
+                    byte* codes0 = panel0 + (CodesAt + 8 * half + (TFormat.CodeBits == 8 ? 16 * run : step)) * TLanes.Width;
+                    byte* codes1 = codes0 + (panel1 - panel0);
+                    TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
+                    for (int s = 0; s < StepsOfRun; s += 2)
+                    {
+                        TVector w0 = TLanes.Load(codes0 + s * TLanes.Width), w1 = TLanes.Load(codes1 + s * TLanes.Width);
+                        TVector a = TLanes.Broadcast(x0 + 4 * (step + s));
+                        p00 = TLanes.AddProducts(p00, w0, a);
+                        p01 = TLanes.AddProducts(p01, w1, a);
+                        a = TLanes.Broadcast(x1 + 4 * (step + s));
+                        p10 = TLanes.AddProducts(p10, w0, a);
+                        p11 = TLanes.AddProducts(p11, w1, a);
+                        a = TLanes.Broadcast(x2 + 4 * (step + s));
+                        p20 = TLanes.AddProducts(p20, w0, a);
+                        p21 = TLanes.AddProducts(p21, w1, a);
+                        a = TLanes.Broadcast(x3 + 4 * (step + s));
+                        p30 = TLanes.AddProducts(p30, w0, a);
+                        p31 = TLanes.AddProducts(p31, w1, a);
+                        w0 = TLanes.Load(codes0 + (s + 1) * TLanes.Width);
+                        w1 = TLanes.Load(codes1 + (s + 1) * TLanes.Width);
+                        a = TLanes.Broadcast(x0 + 4 * (step + s) + 4);
+                        p00 = TLanes.AddProducts(p00, w0, a);
+                        p01 = TLanes.AddProducts(p01, w1, a);
+                        a = TLanes.Broadcast(x1 + 4 * (step + s) + 4);
+                        p10 = TLanes.AddProducts(p10, w0, a);
+                        p11 = TLanes.AddProducts(p11, w1, a);
+                        a = TLanes.Broadcast(x2 + 4 * (step + s) + 4);
+                        p20 = TLanes.AddProducts(p20, w0, a);
+                        p21 = TLanes.AddProducts(p21, w1, a);
+                        a = TLanes.Broadcast(x3 + 4 * (step + s) + 4);
+                        p30 = TLanes.AddProducts(p30, w0, a);
+                        p31 = TLanes.AddProducts(p31, w1, a);
+                    }
+                    TVector scale0 = Scale(panel0, half, run, step), scale1 = Scale(panel1, half, run, step);
+                    bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
+                    EndRun(state + 0 * TLanes.Width, first, TLanes.Dot(p00, scale0));
+                    EndRun(state + 1 * TLanes.Width, first, TLanes.Dot(p01, scale1));
+                    EndRun(state + 2 * TLanes.Width, first, TLanes.Dot(p10, scale0));
+                    EndRun(state + 3 * TLanes.Width, first, TLanes.Dot(p11, scale1));
+                    EndRun(state + 4 * TLanes.Width, first, TLanes.Dot(p20, scale0));
+                    EndRun(state + 5 * TLanes.Width, first, TLanes.Dot(p21, scale1));
+                    EndRun(state + 6 * TLanes.Width, first, TLanes.Dot(p30, scale0));
+                    EndRun(state + 7 * TLanes.Width, first, TLanes.Dot(p31, scale1));
+                }
+                x0 += 32;
+                x1 += 32;
+                x2 += 32;
+                x3 += 32;
+                if (!TFormat.FactorsOfHalves) continue;
+                EndHalf(state + 0 * TLanes.Width, panel0, half, tokens[0].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 1 * TLanes.Width, panel1, half, tokens[0].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 2 * TLanes.Width, panel0, half, tokens[1].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 3 * TLanes.Width, panel1, half, tokens[1].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 4 * TLanes.Width, panel0, half, tokens[2].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 5 * TLanes.Width, panel1, half, tokens[2].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 6 * TLanes.Width, panel0, half, tokens[3].Sum + 4 * chunk + 2 * half);
+                EndHalf(state + 7 * TLanes.Width, panel1, half, tokens[3].Sum + 4 * chunk + 2 * half);
+            }
+            byte* result = results;
+            EndChunk(state + 0 * TLanes.Width, panel0, tokens[0], chunk, result);
+            EndChunk(state + 1 * TLanes.Width, panel1, tokens[0], chunk, result + TLanes.Width);
+            result += stride;
+            EndChunk(state + 2 * TLanes.Width, panel0, tokens[1], chunk, result);
+            EndChunk(state + 3 * TLanes.Width, panel1, tokens[1], chunk, result + TLanes.Width);
+            result += stride;
+            EndChunk(state + 4 * TLanes.Width, panel0, tokens[2], chunk, result);
+            EndChunk(state + 5 * TLanes.Width, panel1, tokens[2], chunk, result + TLanes.Width);
+            result += stride;
+            EndChunk(state + 6 * TLanes.Width, panel0, tokens[3], chunk, result);
+            EndChunk(state + 7 * TLanes.Width, panel1, tokens[3], chunk, result + TLanes.Width);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Scale(byte* panel, int half, int run, int step) =>
+        TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts((short)(TFormat.CodeBits == 8 && run == 1 ? 16 : 1));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void EndRun(byte* state, bool first, TVector i) => TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void EndHalf(byte* state, byte* panel, int half, short* sums)
+    {
+        TVector j = TLanes.Dot(TLanes.Broadcast(sums), TLanes.Load(panel + (MinimumsAt + half) * TLanes.Width));
+        TVector v = Scaled(panel, half, TLanes.Load(state), j);
+        TLanes.Store(state + 8 * TLanes.Width, half == 0 ? v : TLanes.Add(TLanes.Load(state + 8 * TLanes.Width), v));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void EndChunk(byte* state, byte* panel, Token token, int chunk, byte* result)
+    {
+        TVector v;
+        if (TFormat.FactorsOfHalves)
+        {
+            v = TLanes.Load(state + 8 * TLanes.Width);
+        }
+        else
+        {
+            TVector j0 = TLanes.Dot(TLanes.Broadcast(token.Sum + 4 * chunk), TLanes.Load(panel + MinimumsAt * TLanes.Width));
+            TVector j1 = TLanes.Dot(TLanes.Broadcast(token.Sum + 4 * chunk + 2), TLanes.Load(panel + (MinimumsAt + 1) * TLanes.Width));
+            v = Scaled(panel, 0, TLanes.Load(state), TLanes.AddIntegers(j0, j1));
+        }
+        TLanes.Store(result, TLanes.Add(TLanes.Load(result), TLanes.Multiply(TLanes.Floats(token.Scale[chunk]), v)));
+    }
+
+    private static int Runs
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TFormat.CodeBits == 8 ? 2 : 8 / StepsOfRun;
+    }
+
+    // Steps whose products fit into 16 bits and share an integer scale.
+    private static int StepsOfRun
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TFormat.CodeBits == 6 ? 2 : TFormat.CodeBits == 5 || TFormat.ScaleRun == 16 ? 4 : 8;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Scaled(byte* panel, int half, TVector i, TVector j)
+    {
+        TVector factor = TLanes.Load(panel + (FactorsAt + half) * TLanes.Width);
+        if (!TFormat.MinimumHasFactor) return TLanes.Multiply(factor, TLanes.ToFloat(TLanes.AddIntegers(i, j)));
+        return TLanes.Add(
+            TLanes.Multiply(factor, TLanes.ToFloat(i)),
+            TLanes.Multiply(TLanes.Load(panel + (MinimumFactorsAt + half) * TLanes.Width), TLanes.ToFloat(j)));
+    }
+}

@@ -1,0 +1,239 @@
+// SpQR: A Sparse-Quantized Representation for Near-Lossless LLM Weight Compression
+// Dettmers, Svirschevski, Egiazarian, Kuznedelev, Frantar, Ashkboos, Borzunov, Hoefler, Alistarh; arXiv 2306.03078,
+// sections 3 and 4; code: Vahe1994/SpQR (spqr_engine.py, quant_groups.py, main.py).
+//
+// Problem   the weights whose rounding costs most, wherever they lie, are kept in half precision; the others have grids of very
+//           small groups, fitted without them; errors are compensated as in GPTQ.
+//             s_ij = (w_ij − q_ij)² / U_jj²,   kept where s_ij > τ · mean over the columns of (var W_:,j / U_jj²)
+// Symbols   paper    here               meaning
+//           s_ij     SquaredError       what rounding a weight costs after the best compensation
+//           τ        Threshold          0.2, relative to the layer's own size
+//           β₁       GroupSize          16
+//           U        InverseFactor      U with (H + λ)⁻¹ = UᵀU; λ is the mean of diag(H) itself, Damping 1
+// Outliers  when the grid of a group is fitted, weights are left out that lower the group's sum of s by more than the threshold
+//           when they alone are left out; which weights are kept is decided when their column is rounded.
+// Order     by falling diag(H).
+// Bits      b, 32 for a weight that is kept (value and position, as the paper counts), and the grids'.
+// Cost      in³ · 2/3 for U, in² · out for the loop.
+// Departs   from the repository: it stores scales and zeros of groups in 3 bits themselves, with half-precision ones for every
+//           16 of these, together 0.63 bits a weight; the packed form of uniform grids has a half-precision scale and a byte
+//           for the zero, 1.5 bits a weight at groups of 16, so scales here are not rounded twice; zeros are whole codes and
+//           grids contain zero (UniformGrid.cs), where there they are neither.
+// Keeps     from the repository: a group sees all columns before it (blocks as long as groups).
+
+using System;
+using System.Threading;
+using Lowbit.Core;
+using Lowbit.Kernels.Composite;
+using Lowbit.Kernels.Uniform;
+using Lowbit.Quantization.Calibration;
+using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
+
+namespace Lowbit.Quantization.Methods;
+
+/// <summary>Settings of SpQR; the defaults are those of the repository's commands.</summary>
+public sealed record SpqrOptions : MethodOptions
+{
+    /// <summary>Bits of a code, 2 to 8.</summary>
+    public int Bits { get; init; } = 3;
+
+    /// <summary>Consecutive columns that share a scale.</summary>
+    public int GroupSize { get; init; } = 16;
+
+    /// <summary>τ; infinity keeps nothing.</summary>
+    public double Threshold { get; init; } = 0.2;
+
+    /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
+    public double Damping { get; init; } = 1;
+
+    /// <inheritdoc/>
+    public override bool NeedsHessian => true;
+
+    /// <inheritdoc/>
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + 8) / (double)GroupColumns(GroupSize, columns) + 32 * 0.01;
+
+    internal static SpqrOptions Read(MethodSettings settings)
+    {
+        var defaults = new SpqrOptions();
+        return new SpqrOptions
+        {
+            Bits = settings.Integer("bits", defaults.Bits),
+            GroupSize = settings.Integer("group-size", defaults.GroupSize),
+            Threshold = settings.Number("outlier-threshold", defaults.Threshold),
+            Damping = settings.Number("damping", defaults.Damping),
+        };
+    }
+
+    /// <inheritdoc/>
+    protected override void Validate()
+    {
+        Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
+        RequireGroupSize(GroupSize);
+        Require(Threshold > 0, "--outlier-threshold", Threshold, "a number above 0");
+        RequireCompensation(Damping, 1);
+    }
+
+    /// <inheritdoc/>
+    protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>
+        Spqr.Quantize(layer, this, pool, cancellation);
+}
+
+/// <summary>SpQR.</summary>
+public static unsafe class Spqr
+{
+    /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
+    internal static QuantizedMatrix Quantize(LinearLayer layer, SpqrOptions options, WorkerPool pool, CancellationToken cancellation)
+    {
+        Hessian hessian = layer.RequireHessian("spqr");
+        int rows = layer.OutFeatures, columns = layer.InFeatures, groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
+        int[] order = hessian.ActivationOrder();
+        var codes = new UniformCodes(rows, columns, options.Bits, groupSize, Gptq.GroupOfColumn(order, groupSize));
+        var rounding = new ScaleRounding(options.ScalePrecision);
+        InverseFactor factor = hessian.Factor(pool, options.Damping, activationOrder: true, cancellation);
+
+        using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, order);
+        copy.ClearDeadInputs(hessian);
+        using var grids = new NativeBuffer(2L * codes.Groups * copy.Stride * sizeof(float));
+        using var kept = new NativeBuffer((long)columns * copy.Stride);
+        var quantizer = new ColumnQuantizer
+        {
+            Layer = layer.Name,
+            Grids = new UniformColumns
+            {
+                Weights = copy.Weights,
+                Codes = copy.Codes,
+                Scales = grids.Floats,
+                Zeros = grids.Floats + (long)codes.Groups * copy.Stride,
+                Columns = columns,
+                Stride = copy.Stride,
+                GroupSize = groupSize,
+                Bits = options.Bits,
+                Rounding = rounding,
+            },
+            Kept = (bool*)kept.Pointer,
+            Factor = factor,
+            Threshold = options.Threshold * MeanVariance(copy, factor),
+        };
+        Compensation.Run(pool, copy, factor, groupSize, quantizer, cancellation);
+        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
+
+        var dequantized = new float[layer.Weight.Length];
+        var isKept = new bool[dequantized.Length];
+        copy.CopyWeightsTo(pool, dequantized);
+        copy.CopyCodesTo(pool, codes.Codes);
+        copy.TurnBack(pool, quantizer.Kept, isKept);
+        quantizer.Grids.CopyGridsTo(codes);
+        SparseCodes sparse = SparseElements.Of(rows, columns, isKept, dequantized);
+        double share = sparse.Values.Length / (double)dequantized.Length;
+        return new QuantizedMatrix(SparseElements.Beside(codes, sparse), dequantized, options.Bits + 32 * share, options.ScalePrecision);
+    }
+
+    // The mean over the columns of var W_:,j / U_jj².
+    private static double MeanVariance(WorkingCopy copy, InverseFactor factor)
+    {
+        double total = 0;
+        for (int j = 0; j < copy.Columns; j++)
+        {
+            double sum = 0, squares = 0;
+            for (int r = 0; r < copy.Rows; r++) sum += copy.Weights[(long)j * copy.Stride + r];
+            double mean = copy.Rows == 1 ? 0 : sum / copy.Rows; // a single row has no variance; its squares stand for it
+            for (int r = 0; r < copy.Rows; r++)
+            {
+                double deviation = copy.Weights[(long)j * copy.Stride + r] - mean;
+                squares += deviation * deviation;
+            }
+            total += squares / Math.Max(1, copy.Rows - 1) / ((double)factor[j, j] * factor[j, j]);
+        }
+        return total / copy.Columns;
+    }
+
+    private struct ColumnQuantizer : IColumnQuantizer
+    {
+        public string Layer;
+        public UniformColumns Grids;
+        public bool* Kept; // [columns, stride]
+        public InverseFactor Factor;
+        public double Threshold;
+
+        public readonly void Quantize(int column, int row, float* weights, float* quantized)
+        {
+            if (column % Grids.GroupSize == 0)
+            {
+                for (int r = row; r < row + WorkingCopy.Strip; r++) FitGroup(column, r);
+            }
+            for (int r = 0; r < WorkingCopy.Strip; r++)
+            {
+                long position = (long)column * Grids.Stride + row + r;
+                UniformGrid grid = Grid(column, row + r);
+                float code = grid.Encode(weights[r]);
+                Kept[position] = SquaredError(grid, weights[r], column) > Threshold;
+                Grids.Codes[position] = (byte)(Kept[position] ? grid.Zero : code);
+                quantized[r] = Kept[position] ? 0 + HalfPrecision.Round(weights[r], Layer) : grid.Decode(code);
+            }
+        }
+
+        private readonly UniformGrid Grid(int column, int row)
+        {
+            long parameter = (long)(column / Grids.GroupSize) * Grids.Stride + row;
+            return new UniformGrid(Grids.Scales[parameter], Grids.Zeros[parameter], (1 << Grids.Bits) - 1);
+        }
+
+        private readonly double SquaredError(UniformGrid grid, float weight, int column)
+        {
+            double error = (weight - grid.Decode(grid.Encode(weight))) / Factor[column, column];
+            return error * error;
+        }
+
+        // The working copy holds the group as all columns before have left it, since blocks are as long as groups.
+        private readonly void FitGroup(int column, int row)
+        {
+            int width = Math.Min(Grids.GroupSize, Grids.Columns - column);
+            Span<float> group = new float[width];
+            for (int j = 0; j < width; j++) group[j] = Grids.Weights[(long)(column + j) * Grids.Stride + row];
+            UniformGrid grid = double.IsPositiveInfinity(Threshold) ? Fit(group) : Fit(WithoutOutliers(group, column));
+            long parameter = (long)(column / Grids.GroupSize) * Grids.Stride + row;
+            Grids.Scales[parameter] = grid.Scale;
+            Grids.Zeros[parameter] = grid.Zero;
+        }
+
+        // Leaving out a weight inside the range changes no grid, so it saves its own error; the two ends are fitted anew.
+        private readonly Span<float> WithoutOutliers(Span<float> group, int column)
+        {
+            UniformGrid grid = Fit(group);
+            double all = Sum(grid, group, column, except: -1);
+            int lowest = 0, highest = 0;
+            for (int j = 0; j < group.Length; j++)
+            {
+                if (group[j] < group[lowest]) lowest = j;
+                if (group[j] > group[highest]) highest = j;
+            }
+            Span<float> rest = new float[group.Length];
+            group.CopyTo(rest);
+            for (int j = 0; j < group.Length; j++)
+            {
+                double saved;
+                if (j == lowest || j == highest)
+                {
+                    (float own, group[j]) = (group[j], 0); // every grid contains zero
+                    UniformGrid refitted = Fit(group);
+                    group[j] = own;
+                    saved = all - Sum(refitted, group, column, except: j);
+                }
+                else saved = SquaredError(grid, group[j], column + j);
+                if (saved > Threshold) rest[j] = 0;
+            }
+            return rest;
+        }
+
+        private readonly double Sum(UniformGrid grid, ReadOnlySpan<float> group, int column, int except)
+        {
+            double sum = 0;
+            for (int j = 0; j < group.Length; j++)
+                if (j != except) sum += SquaredError(grid, group[j], column + j);
+            return sum;
+        }
+
+        private readonly UniformGrid Fit(ReadOnlySpan<float> group) => UniformGrid.Fit(group, Grids.Bits, symmetric: false, Grids.Rounding);
+    }
+}

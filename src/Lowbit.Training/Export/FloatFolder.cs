@@ -1,0 +1,102 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Lowbit.Core;
+using Lowbit.Formats;
+using Lowbit.Formats.Safetensors;
+using Lowbit.Models;
+using Lowbit.Models.Architectures;
+using Lowbit.Quantization.Pipeline;
+using Lowbit.Training.Model;
+
+namespace Lowbit.Training.Export;
+
+/// <summary>Writes a trained model as a Hugging Face folder in float32; linears with a form as their products saw them.</summary>
+public static unsafe class FloatFolder
+{
+    /// <summary>Writes the folder; it takes its name when it is whole.</summary>
+    /// <param name="output">The folder to make; one that is there is replaced.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="config">What <c>config.json</c> shall say.</param>
+    /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
+    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer)
+    {
+        string work = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".partial";
+        try
+        {
+            if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
+            Directory.CreateDirectory(work);
+            WriteTensors(Path.Combine(work, "model.safetensors"), model);
+            using (AtomicFile file = new(Path.Combine(work, "config.json")))
+            {
+                using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
+                file.Commit();
+            }
+            CopyTokenizer(work, tokenizer);
+            if (Directory.Exists(output)) Directory.Delete(output, recursive: true);
+            Directory.Move(work, output);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new LowbitException($"{output}: the model cannot be written: {e.Message} Choose another place with -o.", e);
+        }
+        finally
+        {
+            if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
+        }
+    }
+
+    /// <summary>The configuration of a source model as it is written beside trained weights.</summary>
+    /// <param name="source">The model that was trained.</param>
+    public static JsonObject ConfigOf(LanguageModel source)
+    {
+        JsonObject config = source.Checkpoint.Config is { } json ? JsonObject.Create(json)! : ConfigWriter.ToJson(source.Config);
+        config.Remove("quantization_config");
+        return config;
+    }
+
+    // A folder with a tokenizer need not have weights beside it.
+    private static void CopyTokenizer(string folder, string path)
+    {
+        string[] files = Directory.Exists(path) ? [.. LowbitFolder.CopiedFiles.Where(name => File.Exists(Path.Combine(path, name)))] : [];
+        foreach (string name in files) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(path, name)));
+        if (files.Length > 0) return;
+        using Checkpoint checkpoint = Checkpoint.Open(path);
+        LowbitFolder.CopyTokenizer(folder, checkpoint);
+    }
+
+    private static void WriteTensors(string path, TrainableModel model)
+    {
+        Dictionary<Parameter, TrainableLinear> linears = model.Linears.ToDictionary(linear => linear.Weight);
+        bool IsTransposed(Parameter parameter) => model.Config.LinearsTransposed && linears.ContainsKey(parameter);
+        string Name(Parameter parameter)
+        {
+            string ending = Path.GetExtension(parameter.Name);
+            return FolderNames.Of(model, parameter.Name[..^ending.Length]) + ending;
+        }
+        TensorSpec[] specs = [.. model.Parameters.Select(parameter => new TensorSpec(Name(parameter), ElementFormat.F32,
+            parameter.Shape.Length == 1 ? [parameter.Columns] : IsTransposed(parameter) ? [parameter.Columns, parameter.Rows] : [parameter.Rows, parameter.Columns]))];
+        using SafetensorsWriter writer = new(path, specs, new Dictionary<string, string> { ["format"] = "pt", ["made_by"] = "lowbit" });
+        for (int i = 0; i < specs.Length; i++)
+        {
+            Parameter parameter = model.Parameters[i];
+            float* values = linears.TryGetValue(parameter, out TrainableLinear? linear) ? linear.Effective : parameter.Value.Floats;
+            if (!IsTransposed(parameter))
+            {
+                writer.Write(specs[i].Name, (byte*)values, parameter.Count * sizeof(float));
+                continue;
+            }
+            float[] column = new float[parameter.Rows];
+            for (int c = 0; c < parameter.Columns; c++)
+            {
+                for (int r = 0; r < column.Length; r++) column[r] = values[(long)r * parameter.Columns + c];
+                writer.Write(specs[i].Name, MemoryMarshal.AsBytes(column.AsSpan()));
+            }
+        }
+        writer.Commit();
+    }
+}

@@ -1,0 +1,50 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Lowbit.Core;
+using Lowbit.Formats.Safetensors;
+using Lowbit.Models;
+using Lowbit.Quantization.Methods;
+using Lowbit.Quantization.Pipeline;
+using Lowbit.Training.Model;
+
+namespace Lowbit.Training.Export;
+
+/// <summary>What was written.</summary>
+/// <param name="WeightBytes">Bytes of all tensors.</param>
+/// <param name="BitsPerWeight">These bytes over all weights.</param>
+/// <param name="LinearBitsPerWeight">The same for the packed linears alone.</param>
+/// <param name="NominalBitsPerWeight">The figure of the method's paper.</param>
+public sealed record PackedSize(long WeightBytes, double BitsPerWeight, double LinearBitsPerWeight, double NominalBitsPerWeight);
+
+/// <summary>Writes a folder whose linears are packed from the codes of their forms; everything else comes from the source as it stands there.</summary>
+public static class PackedFolder
+{
+    /// <summary>Writes the folder; it takes its name when it is whole.</summary>
+    /// <remarks>Where more than the linears was trained, the source is a <see cref="FloatFolder"/> of the trained model.</remarks>
+    /// <param name="options">Output, method and how things are stored.</param>
+    /// <param name="model">The trained model; every linear of its blocks has a form that gives codes.</param>
+    /// <param name="source">The model that the rest is taken from.</param>
+    public static PackedSize Write(QuantizeOptions options, TrainableModel model, LanguageModel source)
+    {
+        LayerStore store = new(options.Output, Guid.NewGuid().ToString(), force: true);
+        List<LayerReport> layers = [];
+        double nominalBits = 0;
+        foreach (TrainableLinear linear in model.Linears)
+        {
+            QuantizedMatrix quantized = linear.Form?.Quantize(linear.Weight)
+                ?? throw new LowbitException($"{linear.Name} has no packed form in this version.");
+            string name = FolderNames.Of(model, linear.Name);
+            store.Save(name, LowbitFolder.Pack(quantized, options));
+            using SafetensorsFile file = store.Open(name);
+            long bytes = file.Tensors.Values.Sum(tensor => tensor.Bytes);
+            layers.Add(new LayerReport(name, double.NaN, bytes * 8.0 / linear.Weight.Count, linear.Weight.Count, bytes));
+            nominalBits += quantized.NominalBitsPerWeight * linear.Weight.Count;
+        }
+        long weights = layers.Sum(layer => layer.Weights);
+        nominalBits /= weights;
+        LowbitFolder.Written written = LowbitFolder.Write(store, options, source, layers, new QuantizationRecord(options, null, nominalBits));
+        store.Finish(options.Output);
+        return new PackedSize(written.WeightBytes, written.WeightBytes * 8.0 / written.Parameters, layers.Sum(layer => layer.Bytes) * 8.0 / weights, nominalBits);
+    }
+}

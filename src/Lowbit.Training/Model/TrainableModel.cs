@@ -1,0 +1,258 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using Lowbit.Core;
+using Lowbit.Models;
+
+namespace Lowbit.Training.Model;
+
+/// <summary>A model whose tensors lie in memory as float32 and may be trained, in the architectures that the engine runs.</summary>
+public sealed unsafe class TrainableModel : IDisposable
+{
+    private readonly List<Parameter> _parameters = [];
+
+    private TrainableModel(ModelConfig config, Func<string, bool> hasBias)
+    {
+        Config = config;
+        TensorNames names = config.Names;
+        Parameter Tensor(string name, params ReadOnlySpan<int> shape)
+        {
+            Parameter parameter = new(name, shape);
+            _parameters.Add(parameter);
+            return parameter;
+        }
+        TrainableLinear Linear(string name, int outFeatures, int inFeatures) =>
+            new(Tensor(name + ".weight", outFeatures, inFeatures), hasBias(name) ? Tensor(name + ".bias", outFeatures) : null);
+        TrainableNorm Norm(string name, int features) =>
+            new(Tensor(name + ".weight", features), config.Norm == NormKind.Layer && hasBias(name) ? Tensor(name + ".bias", features) : null);
+
+        Embedding = Tensor(names.Embedding + ".weight", config.VocabularySize, config.EmbeddingDim);
+        if (config.LearnedPositions) Positions = Tensor(names.Positions + ".weight", config.ContextLength + config.PositionOffset, config.ModelDim);
+        if (config.EmbeddingDim != config.ModelDim)
+        {
+            ProjectIn = Linear(names.ProjectIn!, config.ModelDim, config.EmbeddingDim);
+            ProjectOut = Linear(names.ProjectOut!, config.EmbeddingDim, config.ModelDim);
+        }
+        Blocks = new TrainableBlock[config.BlockCount];
+        for (int i = 0; i < Blocks.Length; i++)
+        {
+            string Name(string part) => names.InBlock(i, part);
+            bool fused = config.Fused != FusedOrder.Separate;
+            Blocks[i] = new TrainableBlock
+            {
+                Index = i,
+                AttentionNorm = Norm(Name(names.AttentionNorm), config.ModelDim),
+                Fused = fused ? Linear(Name(names.Fused!), config.QueryDim + 2 * config.KvDim, config.ModelDim) : null,
+                Query = fused ? null : Linear(Name(names.Query), config.QueryDim, config.ModelDim),
+                Key = fused ? null : Linear(Name(names.Key), config.KvDim, config.ModelDim),
+                Value = fused ? null : Linear(Name(names.Value), config.KvDim, config.ModelDim),
+                QueryNorm = config.QueryKeyNorm ? Norm(Name(names.QueryNorm!), config.HeadDim) : null,
+                KeyNorm = config.QueryKeyNorm ? Norm(Name(names.KeyNorm!), config.HeadDim) : null,
+                AttentionOutput = Linear(Name(names.AttentionOutput), config.ModelDim, config.QueryDim),
+                FfnNorm = Norm(Name(names.FfnNorm), config.ModelDim),
+                Gate = config.Gated ? Linear(Name(names.Gate!), config.FfnDim, config.ModelDim) : null,
+                Up = Linear(Name(names.Up), config.FfnDim, config.ModelDim),
+                Down = Linear(Name(names.Down), config.ModelDim, config.FfnDim),
+            };
+        }
+        if (config.FinalNorm) FinalNorm = Norm(names.FinalNorm, config.ModelDim);
+        Head = config.TiedEmbedding ? Embedding : Tensor(names.Head + ".weight", config.VocabularySize, config.EmbeddingDim);
+    }
+
+    /// <summary>The description.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>[vocabulary, embeddingDim].</summary>
+    public Parameter Embedding { get; }
+
+    /// <summary>[positions, modelDim], or null where positions rotate.</summary>
+    public Parameter? Positions { get; }
+
+    /// <summary>From the embedding's width to the model's, or null.</summary>
+    public TrainableLinear? ProjectIn { get; }
+
+    /// <summary>From the model's width to the embedding's, or null.</summary>
+    public TrainableLinear? ProjectOut { get; }
+
+    /// <summary>The blocks in order.</summary>
+    public TrainableBlock[] Blocks { get; }
+
+    /// <summary>Norm before the output projection, or null.</summary>
+    public TrainableNorm? FinalNorm { get; }
+
+    /// <summary>[vocabulary, embeddingDim], the output projection; the embedding where the two are tied.</summary>
+    public Parameter Head { get; }
+
+    /// <summary>All tensors of the file, each once, in the order of the forward pass.</summary>
+    public IReadOnlyList<Parameter> Parameters => _parameters;
+
+    /// <summary>All linears of all blocks.</summary>
+    public IEnumerable<TrainableLinear> Linears
+    {
+        get
+        {
+            foreach (TrainableBlock block in Blocks)
+            {
+                foreach (TrainableLinear linear in block.Linears) yield return linear;
+            }
+        }
+    }
+
+    /// <summary>What is trained: tensors of the model and of the forms of its linears, each once.</summary>
+    public IReadOnlyList<Parameter> Trained
+    {
+        get
+        {
+            List<Parameter> trained = [];
+            foreach (Parameter parameter in _parameters)
+            {
+                if (parameter.Trainable) trained.Add(parameter);
+            }
+            foreach (TrainableLinear linear in Linears)
+            {
+                foreach (Parameter parameter in linear.Form?.Parameters ?? [])
+                {
+                    if (parameter.Trainable) trained.Add(parameter);
+                }
+            }
+            return trained;
+        }
+    }
+
+    /// <summary>Copies the tensors of a model, whatever form they are stored in.</summary>
+    /// <param name="source">The model; not needed afterwards.</param>
+    public static TrainableModel From(LanguageModel source)
+    {
+        HashSet<string> biases = [];
+        void Note(string name, NativeBuffer? bias)
+        {
+            if (bias is not null) biases.Add(name);
+        }
+        foreach ((Linear linear, _) in Pairs(source, null)) Note(linear.Name, linear.Bias);
+        foreach ((Norm norm, _) in NormPairs(source, null)) Note(norm.Name, norm.Bias);
+        TrainableModel model = new(source.Config, biases.Contains);
+        try
+        {
+            source.Embedding.DequantizeRows(0, source.Embedding.Rows, model.Embedding.Value.Floats);
+            if (source.Positions is { } positions) positions.DequantizeRows(0, positions.Rows, model.Positions!.Value.Floats);
+            if (model.Head != model.Embedding) source.Head.Weight.DequantizeRows(0, source.Head.Weight.Rows, model.Head.Value.Floats);
+            foreach ((Linear from, TrainableLinear? to) in Pairs(source, model))
+            {
+                from.Weight.DequantizeRows(0, from.Weight.Rows, to!.Weight.Value.Floats);
+                if (from.Bias is { } bias) Rows.Copy(bias.Floats, to.Bias!.Value.Floats, to.Bias.Count);
+            }
+            foreach ((Norm from, TrainableNorm? to) in NormPairs(source, model))
+            {
+                Rows.Copy(from.Weight.Floats, to!.Weight.Value.Floats, to.Weight.Count);
+                if (from.Bias is { } bias) Rows.Copy(bias.Floats, to.Bias!.Value.Floats, to.Bias.Count);
+            }
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// A model with random weights: normal with deviation 0.02, divided by √(2 · blocks) where a part of a block ends in
+    /// the residual stream, as GPT-2 does it; norms are one, biases zero. Families with LayerNorm have biases everywhere,
+    /// Qwen2 on queries, keys and values.
+    /// </summary>
+    /// <param name="config">The description.</param>
+    /// <param name="seed">The same seed gives the same weights on every machine.</param>
+    public static TrainableModel Random(ModelConfig config, int seed)
+    {
+        TensorNames names = config.Names;
+        bool HasBias(string name) => config.Norm == NormKind.Layer
+            || (config.ModelType == "qwen2" && (name.EndsWith(names.Query, StringComparison.Ordinal) || name.EndsWith(names.Key, StringComparison.Ordinal) || name.EndsWith(names.Value, StringComparison.Ordinal)));
+        TrainableModel model = new(config, HasBias);
+        GaussianNoise noise = new((ulong)seed);
+        HashSet<Parameter> norms = [];
+        HashSet<Parameter> residual = [];
+        foreach (TrainableBlock block in model.Blocks)
+        {
+            foreach (TrainableNorm norm in block.Norms) norms.Add(norm.Weight);
+            residual.Add(block.AttentionOutput.Weight);
+            residual.Add(block.Down.Weight);
+        }
+        if (model.FinalNorm is not null) norms.Add(model.FinalNorm.Weight);
+        foreach (Parameter parameter in model.Parameters)
+        {
+            float deviation = residual.Contains(parameter) ? 0.02f / MathF.Sqrt(2 * config.BlockCount) : 0.02f;
+            bool isBias = parameter.Shape.Length == 1 && !norms.Contains(parameter);
+            for (long i = 0; i < parameter.Count; i++)
+                parameter.Value.Floats[i] = isBias ? 0 : norms.Contains(parameter) ? 1 : deviation * noise.Next();
+        }
+        return model;
+    }
+
+    /// <summary>SHA-256 of all tensors, to recognise the same model after an interruption.</summary>
+    public string Fingerprint()
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (Parameter parameter in _parameters)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(parameter.ToString()));
+            const int piece = 1 << 24;
+            for (long i = 0; i < parameter.Count; i += piece) hash.AppendData(MemoryMarshal.AsBytes(new ReadOnlySpan<float>(parameter.Value.Floats + i, (int)Math.Min(piece, parameter.Count - i))));
+        }
+        return Convert.ToHexString(hash.GetHashAndReset());
+    }
+
+    /// <summary>Makes the effective weights of all linears anew.</summary>
+    public void Refresh(WorkerPool pool)
+    {
+        foreach (TrainableLinear linear in Linears) linear.Refresh(pool);
+    }
+
+    /// <summary>Sets all gradients to zero.</summary>
+    public void ClearGradients()
+    {
+        foreach (Parameter parameter in Trained) NativeMemory.Clear(parameter.Gradient!.Pointer, (nuint)parameter.Gradient.Bytes);
+        foreach (TrainableLinear linear in Linears) linear.ClearFormedGradient();
+    }
+
+    /// <summary>Carries gradients of effective weights on to the parameters; call it once after the last batch of a step.</summary>
+    public void FinishGradients(WorkerPool pool)
+    {
+        foreach (TrainableLinear linear in Linears) linear.FinishGradient(pool);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (TrainableLinear linear in Linears) linear.Dispose();
+        foreach (Parameter parameter in _parameters) parameter.Dispose();
+    }
+
+    // Linears of a model side by side with ours.
+    private static IEnumerable<(Linear From, TrainableLinear? To)> Pairs(LanguageModel source, TrainableModel? model)
+    {
+        if (source.ProjectIn is not null) yield return (source.ProjectIn, model?.ProjectIn);
+        if (source.ProjectOut is not null) yield return (source.ProjectOut, model?.ProjectOut);
+        for (int b = 0; b < source.Blocks.Length; b++)
+        {
+            IReadOnlyList<TrainableLinear>? ours = model?.Blocks[b].Linears;
+            (LinearInput, Linear Linear)[] theirs = source.Blocks[b].Linears();
+            for (int i = 0; i < theirs.Length; i++) yield return (theirs[i].Linear, ours?[i]);
+        }
+    }
+
+    private static IEnumerable<(Norm From, TrainableNorm? To)> NormPairs(LanguageModel source, TrainableModel? model)
+    {
+        for (int b = 0; b < source.Blocks.Length; b++)
+        {
+            Block theirs = source.Blocks[b];
+            TrainableBlock? ours = model?.Blocks[b];
+            yield return (theirs.AttentionNorm, ours?.AttentionNorm);
+            if (theirs.QueryNorm is not null) yield return (theirs.QueryNorm, ours?.QueryNorm);
+            if (theirs.KeyNorm is not null) yield return (theirs.KeyNorm, ours?.KeyNorm);
+            yield return (theirs.FfnNorm, ours?.FfnNorm);
+        }
+        if (source.FinalNorm is not null) yield return (source.FinalNorm, model?.FinalNorm);
+    }
+}

@@ -1,0 +1,71 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Text.Json;
+using Lowbit.Core;
+
+namespace Lowbit.Training.Run;
+
+/// <summary>
+/// The course of a training as JSON lines, one a step: <c>step</c>, <c>loss</c>, <c>learning_rate</c>, <c>gradient_norm</c>,
+/// <c>seconds</c>. Steps after the one that a training goes on from are cut off.
+/// </summary>
+public sealed class TrainingLog : IDisposable
+{
+    private static readonly JsonSerializerOptions s_options = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+
+    private readonly StreamWriter _writer;
+    private readonly List<StepReport> _steps = [];
+
+    /// <summary>Opens the log.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="stepsDone">Steps to keep of what is there.</param>
+    /// <exception cref="LowbitException">The file is damaged or cannot be written.</exception>
+    public TrainingLog(string path, int stepsDone)
+    {
+        try
+        {
+            if (stepsDone > 0 && File.Exists(path)) Read(path, stepsDone);
+            _writer = new StreamWriter(path, append: false) { NewLine = "\n" };
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new LowbitException($"{path}: the log cannot be written: {e.Message}", e);
+        }
+        foreach (StepReport step in _steps) _writer.WriteLine(JsonSerializer.Serialize(step, s_options));
+        _writer.Flush();
+    }
+
+    /// <summary>All steps of the training.</summary>
+    public IReadOnlyList<StepReport> Steps => _steps;
+
+    /// <summary>Writes a step.</summary>
+    public void Add(StepReport step)
+    {
+        _steps.Add(step);
+        _writer.WriteLine(JsonSerializer.Serialize(step, s_options));
+        if (step.Step % 10 == 0) _writer.Flush();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _writer.Dispose();
+
+    private void Read(string path, int stepsDone)
+    {
+        int number = 0;
+        foreach (string line in File.ReadLines(path))
+        {
+            number++;
+            try
+            {
+                // A run that was killed may have left half a line behind the last step that counts.
+                if (_steps.Count == stepsDone) return;
+                _steps.Add(JsonSerializer.Deserialize<StepReport>(line, s_options) ?? throw new JsonException());
+            }
+            catch (JsonException e)
+            {
+                throw new LowbitFormatException(path, $"line {number} is no step of a training; delete the log to begin a new one.", e);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using System;
+using Lowbit.Core;
+using Xunit;
+
+namespace Lowbit.Kernels.Tests;
+
+/// <summary>Checks of products that all packed matrices share.</summary>
+internal static unsafe class PackedProducts
+{
+    public static Activations Input(int tokens, int features, int seed, ActivationMode mode, WorkerPool pool)
+    {
+        Activations activations = new(tokens, features, mode) { Tokens = tokens };
+        Random random = new(seed);
+        for (long i = 0; i < (long)tokens * features; i++) activations.Values[i] = 2 * random.NextSingle() - 1;
+        activations.Quantize(pool);
+        return activations;
+    }
+
+    /// <summary>
+    /// The product is that of the definition with the activations that the mode gives, up to the slack in parts of the sum of
+    /// absolute values: rounding of sums, or more where activations are rounded in other places than here.
+    /// </summary>
+    public static void AgreesWithDefinition(MatrixCodes codes, WeightMatrix matrix, ActivationMode mode, int tokens, WorkerPool pool, double slack = 1e-6)
+    {
+        using Activations activations = Input(tokens, codes.Columns, tokens, mode, pool);
+        float[] got = new float[(long)tokens * codes.Rows];
+        fixed (float* output = got) matrix.Multiply(pool, activations, output);
+        for (int t = 0; t < tokens; t++)
+        {
+            for (int r = 0; r < codes.Rows; r++)
+            {
+                double want = 0, size = 0;
+                for (int c = 0; c < codes.Columns; c++)
+                {
+                    long block = (long)t * activations.Blocks + c / Activations.BlockLength;
+                    double x = mode == ActivationMode.EightBit && slack < 1e-3
+                        ? (double)activations.Scales[block] * activations.Codes[Activations.BlockLength * block + c % Activations.BlockLength]
+                        : activations.Values[(long)t * codes.Columns + c];
+                    want += codes.Dequantize(r, c) * x;
+                    size += Math.Abs(codes.Dequantize(r, c) * x);
+                }
+                Assert.Equal(want, got[t * codes.Rows + r], slack * size + 1e-7);
+            }
+        }
+    }
+
+    public static void DoesNotDependOnThreads(WeightMatrix matrix, ActivationMode mode, int tokens)
+    {
+        float[] one = new float[(long)tokens * matrix.Rows], five = new float[(long)tokens * matrix.Rows];
+        using WorkerPool single = new(1), many = new(5);
+        using Activations activations = Input(tokens, matrix.Columns, 1, mode, single);
+        fixed (float* output = one) matrix.Multiply(single, activations, output);
+        fixed (float* output = five) matrix.Multiply(many, activations, output);
+        Assert.Equal(one, five);
+    }
+
+    public static void SecondProductAllocatesNothing(WeightMatrix matrix, ActivationMode mode, int tokens)
+    {
+        using WorkerPool pool = new(1);
+        using Activations activations = Input(tokens, matrix.Columns, 1, mode, pool);
+        SecondProductAllocatesNothing(matrix, activations, pool);
+    }
+
+    public static void SecondProductAllocatesNothing(WeightMatrix matrix, Activations activations, WorkerPool pool)
+    {
+        using NativeBuffer output = new((long)activations.Tokens * matrix.Rows * sizeof(float));
+        matrix.Multiply(pool, activations, output.Floats);
+        long least = long.MaxValue;
+        for (int i = 0; i < 5; i++) // a collection that another test causes moves the counter
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            matrix.Multiply(pool, activations, output.Floats);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        Assert.Equal(0, least);
+    }
+
+    /// <summary>Rows are rebuilt as the definition says, to the bit, and nothing is written beyond them.</summary>
+    public static void DequantizesToTheBit(MatrixCodes codes, WeightMatrix matrix)
+    {
+        float[] want = new float[(long)codes.Rows * codes.Columns];
+        for (int r = 0; r < codes.Rows; r++)
+            for (int c = 0; c < codes.Columns; c++) want[r * codes.Columns + c] = codes.Dequantize(r, c);
+        float[] whole = new float[want.Length];
+        codes.Dequantize(whole);
+        Assert.Equal(want, whole);
+        GuardedMemory got = new(4L * want.Length);
+        matrix.DequantizeRows(0, codes.Rows, (float*)got.Pointer);
+        Assert.Equal(want, new Span<float>(got.Pointer, want.Length).ToArray());
+        int last = codes.Rows - 1;
+        GuardedMemory row = new(4L * codes.Columns);
+        matrix.DequantizeRows(last, 1, (float*)row.Pointer);
+        Assert.Equal(want.AsSpan(last * codes.Columns).ToArray(), new Span<float>(row.Pointer, codes.Columns).ToArray());
+        Assert.ThrowsAny<ArgumentException>(() => matrix.DequantizeRows(last, 2, (float*)got.Pointer));
+    }
+}

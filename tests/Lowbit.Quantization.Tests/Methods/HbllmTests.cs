@@ -1,0 +1,86 @@
+using System;
+using System.Linq;
+using Lowbit.Kernels.Composite;
+using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.Methods;
+using Xunit;
+
+namespace Lowbit.Quantization.Tests.Methods;
+
+public sealed class HbllmTests
+{
+    [Theory]
+    [InlineData(8)]
+    [InlineData(7)]
+    public void The_transform_keeps_lengths_and_is_its_own_inverse(int size)
+    {
+        float[] identity = new float[size * size];
+        for (int i = 0; i < size; i++) identity[i * size + i] = 1;
+        var codes = new PlainCodes(size, size, identity);
+        var once = new float[size * size];
+        new CompositeCodes(size, size, [new CompositeTerm(new HaarInput(), codes)]).Dequantize(once);
+        var twice = new float[size * size];
+        new CompositeCodes(size, size, [new CompositeTerm(new HaarInput(), new PlainCodes(size, size, once))]).Dequantize(twice);
+        var rows = new float[size * size];
+        new CompositeCodes(size, size, [new CompositeTerm(new WholeInput(), codes, HaarOutput: true)]).Dequantize(rows);
+        for (int i = 0; i < identity.Length; i++)
+        {
+            Assert.Equal(identity[i], twice[i], 1e-6f);
+            Assert.Equal(once[i], rows[i], 1e-6f);
+            double product = Enumerable.Range(0, size).Sum(k => once[i / size * size + k] * once[i % size * size + k]);
+            Assert.Equal(identity[i], product, 1e-6);
+        }
+        Assert.Equal(0.70710678f, once[0], 1e-7f);
+        Assert.Equal(-0.70710678f, once[size + 1], 1e-7f);
+        if (size % 2 == 1) Assert.Equal(1, once[^1]);
+    }
+
+    [Fact]
+    public void Splits_as_computed_by_hand()
+    {
+        // Small: 1 and −1 lose nothing around 0 with α = 1; large: 10, 14 around 12 with α = 2.
+        var split = new SplitBinarization(4, new ScaleRounding(ScalePrecision.Float32));
+        var levels = new float[4];
+        double error = split.Fit([1, 10, -1, 14], [0, 1, 2, 3], levels);
+        Assert.Equal(0, error, 1e-9);
+        Assert.Equal([-1f, 1, 10, 14], levels);
+        Assert.Equal([1, 2, 0, 3], split.Codes);
+        // 10, 10, 13 around 11: α is the root of the mean square, √2, not the mean of the distances, 4/3.
+        split = new SplitBinarization(5, new ScaleRounding(ScalePrecision.Float32));
+        split.Fit([1, 10, -1, 10, 13], [0, 1, 2, 3, 4], levels);
+        Assert.Equal([-1, 1, 11 - MathF.Sqrt(2), 11 + MathF.Sqrt(2)], levels, (a, b) => MathF.Abs(a - b) < 1e-5f);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Weights_that_are_sums_of_its_levels_are_kept(bool acrossRows)
+    {
+        // Sums of neighbours are ±2 or ±6 times 1/√2, differences ±1 or ±3.
+        const int Rows = 16, Columns = 32;
+        float[] random = Samples.Normal(Rows * Columns, 5);
+        LinearLayer layer = Samples.Layer(Rows, Columns, 7, editWeight: weight =>
+        {
+            for (int r = 0; r < Rows; r += acrossRows ? 2 : 1)
+                for (int c = 0; c < Columns; c += acrossRows ? 1 : 2)
+                {
+                    int next = acrossRows ? Columns : 1, i = r * Columns + c;
+                    float sum = MathF.CopySign(MathF.Abs(random[i]) > 0.7f ? 6 : 2, random[i]), difference = MathF.CopySign(MathF.Abs(random[i + next]) > 0.7f ? 3 : 1, random[i + next]);
+                    (weight[i], weight[i + next]) = ((sum + difference) / 2, (sum - difference) / 2);
+                }
+        });
+        var options = new HbllmOptions { AcrossRows = acrossRows, BlockSize = Columns };
+        double error = options.Quantize(layer, Samples.Pool).OutputError!.Value, billm = new BiLlmOptions { BlockSize = Columns }.Quantize(layer, Samples.Pool).OutputError!.Value;
+        Assert.True(error < billm, $"{error} {billm}");
+    }
+
+    [Fact]
+    public void Bits_are_those_of_the_paper()
+    {
+        LinearLayer layer = Samples.Layer(32, 128, 3);
+        QuantizedMatrix row = new HbllmOptions().Quantize(layer, Samples.Pool), column = new HbllmOptions { AcrossRows = true }.Quantize(layer, Samples.Pool);
+        int salient = ((SelectedScaledInput)((CompositeCodes)row.Codes).Terms[1].Input).Columns.Length;
+        Assert.Equal(1 + salient / 128.0, row.NominalBitsPerWeight, 1e-12);
+        Assert.Equal(1, column.NominalBitsPerWeight);
+    }
+}
