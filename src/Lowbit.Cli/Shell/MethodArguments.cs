@@ -34,6 +34,7 @@ internal static class MethodArguments
         Options.Choice("--repair", "Give back by a low-rank product what any method lost, by the error of the output, of the weight, or in between.", "eigen", "svd", "activation"),
         Options.Integer("--repair-rank", "Rank of that product.", 32, 1),
         Options.Flag("--double-quantization", "Quantize the scales of blocks too, for nf4 and fp4."),
+        Options.Choice("--format", "Bits of exponent and fraction (fp6, fp8, mxfp6, mxfp8).", "e2m3", "e3m2", "e4m3", "e5m2"),
         Options.Choice("--scale-rule", "Over which weights the scale of the binary part is taken.", "paper", "repository"),
     ];
 
