@@ -162,9 +162,9 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool eightBit = activations.Mode == ActivationMode.EightBit;
         bool fewTokens = activations.Tokens < Activations.ManyTokens;
-        bool integers = eightBit && _rows.GroupsHoldWholeBlocks && activations.Tokens <= FewTokens;
-        if (integers && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
-        else if (integers && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
+        bool integers = eightBit && _rows.GroupsHoldWholeBlocks && activations.Tokens <= FewTokens, tiles = integers && Bmi2.X64.IsSupported;
+        if (tiles && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
+        else if (tiles && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
         else if (!fewTokens) DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
         else if (integers) MultiplyScalar(pool, activations, output);
         else
