@@ -14,7 +14,7 @@ internal static class MethodArguments
 
     private static readonly Option[] s_settings =
     [
-        Options.Integer("--bits", "Bits of a weight, for uniform grids.", 4, 1, 8),
+        Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
         Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),
@@ -40,8 +40,8 @@ internal static class MethodArguments
 
     public static IEnumerable<Symbol> All => [Method, .. s_settings];
 
-    /// <exception cref="UsageException">The method has no such setting.</exception>
-    public static MethodOptions Read(Invocation invocation)
+    /// <summary>What was given, by name without dashes.</summary>
+    public static Dictionary<string, string> Values(Invocation invocation)
     {
         var values = new Dictionary<string, string>();
         foreach (Option option in s_settings)
@@ -49,9 +49,15 @@ internal static class MethodArguments
             if (invocation.Arguments.GetResult(option) is not OptionResult { Implicit: false } result) continue;
             values[option.Name[2..]] = result.Tokens.Count == 0 ? "" : result.Tokens[^1].Value;
         }
+        return values;
+    }
+
+    /// <exception cref="UsageException">The method has no such setting.</exception>
+    public static MethodOptions Read(Invocation invocation)
+    {
         try
         {
-            return MethodRegistry.Find(invocation.Get(Method)).Options(values);
+            return MethodRegistry.Find(invocation.Get(Method)).Options(Values(invocation));
         }
         catch (LowbitException e)
         {

@@ -7,6 +7,7 @@ using Lowbit.Kernels;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
 using Lowbit.Kernels.Floats;
+using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Uniform;
@@ -16,7 +17,7 @@ namespace Lowbit.Models;
 /// <summary>The layouts by their names: how a matrix is packed with its declaration, and how that is read again.</summary>
 internal static class Layouts
 {
-    private const string PartiallyBinarized = "partially-binarized", Uniform = "uniform", Table = "table", Codebook = "codebook", Sparse = "sparse", LowRank = "low-rank", Plain = "plain", Floats = "floats";
+    private const string PartiallyBinarized = "partially-binarized", Uniform = "uniform", Table = "table", Codebook = "codebook", Sparse = "sparse", LowRank = "low-rank", Plain = "plain", Floats = "floats", Integers = "integers";
 
     /// <summary>Packs a matrix; null where its codes have no layout.</summary>
     public static PackedMatrix? Pack(MatrixCodes codes, ElementFormat scaleFormat, PositionsForm positions)
@@ -54,6 +55,8 @@ internal static class Layouts
                 return new(LowRankPacking.Pack(lowRank), Declare(codes, LowRank, ("rank", lowRank.Rank)));
             case PlainCodes plain:
                 return new([HalfPart.Of(HalfMatrix.Values, plain.Values, [plain.Rows, plain.Columns])], Declare(codes, Plain));
+            case IntegerCodes integers:
+                return new(IntegerPacking.Pack(integers), Declare(codes, Integers));
             case CompositeCodes composite:
                 return CompositeDeclaration.Pack(composite, scaleFormat, positions);
             default:
@@ -87,6 +90,7 @@ internal static class Layouts
         Sparse => new SparseMatrix(entry.Name, new SparseLayout(entry.Rows, entry.Columns, entry.Number("elements")), entry.Parts(SparsePacking.Suffixes)),
         LowRank => new LowRankMatrix(entry.Name, entry.Rows, entry.Columns, entry.Number("rank"), entry.Parts(LowRankPacking.Suffixes)),
         Plain => HalfMatrix.Load(entry.Name, HalfMatrix.Values, entry.Rows, entry.Columns, entry.Parts([HalfMatrix.Values])),
+        Integers => IntegerPacking.Load(entry.Name, entry.Rows, entry.Columns, entry.Parts(IntegerPacking.Suffixes)),
         CompositeDeclaration.Composite => CompositeDeclaration.Load(entry),
         _ => Blocks(entry),
     };
@@ -102,7 +106,7 @@ internal static class Layouts
     private static unsafe DenseMatrix Blocks(Declaration entry)
     {
         if (!Enum.TryParse(entry.Format, out ElementFormat format) || format.BlockLength() == 1)
-            throw entry.Entry.Wrong("format", "partially-binarized, uniform, table, codebook, floats, composite, sparse, low-rank, plain or a ggml type");
+            throw entry.Entry.Wrong("format", "partially-binarized, uniform, table, codebook, floats, composite, sparse, low-rank, plain, integers or a ggml type");
         Tensor bytes = entry.Parts(["blocks"]).GetValueOrDefault("blocks")
             ?? throw new LowbitFormatException(entry.File, $"the tensor '{entry.Name}.blocks' is missing, though the configuration declares it; quantize the model again.");
         if (entry.Columns % format.BlockLength() != 0 || bytes.Bytes != format.ByteCount((long)entry.Rows * entry.Columns))

@@ -23,6 +23,14 @@ public sealed record QuantizationMethod(string Name, string Summary, Func<Method
         settings.RejectUnread(Name);
         return options;
     }
+
+    /// <summary>Whether the method has a setting of this name.</summary>
+    public bool Takes(string setting)
+    {
+        var settings = new MethodSettings(new Dictionary<string, string>());
+        Read(settings);
+        return settings.WasRead(setting);
+    }
 }
 
 /// <summary>The methods. A new one is a file in this folder and a line here.</summary>
@@ -58,6 +66,7 @@ public static class MethodRegistry
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),
         new("pb-gptq", "PB-LLM: few salient weights at 8 bits, the rest binary (arXiv 2310.00034)", PbLlmOptions.Read),
         new("billm", "BiLLM: all weights one bit, few salient columns two (arXiv 2402.04291)", BiLlmOptions.Read),
+        new("waterline", "Lowbit's own partial binarization: nothing, a sign or more on one grid, to a given number of bits", WaterlineOptions.Read),
         new("arb", "ARB-LLM: BiLLM with mean, scale and signs refined in turn (arXiv 2410.03129)", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.Arb }),
         new("arb-x", "ARB-LLM, refined against the calibration inputs", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbX }),
         new("arb-rc", "ARB-LLM with scales of rows and columns", settings => ArbLlmOptions.Read(settings) with { Variant = ArbVariant.ArbRc }),

@@ -21,6 +21,7 @@ public sealed record PackedSize(long WeightBytes, double BitsPerWeight, double L
 public static class PackedFolder
 {
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
+    /// <remarks>Where more than the linears was trained, the source is a <see cref="FloatFolder"/> of the trained model.</remarks>
     /// <param name="options">Output, method and how things are stored.</param>
     /// <param name="model">The trained model; every linear of its blocks has a form that gives codes.</param>
     /// <param name="source">The model that the rest is taken from.</param>
@@ -33,7 +34,7 @@ public static class PackedFolder
         {
             QuantizedMatrix quantized = linear.Form?.Quantize(linear.Weight)
                 ?? throw new LowbitException($"{linear.Name} has no packed form in this version.");
-            string name = LowbitFolder.NameInFolder(source, linear.Name);
+            string name = FolderNames.Of(model, linear.Name);
             store.Save(name, LowbitFolder.Pack(quantized, options));
             using SafetensorsFile file = store.Open(name);
             long bytes = file.Tensors.Values.Sum(tensor => tensor.Bytes);

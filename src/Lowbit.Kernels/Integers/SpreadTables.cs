@@ -1,0 +1,88 @@
+using System;
+
+namespace Lowbit.Kernels.Integers;
+
+/// <summary>
+/// How often each integer is expected where integers spread as far as a class says: the logistic distribution of scale
+/// s_k = 2^((k − 20) / 4), rounded to whole numbers, in shares of 4096. Integers of less than half such a share have
+/// none; an escape stands for them.
+/// <code>
+/// P_k(q) = F((q + ½) / s_k) − F((q − ½) / s_k),   F(x) = 1 / (1 + e^−x)
+/// </code>
+/// </summary>
+/// <remarks>
+/// Between a normal and a Laplace distribution, as weights on a grid are whose rows and columns are told apart. Shares come
+/// from double precision; none lies so near a half that another machine's exponential function would round it otherwise.
+/// </remarks>
+internal static class SpreadTables
+{
+    /// <summary>Number of classes.</summary>
+    public const int Classes = 48;
+
+    /// <summary>Bits of a share.</summary>
+    public const int ShareBits = 12;
+
+    /// <summary>The symbol after which an integer follows in eight bits; other symbols are integers plus 128.</summary>
+    public const int Escape = 256;
+
+    private const int Symbols = Escape + 1, Shares = 1 << ShareBits;
+
+    private static readonly ushort[] s_shares = new ushort[Classes * Symbols];
+    private static readonly ushort[] s_starts = new ushort[Classes * Symbols];
+    private static readonly ushort[] s_symbols = new ushort[Classes * Shares];
+    private static readonly float[] s_bits = new float[Classes * 256];
+
+    static SpreadTables()
+    {
+        for (int k = 0; k < Classes; k++) Fill(k);
+    }
+
+    /// <summary>The share of an integer in a class before rounding.</summary>
+    public static double ExactShare(int spread, int value)
+    {
+        double scale = Math.Pow(2, (spread - 20) / 4.0);
+        // F(b) − F(a) without cancellation: both ends are on the negative side, by symmetry.
+        double a = (-Math.Abs(value) - 0.5) / scale, b = (-Math.Abs(value) + 0.5) / scale;
+        double upper = value == 0 ? 1 / (1 + Math.Exp(a)) : Math.Exp(b) / (1 + Math.Exp(b));
+        return Shares * (upper - Math.Exp(a) / (1 + Math.Exp(a)));
+    }
+
+    /// <summary>Shares of a symbol in a class; 0 if it has none.</summary>
+    public static uint Share(int spread, int symbol) => s_shares[spread * Symbols + symbol];
+
+    /// <summary>Shares of all symbols before it.</summary>
+    public static uint Start(int spread, int symbol) => s_starts[spread * Symbols + symbol];
+
+    /// <summary>The symbol to which one of the 4096 shares belongs.</summary>
+    public static int Symbol(int spread, uint share) => s_symbols[spread * Shares + (int)share];
+
+    /// <summary>Bits of every integer in a class, [256], at the integer plus 128.</summary>
+    public static ReadOnlySpan<float> Bits(int spread) => s_bits.AsSpan(spread * 256, 256);
+
+    private static void Fill(int spread)
+    {
+        Span<ushort> shares = s_shares.AsSpan(spread * Symbols, Symbols);
+        int sum = 0;
+        for (int symbol = 0; symbol < Escape; symbol++)
+        {
+            shares[symbol] = (ushort)Math.Round(ExactShare(spread, symbol - 128));
+            sum += shares[symbol];
+        }
+        // The escape takes what is left, at least one share; zero, the most frequent integer, gives or takes the difference.
+        shares[Escape] = (ushort)Math.Max(1, Shares - sum);
+        shares[128] = (ushort)(shares[128] + Shares - sum - shares[Escape]);
+        int start = 0;
+        for (int symbol = 0; symbol < Symbols; symbol++)
+        {
+            s_starts[spread * Symbols + symbol] = (ushort)start;
+            s_symbols.AsSpan(spread * Shares + start, shares[symbol]).Fill((ushort)symbol);
+            start += shares[symbol];
+        }
+        for (int symbol = 0; symbol < Escape; symbol++)
+        {
+            s_bits[spread * 256 + symbol] = shares[symbol] > 0
+                ? ShareBits - MathF.Log2(shares[symbol])
+                : 8 + ShareBits - MathF.Log2(shares[Escape]);
+        }
+    }
+}
