@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Kernels.PartiallyBinarized;
@@ -32,15 +31,15 @@ public static unsafe class RandomMatrix
         SplitMix64 random = new(1);
         if (RandomCodes.Knows(format))
         {
-            (JsonObject entry, IReadOnlyList<PackedPart> parts) = RandomCodes.Pack(format, rows, columns, ref random);
+            PackedMatrix packed = RandomCodes.Pack(format, rows, columns, ref random);
             Dictionary<string, Tensor> tensors = [];
-            foreach (PackedPart part in parts)
+            foreach (PackedPart part in packed.Parts)
             {
                 NativeBuffer memory = new(part.Bytes.Length);
                 part.Bytes.CopyTo(new Span<byte>(memory.Pointer, part.Bytes.Length));
                 tensors.Add($"random.{part.Suffix}", new Tensor(part.Suffix, part.Format, part.Shape, memory.Pointer, part.Bytes.Length, memory));
             }
-            using JsonDocument document = JsonDocument.Parse(entry.ToJsonString());
+            using JsonDocument document = JsonDocument.Parse(packed.Declaration.ToJsonString());
             return PackedTensor.Read("random", "random", document.RootElement).Load("random", tensors.GetValueOrDefault, rows, columns);
         }
         if (!Enum.TryParse(format, out ElementFormat element)) throw new LowbitException($"{format}: there is no format of this name; choose one of {string.Join(", ", Formats)}.");

@@ -35,10 +35,10 @@ public static class PackedFolder
             QuantizedMatrix quantized = linear.Form?.Quantize(linear.Weight)
                 ?? throw new LowbitException($"{linear.Name} has no packed form in this version.");
             string name = FolderNames.Of(model, linear.Name);
-            store.Save(name, LowbitFolder.Pack(quantized, options));
+            store.Save(name, LowbitFolder.Pack(quantized, options), deadInputs: 0);
             using SafetensorsFile file = store.Open(name);
             long bytes = file.Tensors.Values.Sum(tensor => tensor.Bytes);
-            layers.Add(new LayerReport(name, double.NaN, bytes * 8.0 / linear.Weight.Count, linear.Weight.Count, bytes));
+            layers.Add(new LayerReport(name, double.NaN, bytes * 8.0 / linear.Weight.Count, linear.Weight.Count, bytes, options.Method, DeadInputs: 0));
             nominalBits += quantized.NominalBitsPerWeight * linear.Weight.Count;
         }
         long weights = layers.Sum(layer => layer.Weights);
