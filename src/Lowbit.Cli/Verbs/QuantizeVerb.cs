@@ -65,10 +65,11 @@ internal static class QuantizeVerb
             Force = invocation.Get(s_force),
         };
         string[] texts = invocation.Get(s_calibration) ?? [];
+        if (texts.Length == 0 && options.Target is not null) throw new UsageException("--target-bits needs --calibration FILE, text to measure on what a linear bears.");
+        if (texts.Length == 0 && options.Recipe is null && options.MethodOptions.NeedsHessian)
+            throw new UsageException($"method {options.Method} needs --calibration FILE, text that the model shall stay good at.");
         string path = invocation.Get(s_model);
         using LanguageModel model = LanguageModel.Open(path);
-        if (texts.Length == 0 && (options.Target is null ? QuantizePipeline.NeedingHessian(options, model) : "--target-bits") is { } needing)
-            throw new UsageException($"{needing} needs --calibration FILE, text that the model shall stay good at.");
         CalibrationSet? calibration = texts.Length == 0 ? null : Draw(invocation, model, TokenizerLoader.Load(path), texts);
         using var pool = new WorkerPool(invocation.Threads);
         if (invocation.Get(s_dryRun))
@@ -77,25 +78,23 @@ internal static class QuantizeVerb
             return;
         }
         QuantizeReport report = Quantize(invocation, options, model, calibration, pool);
+        foreach (string warning in report.Warnings) Terminal.Warn(warning);
         invocation.Terminal.Result(report, JsonReports.Default.QuantizeReport, Picture);
     }
 
-    /// <summary>Runs the pipeline with progress on the terminal; its warnings go to standard error.</summary>
+    /// <summary>Runs the pipeline with progress on the terminal.</summary>
     internal static QuantizeReport Quantize(Invocation invocation, QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool)
     {
-        QuantizeReport report;
         try
         {
             using var progress = new ProgressLine(invocation.Terminal, "quantize", unit: null, total: 1);
-            report = QuantizePipeline.Run(options, model, calibration, pool, new Relay(progress), invocation.Cancellation);
+            return QuantizePipeline.Run(options, model, calibration, pool, new Relay(progress), invocation.Cancellation);
         }
         catch (OperationCanceledException)
         {
             invocation.Terminal.Note($"The finished layers are kept beside {options.Output}; the same command goes on from there.");
             throw;
         }
-        foreach (string warning in report.Warnings) Terminal.Warn(warning);
-        return report;
     }
 
     private static CalibrationSet Draw(Invocation invocation, LanguageModel model, Tokenizer tokenizer, string[] texts)

@@ -87,7 +87,7 @@ internal static unsafe class VectorBlocks
 
     // Exponent and fraction moved into their places mean a number 2^112 times too small, denormals included, so one exact
     // multiplication puts it right. Infinity and NaN need the full exponent instead, and NaN is made quiet.
-    private static Vector256<float> HalfToFloat(Vector256<uint> half)
+    internal static Vector256<float> HalfToFloat(Vector256<uint> half)
     {
         Vector256<uint> magnitude = (half & Vector256.Create(0x7FFFu)) << 13;
         Vector256<uint> finite = (magnitude.AsSingle() * Vector256.Create(BitConverter.UInt32BitsToSingle((127u + 112) << 23))).AsUInt32();

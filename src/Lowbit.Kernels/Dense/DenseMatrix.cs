@@ -121,10 +121,23 @@ public sealed unsafe class DenseMatrix : WeightMatrix
                 }
                 return;
             }
+            int first = start;
+            if (HalfRows.IsSupported(Matrix._tensor.Format))
+            {
+                float* results = stackalloc float[HalfRows.Rows];
+                for (; first <= end - HalfRows.Rows; first += HalfRows.Rows)
+                {
+                    for (int t = 0; t < Tokens; t++)
+                    {
+                        HalfRows.Multiply(Matrix._tensor.Format, (ushort*)(Matrix._tensor.Pointer + first * Matrix._rowBytes), columns, X + (long)t * columns, results);
+                        new ReadOnlySpan<float>(results, HalfRows.Rows).CopyTo(new Span<float>(Output + (long)t * rows + first, HalfRows.Rows));
+                    }
+                }
+            }
             float* chunk = stackalloc float[ChunkElements];
             float* sums = stackalloc float[ManyTokens];
             ElementFormat format = Matrix._tensor.Format;
-            for (int r = start; r < end; r++)
+            for (int r = first; r < end; r++)
             {
                 byte* row = Matrix._tensor.Pointer + r * Matrix._rowBytes;
                 new Span<float>(sums, ManyTokens).Clear();

@@ -16,7 +16,7 @@ internal static class CompositeDeclaration
 
     private const string Haar = "haar", Whole = "whole";
 
-    private const int MostTerms = 1024;
+    private const int MostTerms = 4096;
 
     /// <summary>Packs a sum; null where the codes of a term have no layout.</summary>
     public static PackedMatrix? Pack(CompositeCodes codes, ElementFormat scaleFormat, PositionsForm positions)

@@ -70,7 +70,7 @@ public sealed class QuantizePipeline
     /// <param name="options">What to do.</param>
     /// <param name="model">The float model.</param>
     /// <exception cref="LowbitException">No linear is to be quantized.</exception>
-    public static string? NeedingHessian(QuantizeOptions options, LanguageModel model)
+    private static string? NeedingHessian(QuantizeOptions options, LanguageModel model)
     {
         bool any = false;
         foreach (Block block in model.Blocks)

@@ -23,14 +23,14 @@ public sealed unsafe class PackedFormTests
     [InlineData("gptq", 4.125, "bits=4", "group-size=-1", "activation-order=true")]
     [InlineData("hqq", 4.5, "bits=4", "group-size=64")]
     [InlineData("hqq", 3.8333, "bits=3", "group-size=40")]
-    [InlineData("awq", 4.6667, "bits=4", "group-size=64")] // 20 bits a group, 16 a column
+    [InlineData("awq", 5.0417, "bits=4", "group-size=64")] // 24 bits a group, 16 a column of 24 rows
     [InlineData("smoothquant", 8.7917)]
-    [InlineData("omniquant", 4.0, "bits=3", "group-size=64", "iterations=5")]
-    [InlineData("signround", 3.3646, "bits=3", "group-size=64", "iterations=5")]
-    [InlineData("llm-int8", 9.7083, "outliers=0.1")]
-    [InlineData("owq", 4.9167, "outliers=0.1")]
-    [InlineData("spqr", 4.7, "outlier-threshold=0.2")]
-    [InlineData("squeezellm", 5.6, "bits=4")]
+    [InlineData("omniquant", 4.0417, "bits=3", "group-size=64", "iterations=5")]
+    [InlineData("signround", 3.375, "bits=3", "group-size=64", "iterations=5")]
+    [InlineData("llm-int8", 9.8403, "outliers=0.1")] // 19 columns of 16 bits and their numbers of 32
+    [InlineData("owq", 4.8403, "outliers=0.1")]
+    [InlineData("spqr", 5.8333, "outlier-threshold=1000000")] // 24 bits a group of 16, 32 a column for the order
+    [InlineData("squeezellm", 5.6458, "bits=4")] // 16 levels a row, 20 weights of 32 bits, 25 starts of 32 bits
     [InlineData("gptaq", 3.375, "bits=3", "group-size=64")]
     [InlineData("nf4", 4.6111)]
     [InlineData("fp4", 6.0278, "double-quantization=true")]
