@@ -17,6 +17,19 @@ internal static unsafe class Machine
         return 2.0 * Steps * 16 * FmaWork.Lanes * pool.Threads / seconds;
     }
 
+    /// <summary>
+    /// Multiplications and additions a second of bytes that are summed in 16 bits (vpmaddubsw and vpaddw), of all threads of
+    /// the pool; without AVX2 the floating-point peak, which is nearest.
+    /// </summary>
+    public static double PeakByteProducts(WorkerPool pool)
+    {
+        if (!Avx2.IsSupported) return PeakFlops(pool);
+        const int Steps = 20_000;
+        ByteWork work = new() { Steps = Steps };
+        double seconds = Harness.Time(() => pool.Run(ref work, pool.Threads, 1))[0].Best;
+        return 2.0 * Steps * 8 * (ByteWork.IsWide ? 64 : 32) * pool.Threads / seconds;
+    }
+
     /// <summary>Bytes a second that all threads read from memory that fits no cache.</summary>
     public static double ReadBandwidth(WorkerPool pool)
     {
@@ -78,6 +91,50 @@ internal static unsafe class Machine
                 e = e * x + x; f = f * x + x; g = g * x + x; h = h * x + x;
             }
             _sink = Vector128.Sum(a + b + c + d + e + f + g + h);
+        }
+    }
+
+    private struct ByteWork : IParallelWork
+    {
+        public int Steps;
+        private short _sink;
+
+        public static bool IsWide => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported;
+
+        public void Execute(int start, int end)
+        {
+            if (IsWide) Run512();
+            else Run256();
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Run512()
+        {
+            Vector512<byte> w = Vector512.Create((byte)Steps);
+            Vector512<short> a = default, b = default, c = default, d = default, e = default, f = default, g = default, h = default;
+            for (int i = 0; i < Steps; i++)
+            {
+                a += Avx512BW.MultiplyAddAdjacent(w, a.AsSByte()); b += Avx512BW.MultiplyAddAdjacent(w, b.AsSByte());
+                c += Avx512BW.MultiplyAddAdjacent(w, c.AsSByte()); d += Avx512BW.MultiplyAddAdjacent(w, d.AsSByte());
+                e += Avx512BW.MultiplyAddAdjacent(w, e.AsSByte()); f += Avx512BW.MultiplyAddAdjacent(w, f.AsSByte());
+                g += Avx512BW.MultiplyAddAdjacent(w, g.AsSByte()); h += Avx512BW.MultiplyAddAdjacent(w, h.AsSByte());
+            }
+            _sink = Vector512.Sum(a + b + c + d + e + f + g + h);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Run256()
+        {
+            Vector256<byte> w = Vector256.Create((byte)Steps);
+            Vector256<short> a = default, b = default, c = default, d = default, e = default, f = default, g = default, h = default;
+            for (int i = 0; i < Steps; i++)
+            {
+                a += Avx2.MultiplyAddAdjacent(w, a.AsSByte()); b += Avx2.MultiplyAddAdjacent(w, b.AsSByte());
+                c += Avx2.MultiplyAddAdjacent(w, c.AsSByte()); d += Avx2.MultiplyAddAdjacent(w, d.AsSByte());
+                e += Avx2.MultiplyAddAdjacent(w, e.AsSByte()); f += Avx2.MultiplyAddAdjacent(w, f.AsSByte());
+                g += Avx2.MultiplyAddAdjacent(w, g.AsSByte()); h += Avx2.MultiplyAddAdjacent(w, h.AsSByte());
+            }
+            _sink = Vector256.Sum(a + b + c + d + e + f + g + h);
         }
     }
 

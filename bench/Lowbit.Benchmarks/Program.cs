@@ -16,7 +16,7 @@ string instructions = Vector512.IsHardwareAccelerated && Avx512Vbmi2.IsSupported
 Console.WriteLine($"{pool.Threads} threads, {instructions}, peak {peak / 1e9:F1} GFLOP/s, memory {bandwidth / 1e9:F1} GB/s, both measured");
 if (Wanted("gemm")) GemmBench.Run(pool, peak);
 if (Wanted("attention")) AttentionBench.Run(pool, peak);
-if (Wanted("blocks")) BlockBench.Run(pool, bandwidth, [.. chosen.Where(name => char.IsUpper(name[0]))]);
+if (Wanted("blocks")) BlockBench.Run(pool, bandwidth, Machine.PeakByteProducts(pool), [.. chosen.Where(name => char.IsUpper(name[0]))]);
 if (Wanted("pb")) PartiallyBinarizedBench.Run(pool, bandwidth, peak);
 if (Wanted("pool")) WorkerPoolBench.Run(pool);
 return 0;

@@ -8,12 +8,12 @@ namespace Lowbit.Kernels;
 /// </summary>
 internal sealed class ActivationCache
 {
-    private readonly Dictionary<(int Features, ActivationMode Mode), Activations> _kept = [];
+    private readonly Dictionary<long, Activations> _kept = []; // by features and mode
 
     /// <summary>Activations of the same tokens and mode; what they held is lost.</summary>
     public Activations Like(Activations activations, int features)
     {
-        (int, ActivationMode) key = (features, activations.Mode);
+        long key = 2L * features + (activations.Mode == ActivationMode.EightBit ? 1 : 0);
         if (!_kept.TryGetValue(key, out Activations? kept) || kept.CapacityTokens < activations.Tokens)
         {
             kept?.Dispose();

@@ -19,13 +19,11 @@ public sealed unsafe class Session : IDisposable
     private const int LogitsBatch = 64;
 
     private readonly LanguageModel _model;
-    private readonly WorkerPool _pool;
     private readonly EmbeddingForward _embedding;
     private readonly BlockForward _forward;
     private readonly KeyValueCache _cache;
     private readonly NativeBuffer _hidden;      // [batch, modelDim]
-    private readonly Activations _last;         // [LogitsBatch, modelDim], normed
-    private readonly Activations? _projected;   // [LogitsBatch, embeddingDim], where outputs are projected
+    private readonly HeadForward _head;
     private NativeBuffer? _logits;              // [LogitsBatch, vocabulary], for ForwardAll
 
     /// <summary>Allocates everything that the sequence will need.</summary>
@@ -41,14 +39,12 @@ public sealed unsafe class Session : IDisposable
         if (context < 1 || context > config.ContextLength)
             throw new LowbitException($"--context {context}: {model.Checkpoint.Path} was made for 1 to {config.ContextLength} positions; choose a context within that.");
         _model = model;
-        _pool = pool;
         batch = Math.Min(batch, context);
         _cache = new KeyValueCache(config.BlockCount, context, config.KvDim);
         _embedding = new EmbeddingForward(model, pool, batch, mode);
         _forward = new BlockForward(config, pool, batch, context, mode);
         _hidden = new NativeBuffer((long)batch * config.ModelDim * sizeof(float));
-        _last = new Activations(Math.Min(LogitsBatch, batch), config.ModelDim, mode);
-        if (model.ProjectOut is not null) _projected = new Activations(_last.CapacityTokens, config.EmbeddingDim, mode);
+        _head = new HeadForward(model, pool, Math.Min(LogitsBatch, batch), mode);
     }
 
     /// <summary>Tokens in the cache.</summary>
@@ -85,7 +81,7 @@ public sealed unsafe class Session : IDisposable
             RunBlocks(tokens[..count]);
             tokens = tokens[count..];
             if (tokens.Length > 0) continue;
-            fixed (float* output = logits) Project(_hidden.Floats + (long)(count - 1) * _model.Config.ModelDim, 1, output);
+            fixed (float* output = logits) _head.Run(_hidden.Floats + (long)(count - 1) * _model.Config.ModelDim, 1, output);
         }
     }
 
@@ -96,16 +92,16 @@ public sealed unsafe class Session : IDisposable
     public void ForwardAll(ReadOnlySpan<int> tokens, LogitsHandler handler)
     {
         Check(tokens);
-        _logits ??= new NativeBuffer((long)_last.CapacityTokens * _model.Config.VocabularySize * sizeof(float));
+        _logits ??= new NativeBuffer((long)_head.Batch * _model.Config.VocabularySize * sizeof(float));
         while (tokens.Length > 0)
         {
             int count = Math.Min(tokens.Length, _forward.Batch);
             int first = Position;
             RunBlocks(tokens[..count]);
-            for (int done = 0; done < count; done += _last.CapacityTokens)
+            for (int done = 0; done < count; done += _head.Batch)
             {
-                int piece = Math.Min(_last.CapacityTokens, count - done);
-                Project(_hidden.Floats + (long)done * _model.Config.ModelDim, piece, _logits.Floats);
+                int piece = Math.Min(_head.Batch, count - done);
+                _head.Run(_hidden.Floats + (long)done * _model.Config.ModelDim, piece, _logits.Floats);
                 handler(first + done, _logits.Floats, piece);
             }
             tokens = tokens[count..];
@@ -119,8 +115,7 @@ public sealed unsafe class Session : IDisposable
         _forward.Dispose();
         _hidden.Dispose();
         _embedding.Dispose();
-        _last.Dispose();
-        _projected?.Dispose();
+        _head.Dispose();
         _logits?.Dispose();
     }
 
@@ -143,27 +138,4 @@ public sealed unsafe class Session : IDisposable
             _forward.Run(block, _hidden.Floats, tokens.Length, Position, _cache.Keys(block.Index), _cache.Values(block.Index));
         Position += tokens.Length;
     }
-
-    // logits ← output projection of normed hidden states.
-    private void Project(float* hidden, int tokens, float* logits)
-    {
-        ModelConfig config = _model.Config;
-        _last.Tokens = tokens;
-        if (_model.FinalNorm is not null) Rows.Normalise(_pool, config, _model.FinalNorm, hidden, _last.Values, tokens, config.ModelDim);
-        else Rows.Copy(hidden, _last.Values, (long)tokens * config.ModelDim);
-        if (!Rows.IsFinite(_last.Values, (long)tokens * config.ModelDim)) throw NotFinite();
-        _last.Quantize(_pool);
-        Activations input = _last;
-        if (_projected is not null)
-        {
-            _projected.Tokens = tokens;
-            _model.ProjectOut!.Multiply(_pool, _last, _projected.Values);
-            _projected.Quantize(_pool);
-            input = _projected;
-        }
-        _model.Head.Multiply(_pool, input, logits);
-    }
-
-    private LowbitException NotFinite() =>
-        new($"{_model.Checkpoint.Path}: the model computes NaN or infinity{_model.FirstBadTensor()}; the file is damaged or its numbers are too large, get it again.");
 }

@@ -24,6 +24,12 @@ internal static class ByteAlphabet
         return byteOf;
     }
 
+    /// <summary>The characters that stand for bytes.</summary>
+    public static string Text(byte[] bytes) => string.Create(bytes.Length, bytes, (text, source) =>
+    {
+        for (int i = 0; i < source.Length; i++) text[i] = (char)Array.IndexOf(s_byteOf, (short)source[i]);
+    });
+
     /// <summary>The bytes that a token of the file stands for; its UTF-8 bytes when a character is not of the alphabet.</summary>
     public static byte[] Bytes(string token)
     {

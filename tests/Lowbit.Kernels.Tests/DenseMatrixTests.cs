@@ -40,6 +40,23 @@ public unsafe class DenseMatrixTests
         }
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(5)]
+    [InlineData(66)]
+    public void Infinite_halves_show_in_their_row_alone(int column)
+    {
+        using NativeBuffer stored = new(2 * 9 * 70);
+        DenseMatrix matrix = new(Store(stored, ElementFormat.F16, 9, 70));
+        ((Half*)stored.Pointer)[2 * 70 + column] = Half.NegativeInfinity;
+        using WorkerPool pool = new(1);
+        using Activations activations = new(1, 70, ActivationMode.Float) { Tokens = 1 };
+        new Span<float>(activations.Values, 70).Fill(1);
+        using NativeBuffer output = new(9 * 4);
+        matrix.Multiply(pool, activations, output.Floats);
+        for (int r = 0; r < 9; r++) Assert.Equal(r == 2, float.IsNegativeInfinity(output.Floats[r]));
+    }
+
     [Fact]
     public void One_token_allocates_nothing()
     {

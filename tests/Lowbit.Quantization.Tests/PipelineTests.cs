@@ -124,6 +124,86 @@ public sealed class PipelineTests : IDisposable
     }
 
     [Fact]
+    public void ARecipeDecidesLinearByLinear()
+    {
+        string output = _folder.File("out");
+        using LanguageModel model = LanguageModel.Open(Source());
+        QuantizeOptions options = Options(output) with
+        {
+            Recipe = Recipe.Parse("recipe", """{ "rules": [ { "match": "*.v_proj", "method": "keep" }, { "match": "*.layers.1.*", "method": "rtn", "options": { "bits": 4 } } ] }"""u8.ToArray(), ScalePrecision.Float16),
+        };
+        QuantizePlan plan = QuantizePlan.Make(options, model, Calibration(), _pool);
+        QuantizeReport report = Run(model, output, options);
+        Assert.Equal(12, report.Layers.Count);
+        Assert.Equal(12, plan.Layers);
+        Assert.All(report.Layers, layer => Assert.Equal(layer.Name.Contains("layers.1.", StringComparison.Ordinal) ? "rtn" : "pb-gptq", layer.Method));
+        Assert.Equal(["keep", "keep"], plan.Assignments.Where(layer => layer.Name.EndsWith("v_proj", StringComparison.Ordinal)).Select(layer => layer.Method));
+        Assert.InRange(plan.WeightBytes, 0.95 * report.WeightBytes, 1.05 * report.WeightBytes);
+        using LanguageModel packed = LanguageModel.Open(output), original = LanguageModel.Open(Source());
+        Assert.Equal(Dequantize(original.Blocks[0].Value!.Weight), Dequantize(packed.Blocks[0].Value!.Weight));
+        Assert.NotEqual(Dequantize(original.Blocks[0].Key!.Weight), Dequantize(packed.Blocks[0].Key!.Weight));
+    }
+
+    [Fact]
+    public void ARecipeThatKeepsEverythingIsRefused()
+    {
+        string output = _folder.File("out");
+        using LanguageModel model = LanguageModel.Open(Source());
+        Recipe keep = Recipe.Parse("recipe", """{ "rules": [ { "match": "*", "method": "keep" } ] }"""u8.ToArray(), ScalePrecision.Float16);
+        Assert.Contains("--recipe", Assert.Throws<LowbitException>(() => Run(model, output, Options(output) with { Recipe = keep })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ASizeIsMetAndASearchGoesOnAfterAnInterruption()
+    {
+        string source = Source(), whole = _folder.File("whole");
+        QuantizeOptions Searched(string output) => Options(output) with { Method = "gptq", MethodOptions = new GptqOptions { ScalePrecision = ScalePrecision.Float16 }, Target = BitTarget.Create(4.5, "gptq", new Dictionary<string, string>(), ScalePrecision.Float16) };
+        QuantizeReport report;
+        using (LanguageModel model = LanguageModel.Open(source)) report = Run(model, whole, Searched(whole));
+        Assert.True(report.LinearBitsPerWeight <= 4.5, $"{report.LinearBitsPerWeight} bits");
+        Assert.True(report.LinearBitsPerWeight > 4.2, $"{report.LinearBitsPerWeight} bits");
+        Assert.True(report.Allocation!.Select(layer => layer.Settings["bits"]).Distinct().Count() > 1, "all alike");
+        Assert.All(report.Allocation!.Zip(report.Layers), pair => Assert.Equal(pair.First.BitsPerWeight, pair.Second.BitsPerWeight, 9));
+
+        foreach (int place in (int[])[2, 3, 8])
+        {
+            string output = _folder.File($"out{place}");
+            using (CancellationTokenSource stop = new())
+            using (LanguageModel model = LanguageModel.Open(source))
+            {
+                int seen = 0;
+                Assert.ThrowsAny<OperationCanceledException>(() => QuantizePipeline.Run(Searched(output), model, Calibration(), _pool, new Reports(_ =>
+                {
+                    if (++seen == place) stop.Cancel();
+                }), stop.Token));
+            }
+            using LanguageModel again = LanguageModel.Open(source);
+            Run(again, output, Searched(output));
+            Assert.Equal(File.ReadAllBytes(Path.Combine(whole, "model.safetensors")), File.ReadAllBytes(Path.Combine(output, "model.safetensors")));
+        }
+    }
+
+    [Fact]
+    public void TheReportTellsWhatTheTextReached()
+    {
+        string source = _folder.File("dead"), output = _folder.File("out");
+        // Nothing comes out of the first value projection, so its output projection gets zeros.
+        TinyLlama.Write(source, (name, values) =>
+        {
+            if (name == "model.layers.0.self_attn.v_proj.weight") Array.Clear(values);
+            return values;
+        });
+        using LanguageModel model = LanguageModel.Open(source);
+        QuantizeReport report = Run(model, output, Options(output));
+        Assert.Equal(4 * 32, report.Coverage!.Tokens);
+        Assert.Equal(Calibration().Windows.SelectMany(window => window).Distinct().Count(), report.Coverage.DistinctTokens);
+        DeadInputs dead = Assert.Single(report.Coverage.DeadInputs);
+        Assert.Equal("model.layers.0.self_attn.o_proj", dead.Name);
+        Assert.Equal(TinyLlama.ModelDim, dead.Inputs);
+        Assert.True(report.CalibrationPerplexity > 1 && report.CalibrationPerplexityBefore > 1);
+    }
+
+    [Fact]
     public void TheNumberOfThreadsChangesNothing()
     {
         string source = Source();

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.IO.Compression;
+using System.Linq;
 using System.Text;
 using System.Text.Json;
 using Lowbit.Core;
@@ -11,6 +12,20 @@ namespace Lowbit.Cli.Shell;
 /// <summary>Texts to calibrate with: a text file is one document; JSON lines, packed by gzip or not, are a document a line.</summary>
 internal static class CalibrationText
 {
+    private static readonly string[] s_endings = [".txt", ".raw", ".json", ".jsonl", ".json.gz", ".jsonl.gz"];
+
+    /// <summary>The files that a name stands for: one file, or those of a folder in the order of their names.</summary>
+    /// <param name="name">A file, a folder, or the name of either in the folder that LOWBIT_DATA names.</param>
+    /// <exception cref="LowbitException">The folder has no text.</exception>
+    public static IEnumerable<string> Files(string name)
+    {
+        string path = name;
+        if (!Path.Exists(path) && Environment.GetEnvironmentVariable("LOWBIT_DATA") is { Length: > 0 } data && Path.Exists(Path.Combine(data, name))) path = Path.Combine(data, name);
+        if (!Directory.Exists(path)) return [path];
+        string[] files = [.. Directory.EnumerateFiles(path).Where(file => s_endings.Any(ending => file.EndsWith(ending, StringComparison.OrdinalIgnoreCase))).Order(StringComparer.Ordinal)];
+        return files.Length > 0 ? files : throw new LowbitException($"{path}: the folder has no text to calibrate with; expected files that end in {string.Join(", ", s_endings)}.");
+    }
+
     /// <param name="path">A file whose name ends in .json, .jsonl, .json.gz or .jsonl.gz, or any other one with plain text.</param>
     /// <exception cref="LowbitException">The file is not there or damaged.</exception>
     public static IEnumerable<string> Documents(string path)

@@ -21,6 +21,7 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(ConvertReport))]
 [JsonSerializable(typeof(EvalReport))]
 [JsonSerializable(typeof(InspectReport))]
+[JsonSerializable(typeof(KernelsReport))]
 [JsonSerializable(typeof(LayerResult))]
 [JsonSerializable(typeof(QuantizePlan))]
 [JsonSerializable(typeof(QuantizeReport))]

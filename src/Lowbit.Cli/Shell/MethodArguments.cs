@@ -28,19 +28,21 @@ internal static class MethodArguments
         Options.Real("--strength", "How much of the inputs' own error is corrected (gptaq).", "A", 0.25, 0, 1),
         Options.Flag("--no-clip", "Leave the largest weights of a group in its grid (awq)."),
         Options.Flag("--no-scales", "Clip only, scale no columns (omniquant)."),
-        Options.Integer("--iterations", "Steps of a method that learns.", 200, 0),
+        Options.Integer("--iterations", "Steps of a method that learns, rounds of one that refines.", 200, 0),
         Options.Real("--outliers", "Share kept in half precision: of columns (llm-int8, owq), of weights (squeezellm).", "R", 0.01, 0, 1),
         Options.Real("--outlier-threshold", "What is kept in half precision: columns with inputs of this size (llm-int8, 6), weights this sensitive (spqr, 0.2).", "T", 6, 0, double.MaxValue),
         Options.Choice("--repair", "Give back by a low-rank product what any method lost, by the error of the output, of the weight, or in between.", "eigen", "svd", "activation"),
         Options.Integer("--repair-rank", "Rank of that product.", 32, 1),
         Options.Flag("--double-quantization", "Quantize the scales of blocks too, for nf4 and fp4."),
+        Options.Choice("--format", "Bits of exponent and fraction (fp6, fp8, mxfp6, mxfp8).", "e2m3", "e3m2", "e4m3", "e5m2"),
+        Options.Flag("--natural-order", "Blocks of neighbouring columns instead of similar ones (pt2-llm)."),
         Options.Choice("--scale-rule", "Over which weights the scale of the binary part is taken.", "paper", "repository"),
     ];
 
     public static IEnumerable<Symbol> All => [Method, .. s_settings];
 
-    /// <exception cref="UsageException">The method has no such setting.</exception>
-    public static MethodOptions Read(Invocation invocation)
+    /// <summary>What was given, by name without dashes.</summary>
+    public static Dictionary<string, string> Values(Invocation invocation)
     {
         var values = new Dictionary<string, string>();
         foreach (Option option in s_settings)
@@ -48,9 +50,15 @@ internal static class MethodArguments
             if (invocation.Arguments.GetResult(option) is not OptionResult { Implicit: false } result) continue;
             values[option.Name[2..]] = result.Tokens.Count == 0 ? "" : result.Tokens[^1].Value;
         }
+        return values;
+    }
+
+    /// <exception cref="UsageException">The method has no such setting.</exception>
+    public static MethodOptions Read(Invocation invocation)
+    {
         try
         {
-            return MethodRegistry.Find(invocation.Get(Method)).Options(values);
+            return MethodRegistry.Find(invocation.Get(Method)).Options(Values(invocation));
         }
         catch (LowbitException e)
         {

@@ -15,6 +15,8 @@ internal static class Options
         Description = "A Hugging Face folder, a GGUF file, a folder that Lowbit wrote, or a llama2.c .bin file.",
     };
 
+    public static Argument<string?> OptionalModel() => new("MODEL") { Description = Model().Description, Arity = ArgumentArity.ZeroOrOne };
+
     public static Option<bool> Flag(string name, string description) => new(name) { Description = description, Arity = ArgumentArity.Zero };
 
     public static Option<string?> Text(string name, string description, string valueName = "TEXT") => new(name)

@@ -52,6 +52,29 @@ internal sealed record TrainingReport
     public double? PerplexityOfSource { get; init; }
 }
 
+/// <summary>What a verb hands to the common part of training.</summary>
+internal sealed record TrainingJob
+{
+    /// <summary>The model as the user gave it.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Name of the method.</summary>
+    public required string Method { get; init; }
+
+    /// <summary>The method's settings, to recognise the same training.</summary>
+    public required string Settings { get; init; }
+    public required TrainableModel Model { get; init; }
+    public required Tokenizer Tokenizer { get; init; }
+
+    /// <summary>Marks what is trained and puts the method on the model, given the tokens of the training text.</summary>
+    public required Action<int[]> Apply { get; init; }
+
+    /// <summary>Writes the result and adds its sizes to the report.</summary>
+    public required Func<TrainingReport, TrainingReport> Write { get; init; }
+    public TrainableModel? Teacher { get; init; }
+    public double TeacherShare { get; init; }
+}
+
 /// <summary>What <c>train</c> and <c>finetune</c> share: options, texts, the loop with its progress, the report.</summary>
 internal static class TrainingCommand
 {
@@ -83,45 +106,41 @@ internal static class TrainingCommand
         s_recompute, s_seed, s_checkpoint, s_resume, s_force,
     ];
 
+    public static IEnumerable<string> Documents(Invocation invocation) => invocation.Get(s_text).SelectMany(CalibrationText.Documents);
+
     public static int Seed(Invocation invocation) => invocation.Get(s_seed);
 
-    public static string Output(Invocation invocation, string verb)
+    /// <summary>Refuses a command line without output or text, and an output that is there.</summary>
+    public static void RequireOutput(Invocation invocation, string verb)
     {
         string output = invocation.Get(s_output) ?? throw new UsageException($"{verb} needs -o OUT, the folder to write.");
         if ((invocation.Get(s_text) ?? []).Length == 0) throw new UsageException($"{verb} needs --text FILE, what to train on.");
-        if (Path.Exists(output) && !invocation.Get(s_force) && !invocation.Get(s_resume))
-            throw new LowbitException($"{output} is there already; choose another with -o or replace it with --force.");
-        return output;
+        if (Path.Exists(output) && !invocation.Get(s_force)) throw new LowbitException($"{output} is there already; choose another with -o or replace it with --force.");
     }
 
-    /// <summary>Trains the model and leaves the result in it.</summary>
+    /// <summary>Trains a model, writes the result and reports.</summary>
     /// <param name="invocation">Options and terminal.</param>
-    /// <param name="path">The model as the user gave it.</param>
-    /// <param name="method">Name of the method.</param>
-    /// <param name="settings">The method's settings, to recognise the same training.</param>
-    /// <param name="model">What is trained is marked so.</param>
-    /// <param name="tokenizer">The model's.</param>
+    /// <param name="job">What to train and how.</param>
     /// <param name="pool">Threads.</param>
-    /// <param name="apply">Puts the method on the model.</param>
-    /// <param name="write">Writes the result; returns the report with its sizes.</param>
-    public static void Run(
-        Invocation invocation, string path, string method, string settings, TrainableModel model, Tokenizer tokenizer, WorkerPool pool,
-        Action apply, Func<TrainingReport, TrainingReport> write)
+    public static void Run(Invocation invocation, TrainingJob job, WorkerPool pool)
     {
         Stopwatch total = Stopwatch.StartNew();
-        TrainingOptions options = Read(invocation, model.Config);
-        TokenWindows data = new(Tokens(tokenizer, model.Config, invocation.Get(s_text)), options.Context, invocation.Get(s_seed));
-        string fingerprint = string.Join("; ", model.Fingerprint(), method, settings, options, data.Fingerprint);
+        TrainableModel model = job.Model;
+        TrainingOptions options = Read(invocation, model.Config) with { TeacherShare = job.TeacherShare };
+        options.Validate();
+        int[] ids = Tokens(job.Tokenizer, model.Config, invocation.Get(s_text));
+        TokenWindows data = new(ids, options.Context, invocation.Get(s_seed));
+        string fingerprint = string.Join("; ", model.Fingerprint(), job.Method, job.Settings, options, data.Fingerprint);
         TrainingFolder folder = new(invocation.Get(s_output)!, fingerprint, invocation.Get(s_resume), invocation.Get(s_force));
 
-        int[]? evaluation = invocation.Get(s_evalText) is { } file ? Tokens(tokenizer, model.Config, [file]) : null;
+        int[]? evaluation = invocation.Get(s_evalText) is { } file ? Tokens(job.Tokenizer, model.Config, [file]) : null;
         double? Measure() => evaluation is null ? null
             : Math.Exp(HeldOutLoss.Measure(model, pool, evaluation, Math.Min(LongestEvaluation, model.Config.ContextLength), invocation.Cancellation));
         double? ofSource = Measure();
-        apply();
+        job.Apply(ids);
         double? before = Measure();
 
-        using Trainer trainer = new(model, data, options, pool);
+        using Trainer trainer = new(model, data, options, pool, job.Teacher);
         IReadOnlyList<StepReport> steps;
         try
         {
@@ -133,11 +152,11 @@ internal static class TrainingCommand
             invocation.Terminal.Note("A checkpoint was written; the same command with --resume goes on from there.");
             throw;
         }
-        TrainingReport report = write(new TrainingReport
+        TrainingReport report = job.Write(new TrainingReport
         {
-            Model = path,
+            Model = job.Path,
             Output = invocation.Get(s_output)!,
-            Method = method,
+            Method = job.Method,
             Steps = options.Steps,
             Tokens = options.Steps * options.TokensPerStep,
             TrainedParameters = model.Trained.Sum(parameter => parameter.Count),

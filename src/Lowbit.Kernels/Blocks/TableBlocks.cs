@@ -30,6 +30,6 @@ internal static unsafe class TableBlocks
     }
 
     /// <summary>2^(exponent − 128); the two smallest are denormal.</summary>
-    private static float PowerOfTwo(byte exponent) =>
+    internal static float PowerOfTwo(byte exponent) =>
         BitConverter.UInt32BitsToSingle(exponent < 2 ? 0x0020_0000u << exponent : (uint)(exponent - 1) << 23);
 }

@@ -14,8 +14,7 @@ namespace Lowbit.Kernels.Codebooks;
 public sealed unsafe class CodebookMatrix : WeightMatrix
 {
     private readonly List<object> _owners = [];
-    private readonly byte* _codes;
-    private readonly Half* _numbers;
+    private readonly byte* _codes, _numbers;
     private readonly byte* _classes; // [blocks · 64], what the class of a column adds to its codes
 
     /// <summary>Takes and checks the parts.</summary>
@@ -28,7 +27,7 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
         Layout = layout;
         PartReader reader = new(name, parts, _owners);
         _codes = reader.Bytes(CodebookPacking.Codes, ElementFormat.U8, layout.CodeBytes);
-        _numbers = (Half*)reader.Scales(CodebookPacking.Levels, ElementFormat.F16, layout.AllNumbers);
+        _numbers = reader.Scales(CodebookPacking.Levels, layout.ScaleFormat, layout.AllNumbers);
         if (layout.Classes == 1) return;
         byte* bitmap = reader.Bytes(CodebookPacking.Class, ElementFormat.U8, layout.ClassBytes);
         NativeBuffer classes = new((long)layout.Blocks * CodebookLayout.BlockLength);
@@ -44,7 +43,7 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
     public override string Format => $"C{Layout.Bits}";
 
     /// <inheritdoc/>
-    public override long Bytes => Layout.CodeBytes + Layout.AllNumbers * sizeof(ushort) + Layout.ClassBytes;
+    public override long Bytes => Layout.CodeBytes + Layout.ScaleFormat.ByteCount(Layout.AllNumbers) + Layout.ClassBytes;
 
     /// <summary>Turns the packed form back into plain arrays; the unused level of ternary codebooks is their middle one.</summary>
     public CodebookCodes Unpack()
@@ -138,9 +137,16 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
     private void Expand(long row, int group, float* table)
     {
         int numbers = Layout.Numbers / Layout.Classes, levels = 1 << Layout.Bits;
-        Half* source = _numbers + (row * Layout.Groups + group) * Layout.Numbers;
+        float* halves = stackalloc float[ILevelLookup.TableLength];
+        ReadOnlySpan<float> source = new((float*)_numbers + (row * Layout.Groups + group) * Layout.Numbers, Layout.Numbers);
+        if (Layout.ScaleFormat == ElementFormat.F16)
+        {
+            Half* stored = (Half*)_numbers + (row * Layout.Groups + group) * Layout.Numbers;
+            for (int i = 0; i < Layout.Numbers; i++) halves[i] = (float)stored[i];
+            source = new(halves, Layout.Numbers);
+        }
         for (int k = 0; k < Layout.Classes; k++)
-            Layout.Levels.Expand(new ReadOnlySpan<Half>(source + k * numbers, numbers), new Span<float>(table + k * levels, levels));
+            Layout.Levels.Expand(source.Slice(k * numbers, numbers), new Span<float>(table + k * levels, levels));
     }
 
     private static CodebookLayout Checked(string name, CodebookLayout layout)

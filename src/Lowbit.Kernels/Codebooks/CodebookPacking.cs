@@ -18,7 +18,8 @@ namespace Lowbit.Kernels.Codebooks;
 /// <param name="GroupSize">Consecutive columns that share their codebooks.</param>
 /// <param name="Levels">What is stored of a codebook.</param>
 /// <param name="Classes">Codebooks of a row and group: 1, or 2 where columns come in two classes.</param>
-public sealed record CodebookLayout(int Rows, int Columns, int Bits, int GroupSize, LevelForm Levels, int Classes)
+/// <param name="ScaleFormat">F16 or F32, of the numbers that are stored of codebooks.</param>
+public sealed record CodebookLayout(int Rows, int Columns, int Bits, int GroupSize, LevelForm Levels, int Classes, ElementFormat ScaleFormat)
 {
     /// <summary>Columns of a block.</summary>
     public const int BlockLength = 64;
@@ -56,6 +57,7 @@ public sealed record CodebookLayout(int Rows, int Columns, int Bits, int GroupSi
         Require(GroupSize > 0, nameof(GroupSize), GroupSize, "a positive number");
         Require(Enum.IsDefined(Levels) && Levels.Fits(Bits), nameof(Levels), Levels, $"a form of {Bits}-bit codes");
         Require(Classes is 1 or 2, nameof(Classes), Classes, "1 or 2");
+        Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
 
         void Require(bool holds, string what, object found, string expected)
         {
@@ -84,28 +86,32 @@ public static unsafe class CodebookPacking
     /// <summary>All parts that a matrix may have.</summary>
     public static ImmutableArray<string> Suffixes { get; } = [Codes, Levels, Class];
 
-    /// <summary>Packs a matrix; what is stored of the codebooks is the shortest form that gives all levels exactly.</summary>
+    /// <summary>
+    /// Packs a matrix; what is stored of the codebooks is the shortest form that gives all levels exactly, in half precision
+    /// where that has one.
+    /// </summary>
     /// <param name="codes">The matrix.</param>
-    /// <exception cref="LowbitException">A code is outside of its range, or half precision does not hold the levels exactly in any form.</exception>
+    /// <exception cref="LowbitException">A code is outside of its range, or a level is not finite.</exception>
     public static PackedCodebooks Pack(CodebookCodes codes)
     {
-        CodebookLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, LevelForm.Table, codes.Classes);
+        CodebookLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, LevelForm.Table, codes.Classes, ElementFormat.F16);
         layout.Check("the matrix to pack");
         byte[] packed = PackCodes(codes, layout, out bool lastCodeOccurs);
-        foreach (LevelForm form in LevelForms.BySize)
-        {
-            if (!form.Fits(codes.Bits) || (form.IsTernary() && lastCodeOccurs) || Numbers(codes, form) is not { } numbers) continue;
-            layout = layout with { Levels = form };
-            List<PackedPart> parts =
-            [
-                new(Codes, ElementFormat.U8, [layout.Rows, (long)layout.Blocks * layout.BlockBytes], packed),
-                new(Levels, ElementFormat.F16, [layout.Rows, layout.Groups, layout.Numbers], MemoryMarshal.AsBytes(numbers.AsSpan()).ToArray()),
-            ];
-            if (codes.SecondClass is not null) parts.Add(new(Class, ElementFormat.U8, [layout.ClassBytes], Bitmap(codes.SecondClass)));
-            return new PackedCodebooks(layout, [.. parts]);
-        }
-        int wrong = Array.FindIndex(codes.Levels, level => !Half.IsFinite((Half)level) || (float)(Half)level != level);
-        throw new LowbitException($"the matrix to pack: level {wrong} is {codes.Levels[wrong]}, which half precision does not hold; the method that made it has to round its levels.");
+        foreach (ElementFormat format in new[] { ElementFormat.F16, ElementFormat.F32 })
+            foreach (LevelForm form in LevelForms.BySize)
+            {
+                if (!form.Fits(codes.Bits) || (form.IsTernary() && lastCodeOccurs) || Numbers(codes, form, format) is not { } numbers) continue;
+                layout = layout with { Levels = form, ScaleFormat = format };
+                List<PackedPart> parts =
+                [
+                    new(Codes, ElementFormat.U8, [layout.Rows, (long)layout.Blocks * layout.BlockBytes], packed),
+                    new(Levels, format, [layout.Rows, layout.Groups, layout.Numbers], numbers),
+                ];
+                if (codes.SecondClass is not null) parts.Add(new(Class, ElementFormat.U8, [layout.ClassBytes], Bitmap(codes.SecondClass)));
+                return new PackedCodebooks(layout, [.. parts]);
+            }
+        int wrong = Array.FindIndex(codes.Levels, level => !float.IsFinite(level));
+        throw new LowbitException($"the matrix to pack: level {wrong} is {codes.Levels[wrong]}, a finite number was expected; look for the fault in the weight.");
     }
 
     private static byte[] PackCodes(CodebookCodes codes, CodebookLayout layout, out bool lastCodeOccurs)
@@ -135,20 +141,16 @@ public static unsafe class CodebookPacking
     }
 
     // Null where the form does not give the levels, or not exactly.
-    private static Half[]? Numbers(CodebookCodes codes, LevelForm form)
+    private static byte[]? Numbers(CodebookCodes codes, LevelForm form, ElementFormat format)
     {
         int size = 1 << codes.Bits, count = form.Numbers(codes.Bits);
-        Half[] numbers = new Half[codes.Levels.LongLength / size * count];
+        bool half = format == ElementFormat.F16;
+        float[] numbers = new float[codes.Levels.LongLength / size * count];
         for (int i = 0; i < codes.Levels.Length / size; i++)
         {
-            Span<Half> target = numbers.AsSpan(i * count, count);
-            if (!form.TryFit(codes.Levels.AsSpan(i * size, size), target)) return null;
-            foreach (Half number in target)
-            {
-                if (!Half.IsFinite(number)) return null;
-            }
+            if (!form.TryFit(codes.Levels.AsSpan(i * size, size), half, numbers.AsSpan(i * count, count))) return null;
         }
-        return numbers;
+        return half ? MemoryMarshal.AsBytes<Half>(Array.ConvertAll(numbers, number => (Half)number)).ToArray() : MemoryMarshal.AsBytes<float>(numbers).ToArray();
     }
 
     private static byte[] Bitmap(bool[] secondClass)

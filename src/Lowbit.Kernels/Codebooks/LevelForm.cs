@@ -55,15 +55,15 @@ internal static class LevelForms
     /// <param name="form">What is stored.</param>
     /// <param name="numbers">The stored numbers: levels, or mean before scales.</param>
     /// <param name="levels">[2^bits]; the unused level of a ternary codebook repeats the middle one.</param>
-    public static void Expand(this LevelForm form, ReadOnlySpan<Half> numbers, Span<float> levels)
+    public static void Expand(this LevelForm form, ReadOnlySpan<float> numbers, Span<float> levels)
     {
         if (form == LevelForm.Table)
         {
-            for (int k = 0; k < levels.Length; k++) levels[k] = (float)numbers[k];
+            numbers.CopyTo(levels);
             return;
         }
         bool hasMean = form is LevelForm.MeanScale or LevelForm.MeanTernary or LevelForm.MeanTwoScales;
-        float m = hasMean ? (float)numbers[0] : 0, a = (float)numbers[hasMean ? 1 : 0], b;
+        float m = hasMean ? numbers[0] : 0, a = numbers[hasMean ? 1 : 0], b;
         switch (form)
         {
             case LevelForm.Scale or LevelForm.MeanScale:
@@ -73,7 +73,7 @@ internal static class LevelForms
                 (levels[0], levels[1], levels[2], levels[3]) = (m - a, m, m + a, m);
                 break;
             default:
-                b = (float)numbers[^1];
+                b = numbers[^1];
                 (levels[0], levels[1], levels[2], levels[3]) = (m - a - b, m - a + b, m + a - b, m + a + b);
                 break;
         }
@@ -82,40 +82,46 @@ internal static class LevelForms
     /// <summary>Finds numbers that rebuild the levels exactly.</summary>
     /// <param name="form">What is to be stored.</param>
     /// <param name="levels">[2^bits]; the last one of a ternary codebook is ignored.</param>
+    /// <param name="half">Whether the numbers have to be halves.</param>
     /// <param name="numbers">[<see cref="Numbers"/>].</param>
     /// <returns>Whether there are such numbers.</returns>
-    public static bool TryFit(this LevelForm form, ReadOnlySpan<float> levels, Span<Half> numbers)
+    public static bool TryFit(this LevelForm form, ReadOnlySpan<float> levels, bool half, Span<float> numbers)
     {
         double l0 = levels[0], l1 = levels[1], l2 = levels.Length > 2 ? levels[2] : 0, l3 = levels.Length > 3 ? levels[3] : 0;
         switch (form)
         {
             case LevelForm.Table:
-                for (int k = 0; k < levels.Length; k++) numbers[k] = (Half)levels[k];
+                levels.CopyTo(numbers);
                 break;
             case LevelForm.Scale:
-                numbers[0] = (Half)l1;
+                numbers[0] = (float)l1;
                 break;
             case LevelForm.MeanScale:
-                (numbers[0], numbers[1]) = ((Half)((l0 + l1) / 2), (Half)((l1 - l0) / 2));
+                (numbers[0], numbers[1]) = ((float)((l0 + l1) / 2), (float)((l1 - l0) / 2));
                 break;
             case LevelForm.Ternary:
-                numbers[0] = (Half)l2;
+                numbers[0] = (float)l2;
                 break;
             case LevelForm.MeanTernary:
-                (numbers[0], numbers[1]) = ((Half)l1, (Half)((l2 - l0) / 2));
+                (numbers[0], numbers[1]) = ((float)l1, (float)((l2 - l0) / 2));
                 break;
             case LevelForm.TwoScales:
-                (numbers[0], numbers[1]) = ((Half)((l2 + l3) / 2), (Half)((l3 - l2) / 2));
+                (numbers[0], numbers[1]) = ((float)((l2 + l3) / 2), (float)((l3 - l2) / 2));
                 break;
             case LevelForm.MeanTwoScales:
-                (numbers[0], numbers[1], numbers[2]) = ((Half)((l0 + l1 + l2 + l3) / 4), (Half)((l2 + l3 - l0 - l1) / 4), (Half)((l1 + l3 - l0 - l2) / 4));
+                (numbers[0], numbers[1], numbers[2]) = ((float)((l0 + l1 + l2 + l3) / 4), (float)((l2 + l3 - l0 - l1) / 4), (float)((l1 + l3 - l0 - l2) / 4));
                 break;
+        }
+        foreach (ref float number in numbers)
+        {
+            if (half) number = (float)(Half)number;
+            if (!float.IsFinite(number)) return false;
         }
         Span<float> rebuilt = stackalloc float[levels.Length];
         form.Expand(numbers, rebuilt);
         for (int k = 0; k < levels.Length - (form.IsTernary() ? 1 : 0); k++)
         {
-            if (rebuilt[k] != levels[k]) return false; // also where a level is no number
+            if (rebuilt[k] != levels[k]) return false;
         }
         return true;
     }

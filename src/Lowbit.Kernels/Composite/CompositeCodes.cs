@@ -28,13 +28,16 @@ public sealed class CompositeCodes(int rows, int columns, ImmutableArray<Composi
     public override void Dequantize(Span<float> destination)
     {
         destination[..(Rows * Columns)].Clear();
+        float[] product = new float[(long)Rows * Columns];
         foreach (CompositeTerm term in Terms)
         {
             int features = term.Codes.Columns;
             float[] values = new float[(long)Rows * features];
             term.Codes.Dequantize(values);
-            for (int r = 0; term.HaarOutput && r + 1 < Rows; r += 2) HaarInput.InPlace(values.AsSpan(r * features, features), values.AsSpan((r + 1) * features, features));
-            for (int r = 0; r < Rows; r++) term.Input.AddRow(values.AsSpan(r * features, features), destination.Slice(r * Columns, Columns));
+            Array.Clear(product);
+            for (int r = 0; r < Rows; r++) term.Input.AddRow(values.AsSpan(r * features, features), product.AsSpan(r * Columns, Columns));
+            for (int r = 0; term.HaarOutput && r + 2 <= Rows; r += 2) HaarInput.Combine(product.AsSpan(r * Columns, Columns), product.AsSpan((r + 1) * Columns, Columns));
+            Elementwise.Add(product, destination, destination);
         }
     }
 }

@@ -5,7 +5,7 @@ using Lowbit.Core;
 
 namespace Lowbit.Kernels.Composite;
 
-/// <summary>A packed matrix of a sum, what its inputs go through first and its outputs go through afterwards.</summary>
+/// <summary>A packed matrix of a sum and what its inputs go through first.</summary>
 /// <param name="Input">x → T x.</param>
 /// <param name="Weight">[outFeatures, features that the transform gives].</param>
 /// <param name="InputBytes">Bytes of the stored numbers of the transform.</param>
@@ -18,6 +18,8 @@ public sealed record CompositeWeight(InputTransform Input, WeightMatrix Weight, 
 /// </summary>
 public sealed unsafe class CompositeMatrix : WeightMatrix
 {
+    private static readonly HaarInput s_haar = new();
+
     [ThreadStatic]
     private static ActivationCache? t_inputs;
 
@@ -26,6 +28,9 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
 
     [ThreadStatic]
     private static NativeBuffer? t_row;
+
+    [ThreadStatic]
+    private static NativeBuffer? t_pair;
 
     /// <summary>Takes the terms.</summary>
     /// <param name="name">Name of the matrix, for messages.</param>
@@ -64,23 +69,7 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
         {
             Span<float> sum = new(destination, Columns);
             sum.Clear();
-            foreach (CompositeWeight term in Terms)
-            {
-                int features = term.Weight.Columns;
-                float* row = (float*)Scratch.Ensure(ref t_row, 2L * features * sizeof(float));
-                int first = r & ~1;
-                if (term.HaarOutput && first + 1 < Rows)
-                {
-                    term.Weight.DequantizeRows(first, 2, row);
-                    HaarInput.InPlace(new Span<float>(row, features), new Span<float>(row + features, features));
-                    if (r > first) row += features;
-                }
-                else
-                {
-                    term.Weight.DequantizeRows(r, 1, row);
-                }
-                term.Input.AddRow(new ReadOnlySpan<float>(row, features), sum);
-            }
+            foreach (CompositeWeight term in Terms) Elementwise.Add(Row(term, r), sum, sum);
         }
     }
 
@@ -93,19 +82,41 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
         foreach (CompositeWeight term in Terms)
         {
             term.Weight.Multiply(pool, Transformed(pool, term.Input, activations), product);
-            if (term.HaarOutput)
+            if (product != output || term.HaarOutput)
             {
-                TurnWork turn = new() { Product = product, Rows = Rows };
-                pool.Run(ref turn, activations.Tokens, 16);
-            }
-            if (product != output)
-            {
-                AddWork add = new() { Product = product, Output = output, Rows = Rows };
+                AddWork add = new() { Term = term, Product = product, Output = output };
                 pool.Run(ref add, activations.Tokens, 16);
             }
+            if (product != output) continue;
             // The first product goes to its place, the others through memory of this thread.
-            else product = (float*)Scratch.Ensure(ref t_output, size * sizeof(float));
+            product = (float*)Scratch.Ensure(ref t_output, size * sizeof(float));
         }
+    }
+
+    // A row of M · T, or of the transform of its columns.
+    private Span<float> Row(CompositeWeight term, int row)
+    {
+        float* pair = (float*)Scratch.Ensure(ref t_pair, 2L * Columns * sizeof(float));
+        Span<float> first = new(pair, Columns), second = new(pair + Columns, Columns);
+        int even = row & ~1;
+        if (!term.HaarOutput || even + 1 == Rows)
+        {
+            Rebuild(term, row, first);
+            return first;
+        }
+        Rebuild(term, even, first);
+        Rebuild(term, even + 1, second);
+        HaarInput.Combine(first, second);
+        return row == even ? first : second;
+    }
+
+    private static void Rebuild(CompositeWeight term, int row, Span<float> destination)
+    {
+        int features = term.Weight.Columns;
+        float* values = (float*)Scratch.Ensure(ref t_row, (long)features * sizeof(float));
+        term.Weight.DequantizeRows(row, 1, values);
+        destination.Clear();
+        term.Input.AddRow(new ReadOnlySpan<float>(values, features), destination);
     }
 
     private static Activations Transformed(WorkerPool pool, InputTransform transform, Activations activations)
@@ -130,28 +141,19 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
         }
     }
 
-    private struct TurnWork : IParallelWork
-    {
-        public float* Product;
-        public int Rows;
-
-        public readonly void Execute(int start, int end)
-        {
-            for (int t = start; t < end; t++) HaarInput.InPlace(new Span<float>(Product + (long)t * Rows, Rows));
-        }
-    }
-
     private struct AddWork : IParallelWork
     {
+        public CompositeWeight Term;
         public float* Product, Output;
-        public int Rows;
 
         public readonly void Execute(int start, int end)
         {
+            int rows = Term.Weight.Rows;
             for (int t = start; t < end; t++)
             {
-                Span<float> output = new(Output + (long)t * Rows, Rows);
-                Elementwise.Add(output, new ReadOnlySpan<float>(Product + (long)t * Rows, Rows), output);
+                Span<float> product = new(Product + (long)t * rows, rows), output = new(Output + (long)t * rows, rows);
+                if (Term.HaarOutput) s_haar.Apply(product, product);
+                if (Product != Output) Elementwise.Add(product, output, output);
             }
         }
     }

@@ -21,17 +21,24 @@ public sealed record HaarInput : InputTransform
     }
 
     /// <inheritdoc/>
+    /// <remarks>The outputs may be the inputs.</remarks>
     public override void Apply(ReadOnlySpan<float> inputs, Span<float> outputs)
     {
-        inputs.CopyTo(outputs);
-        InPlace(outputs);
+        int c = 0;
+        for (; c + 2 <= inputs.Length; c += 2)
+        {
+            float first = inputs[c], second = inputs[c + 1];
+            outputs[c] = (first + second) * Half;
+            outputs[c + 1] = (first - second) * Half;
+        }
+        if (c < inputs.Length) outputs[c] = inputs[c];
     }
 
     /// <inheritdoc/>
     public override void AddRow(ReadOnlySpan<float> row, Span<float> destination)
     {
         int c = 0;
-        for (; c + 1 < row.Length; c += 2)
+        for (; c + 2 <= row.Length; c += 2)
         {
             destination[c] += (row[c] + row[c + 1]) * Half;
             destination[c + 1] += (row[c] - row[c + 1]) * Half;
@@ -39,14 +46,8 @@ public sealed record HaarInput : InputTransform
         if (c < row.Length) destination[c] += row[c];
     }
 
-    /// <summary>The transform of the elements of a vector.</summary>
-    internal static void InPlace(Span<float> x)
-    {
-        for (int k = 0; k + 1 < x.Length; k += 2) (x[k], x[k + 1]) = ((x[k] + x[k + 1]) * Half, (x[k] - x[k + 1]) * Half);
-    }
-
-    /// <summary>The transform over two rows.</summary>
-    internal static void InPlace(Span<float> first, Span<float> second)
+    /// <summary>The transform of two neighbouring rows of a matrix.</summary>
+    internal static void Combine(Span<float> first, Span<float> second)
     {
         for (int c = 0; c < first.Length; c++) (first[c], second[c]) = ((first[c] + second[c]) * Half, (first[c] - second[c]) * Half);
     }

@@ -10,7 +10,7 @@ namespace Lowbit.Kernels.Composite;
 /// <summary>Packs what is done to the inputs of a term; see docs/formats/composite.md.</summary>
 public static unsafe class InputPacking
 {
-    /// <summary>[features] factors of the inputs.</summary>
+    /// <summary>[features] factors of the inputs that a term takes.</summary>
     public const string Factors = "i_factors";
 
     /// <summary>[features] columns that a term takes, rising.</summary>
@@ -36,20 +36,20 @@ public static unsafe class InputPacking
     /// <exception cref="LowbitException">Half precision does not hold a factor exactly, or columns are out of order.</exception>
     public static ImmutableArray<PackedPart> Pack(InputTransform input, int columns)
     {
-        switch (input)
-        {
-            case ScaledInput scaled:
-                if (scaled.Factors.Length != columns) throw new LowbitException($"the matrix to pack: {scaled.Factors.Length} factors for {columns} columns; the method that made it is at fault.");
-                return [HalfPart.Of(Factors, scaled.Factors, [columns])];
-            case SelectedInput selected:
-                return [Selection(selected.Columns, columns)];
-            case SelectedScaledInput selected:
-                if (selected.Factors.Length != selected.Columns.Length) throw new LowbitException($"the matrix to pack: {selected.Factors.Length} factors for {selected.Columns.Length} columns; the method that made it is at fault.");
-                return [Selection(selected.Columns, columns), HalfPart.Of(Factors, selected.Factors, [selected.Factors.Length])];
-            default:
-                return [];
-        }
+        float[]? factors = (input as ScaledInput)?.Factors ?? (input as SelectedScaledInput)?.Factors;
+        int[]? selected = (input as SelectedInput)?.Columns ?? (input as SelectedScaledInput)?.Columns;
+        int features = selected?.Length ?? columns;
+        if (factors is not null && factors.Length != features) throw new LowbitException($"the matrix to pack: {factors.Length} factors for {features} columns; the method that made it is at fault.");
+        if (selected is not null && Fault(selected, columns) is { } fault) throw new LowbitException($"the matrix to pack: {fault}; the method that made it is at fault.");
+        ImmutableArray<PackedPart>.Builder parts = ImmutableArray.CreateBuilder<PackedPart>();
+        if (factors is not null) parts.Add(HalfPart.Of(Factors, factors, [features]));
+        if (selected is not null) parts.Add(new PackedPart(Columns, ElementFormat.U32, [features], MemoryMarshal.AsBytes<int>(selected).ToArray()));
+        return parts.ToImmutable();
     }
+
+    /// <summary>Whether a term takes some of the inputs only.</summary>
+    /// <param name="kind">What the declaration says.</param>
+    public static bool Selects(string kind) => kind is "selected" or "selected-scaled";
 
     /// <summary>Takes and checks the numbers of a transform.</summary>
     /// <param name="name">Name of the term, for messages.</param>
@@ -64,40 +64,27 @@ public static unsafe class InputPacking
         PartReader reader = new(name, parts, []);
         switch (kind)
         {
-            case "whole":
-                return new WholeInput();
-            case "scaled":
-                return new ScaledInput(LoadFactors(reader, columns));
-            case "selected":
-                return new SelectedInput(LoadSelection(reader, columns, features));
-            case "selected-scaled":
-                return new SelectedScaledInput(LoadSelection(reader, columns, features), LoadFactors(reader, features));
-            case "haar":
-                return new HaarInput();
-            default:
-                return null;
+            case "whole": return new WholeInput();
+            case "haar": return new HaarInput();
+            case "scaled": return new ScaledInput(LoadFactors());
+            case "selected": return new SelectedInput(LoadColumns());
+            case "selected-scaled": return new SelectedScaledInput(LoadColumns(), LoadFactors());
+            default: return null;
         }
-    }
 
-    private static PackedPart Selection(int[] selected, int columns)
-    {
-        if (Fault(selected, columns) is { } fault) throw new LowbitException($"the matrix to pack: {fault}; the method that made it is at fault.");
-        return new PackedPart(Columns, ElementFormat.U32, [selected.Length], MemoryMarshal.AsBytes<int>(selected).ToArray());
-    }
+        float[] LoadFactors()
+        {
+            Half* halves = (Half*)reader.Scales(Factors, ElementFormat.F16, features);
+            float[] factors = new float[features];
+            for (int c = 0; c < features; c++) factors[c] = (float)halves[c];
+            return factors;
+        }
 
-    private static int[] LoadSelection(PartReader reader, int columns, int features)
-    {
-        int[] selected = new ReadOnlySpan<int>(reader.Bytes(Columns, ElementFormat.U32, (long)features * sizeof(int)), features).ToArray();
-        if (Fault(selected, columns) is { } fault) throw new LowbitException($"tensor {reader.NameOf(Columns)}: {fault}; the file is damaged.");
-        return selected;
-    }
-
-    private static float[] LoadFactors(PartReader reader, int count)
-    {
-        Half* halves = (Half*)reader.Scales(Factors, ElementFormat.F16, count);
-        float[] factors = new float[count];
-        for (int i = 0; i < count; i++) factors[i] = (float)halves[i];
-        return factors;
+        int[] LoadColumns()
+        {
+            int[] selected = new ReadOnlySpan<int>(reader.Bytes(Columns, ElementFormat.U32, (long)features * sizeof(int)), features).ToArray();
+            return Fault(selected, columns) is { } fault ? throw new LowbitException($"tensor {reader.NameOf(Columns)}: {fault}; the file is damaged.") : selected;
+        }
     }
 
     private static string? Fault(ReadOnlySpan<int> selected, int columns)

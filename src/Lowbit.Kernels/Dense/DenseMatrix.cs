@@ -126,6 +126,11 @@ public sealed unsafe class DenseMatrix : WeightMatrix
             ElementFormat format = Matrix._tensor.Format;
             for (int r = start; r < end; r++)
             {
+                if (r <= end - HalfRows.Rows && HalfRows.IsSupported(format) && FourRows(r))
+                {
+                    r += HalfRows.Rows - 1;
+                    continue;
+                }
                 byte* row = Matrix._tensor.Pointer + r * Matrix._rowBytes;
                 new Span<float>(sums, ManyTokens).Clear();
                 for (int c = 0; c < columns; c += ChunkElements)
@@ -137,6 +142,18 @@ public sealed unsafe class DenseMatrix : WeightMatrix
                 }
                 for (int t = 0; t < Tokens; t++) Output[(long)t * rows + r] = sums[t];
             }
+        }
+
+        private readonly bool FourRows(int first)
+        {
+            float* results = stackalloc float[HalfRows.Rows];
+            for (int t = 0; t < Tokens; t++)
+            {
+                ushort* weights = (ushort*)(Matrix._tensor.Pointer + first * Matrix._rowBytes);
+                if (!HalfRows.Multiply(Matrix._tensor.Format, weights, Matrix.Columns, X + (long)t * Matrix.Columns, results)) return false;
+                new ReadOnlySpan<float>(results, HalfRows.Rows).CopyTo(new Span<float>(Output + (long)t * Matrix.Rows + first, HalfRows.Rows));
+            }
+            return true;
         }
     }
 }

@@ -57,16 +57,14 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
     {
         TVector scale = TFormat.Scale<TLanes, TVector>(chunk, unit);
         if (TFormat.CodeBits <= 5) return TLanes.Dot(Steps(chunk, unit, 0, 4, x, default), scale);
-        return TLanes.AddIntegers(TLanes.Dot(Steps(chunk, unit, 0, 2, x, default), scale), TLanes.Dot(Steps(chunk, unit, 2, 4, x, default), scale));
+        TVector sum = TLanes.Dot(Steps(chunk, unit, 0, 2, x, default), scale);
+        return TLanes.AddIntegers(sum, TLanes.Dot(Steps(chunk, unit, 2, 4, x, default), scale));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Steps(byte* chunk, int unit, int first, int end, sbyte* x, TVector sum)
     {
-        if (first <= 0 && 0 < end) sum = TLanes.AddProducts(sum, TFormat.Codes<TLanes, TVector>(chunk, unit, 0), TLanes.Broadcast(x));
-        if (first <= 1 && 1 < end) sum = TLanes.AddProducts(sum, TFormat.Codes<TLanes, TVector>(chunk, unit, 1), TLanes.Broadcast(x + 4));
-        if (first <= 2 && 2 < end) sum = TLanes.AddProducts(sum, TFormat.Codes<TLanes, TVector>(chunk, unit, 2), TLanes.Broadcast(x + 8));
-        if (first <= 3 && 3 < end) sum = TLanes.AddProducts(sum, TFormat.Codes<TLanes, TVector>(chunk, unit, 3), TLanes.Broadcast(x + 12));
+        for (int step = first; step < end; step++) sum = TLanes.AddProducts(sum, TFormat.Codes<TLanes, TVector>(chunk, unit, step), TLanes.Broadcast(x + 4 * step));
         return sum;
     }
 
@@ -74,16 +72,13 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
     private static void Nibbles(byte* chunk, int unit, sbyte* x, ref TVector low, ref TVector high)
     {
         TVector l = low, h = high;
-        TVector c0 = TFormat.Codes<TLanes, TVector>(chunk, unit, 0), c1 = TFormat.Codes<TLanes, TVector>(chunk, unit, 1);
-        TVector c2 = TFormat.Codes<TLanes, TVector>(chunk, unit, 2), c3 = TFormat.Codes<TLanes, TVector>(chunk, unit, 3);
-        TVector x0 = TLanes.Broadcast(x), x1 = TLanes.Broadcast(x + 4), x2 = TLanes.Broadcast(x + 8), x3 = TLanes.Broadcast(x + 12);
-        l = TLanes.AddProducts(l, TLanes.Bits(c0, 0, 0xF), x0);
-        h = TLanes.AddProducts(h, TLanes.Bits(c0, 4, 0xF), x0);
-        l = TLanes.AddProducts(l, TLanes.Bits(c1, 0, 0xF), x1);
-        h = TLanes.AddProducts(h, TLanes.Bits(c1, 4, 0xF), x1);
-        l = TLanes.AddProducts(l, TLanes.Bits(c2, 0, 0xF), x2);
-        h = TLanes.AddProducts(h, TLanes.Bits(c2, 4, 0xF), x2);
-        low = TLanes.AddProducts(l, TLanes.Bits(c3, 0, 0xF), x3);
-        high = TLanes.AddProducts(h, TLanes.Bits(c3, 4, 0xF), x3);
+        for (int step = 0; step < 4; step++)
+        {
+            TVector codes = TFormat.Codes<TLanes, TVector>(chunk, unit, step), values = TLanes.Broadcast(x + 4 * step);
+            l = TLanes.AddProducts(l, TLanes.Bits(codes, 0, 0xF), values);
+            h = TLanes.AddProducts(h, TLanes.Bits(codes, 4, 0xF), values);
+        }
+        low = l;
+        high = h;
     }
 }

@@ -12,6 +12,7 @@ internal readonly unsafe struct FormatTQ2_0 : IBlockFormat
     public static int ScaleRun => 0;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => false;
+    public static int ExponentMask => 0x7C00;
     public static int HeaderBytes => IBlockFormat.Factors;
     public static int ChunkBytes => 4 * IBlockFormat.Vector;
 
@@ -27,14 +28,17 @@ internal readonly unsafe struct FormatTQ2_0 : IBlockFormat
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * step), 2 * unit, 3);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(-1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.LoadHalves(header);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)

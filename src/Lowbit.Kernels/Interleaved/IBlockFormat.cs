@@ -42,6 +42,9 @@ internal unsafe interface IBlockFormat
     /// <summary>Whether the minimum has a factor of its own.</summary>
     static abstract bool MinimumHasFactor { get; }
 
+    /// <summary>Bits of a 16-bit factor that are all set in what is no finite number.</summary>
+    static abstract int ExponentMask { get; }
+
     /// <summary>Bytes at the begin of a group.</summary>
     static abstract int HeaderBytes { get; }
 

@@ -70,22 +70,34 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
 
     public static int Width => 64;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Load(byte* source) => Vector512.Load(source);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(byte* destination, Vector512<byte> value) => value.Store(destination);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Broadcast(void* lane) => Vector512.Create(*(int*)lane).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Bytes(byte value) => Vector512.Create(value);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Shorts(short value) => Vector512.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Floats(float value) => Vector512.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> And(Vector512<byte> a, Vector512<byte> b) => a & b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Or(Vector512<byte> a, Vector512<byte> b) => a | b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> MultiplyShorts(Vector512<byte> a, Vector512<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Bits(Vector512<byte> value, int shift, byte mask) =>
         (shift == 0 ? value : (value.AsUInt16() >>> shift).AsByte()) & Vector512.Create(mask);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> UpperBits(Vector512<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector512.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Table(Vector128<byte> table) => Vector512.Create(Vector256.Create(table));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -100,10 +112,15 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     public static Vector512<byte> AddProducts(Vector512<byte> sums, Vector512<byte> w, Vector512<byte> x) =>
         (sums.AsInt16() + Avx512BW.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Dot(Vector512<byte> a, Vector512<byte> b) => Avx512BW.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> AddIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> ToFloat(Vector512<byte> integers) => Vector512.ConvertToSingle(integers.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Add(Vector512<byte> a, Vector512<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Multiply(Vector512<byte> a, Vector512<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -113,6 +130,7 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
         return (bits.AsSingle() * Vector512.Create(Lanes128.HalfFactor)).AsByte();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LoadUpperHalves(byte* source) => (Avx512F.ConvertToVector512Int32(Vector256.Load((ushort*)source)) << 16).AsByte();
 }
 
@@ -123,22 +141,34 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 
     public static int Width => 32;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Load(byte* source) => Vector256.Load(source);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(byte* destination, Vector256<byte> value) => value.Store(destination);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Broadcast(void* lane) => Vector256.Create(*(int*)lane).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Bytes(byte value) => Vector256.Create(value);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Shorts(short value) => Vector256.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Floats(float value) => Vector256.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> And(Vector256<byte> a, Vector256<byte> b) => a & b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Or(Vector256<byte> a, Vector256<byte> b) => a | b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> MultiplyShorts(Vector256<byte> a, Vector256<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Bits(Vector256<byte> value, int shift, byte mask) =>
         (shift == 0 ? value : (value.AsUInt16() >>> shift).AsByte()) & Vector256.Create(mask);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> UpperBits(Vector256<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector256.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LookUp(Vector256<byte> table, Vector256<byte> indices) => Avx2.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Table(Vector128<byte> table) => Vector256.Create(table);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -153,10 +183,15 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> AddProducts(Vector256<byte> sums, Vector256<byte> w, Vector256<byte> x) =>
         (sums.AsInt16() + Avx2.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Dot(Vector256<byte> a, Vector256<byte> b) => Avx2.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> AddIntegers(Vector256<byte> a, Vector256<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> ToFloat(Vector256<byte> integers) => Vector256.ConvertToSingle(integers.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Add(Vector256<byte> a, Vector256<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Multiply(Vector256<byte> a, Vector256<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -166,6 +201,7 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
         return (bits.AsSingle() * Vector256.Create(Lanes128.HalfFactor)).AsByte();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LoadUpperHalves(byte* source) => (Avx2.ConvertToVector256Int32(Vector128.Load((ushort*)source)) << 16).AsByte();
 }
 
@@ -181,22 +217,34 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
 
     public static int Width => 16;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Load(byte* source) => Vector128.Load(source);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(byte* destination, Vector128<byte> value) => value.Store(destination);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Broadcast(void* lane) => Vector128.Create(*(int*)lane).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Bytes(byte value) => Vector128.Create(value);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Shorts(short value) => Vector128.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Floats(float value) => Vector128.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> And(Vector128<byte> a, Vector128<byte> b) => a & b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Or(Vector128<byte> a, Vector128<byte> b) => a | b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> MultiplyShorts(Vector128<byte> a, Vector128<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Bits(Vector128<byte> value, int shift, byte mask) =>
         (shift == 0 ? value : (value.AsUInt16() >>> shift).AsByte()) & Vector128.Create(mask);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> UpperBits(Vector128<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector128.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LookUp(Vector128<byte> table, Vector128<byte> indices) => Vector128.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Table(Vector128<byte> table) => table;
 
     /// <summary>The pattern of a shuffle within each lane of 32 bits.</summary>
@@ -226,9 +274,13 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
         return ((a.AsInt32() << 16 >> 16) * (b.AsInt32() << 16 >> 16) + (a.AsInt32() >> 16) * (b.AsInt32() >> 16)).AsByte();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> AddIntegers(Vector128<byte> a, Vector128<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> ToFloat(Vector128<byte> integers) => Vector128.ConvertToSingle(integers.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Add(Vector128<byte> a, Vector128<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Multiply(Vector128<byte> a, Vector128<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -238,5 +290,6 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
         return (bits.AsSingle() * Vector128.Create(HalfFactor)).AsByte();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LoadUpperHalves(byte* source) => (Vector128.WidenLower(Vector128.CreateScalar(*(ulong*)source).AsUInt16()) << 16).AsByte();
 }

@@ -15,6 +15,10 @@ internal readonly unsafe record struct Token(nint Codes, nint Scales, nint Sums)
     {
     }
 
+    /// <summary>The token from a chunk on.</summary>
+    public Token From(int chunk) => new(
+        Codes + (nint)chunk * Activations.BlockLength, Scales + (nint)chunk * sizeof(float), Sums + (nint)chunk * Activations.UnitsOfBlock * sizeof(short));
+
     public sbyte* X => (sbyte*)Codes;
     public float* Scale => (float*)Scales;
     public short* Sum => (short*)Sums;

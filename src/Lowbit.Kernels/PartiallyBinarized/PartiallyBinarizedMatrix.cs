@@ -7,16 +7,16 @@ using Lowbit.Core;
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
-/// A packed partially binarized weight. Products are computed from the bytes of the parts as they lie in the file; only
-/// coded positions are expanded to a bitmap, and where each row's codes begin is counted once.
+/// A packed partially binarized weight. Its parts are read as they lie in the file; only coded positions are expanded to a bitmap, where
+/// each row's codes begin is counted once, and products of few tokens put the weights once more in the order that they like.
 /// </summary>
 /// <remarks>
-/// 8-bit activations: integer sums for up to seven tokens, the same with any kernel to the last bit. Float activations, and
-/// from eight tokens on both modes: rows are rebuilt as floats, which equals the definition up to rounding of sums.
+/// 8-bit activations: integer sums for up to sixteen tokens, the same with any kernel to the last bit. Float activations, and
+/// more tokens in both modes: rows are rebuilt as floats, which equals the definition up to rounding of sums.
 /// </remarks>
 public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 {
-    private const int TilesOfChunk = 4; // what a thread takes at a time
+    private const int RowsOfChunk = 32; // what a thread takes at a time
     private const int FewTokens = 16;   // up to here multiplying the codes is faster than rebuilding the rows
 
     [ThreadStatic]
@@ -162,36 +162,34 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool eightBit = activations.Mode == ActivationMode.EightBit;
         bool fewTokens = activations.Tokens < Activations.ManyTokens;
-        if (eightBit && _rows.GroupsHoldWholeBlocks && TileProductAvx512.IsSupported && activations.Tokens <= FewTokens) MultiplyTiles(pool, activations, output);
-        else if (!fewTokens)
-        {
-            DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
-        }
-        else if (!eightBit || !_rows.GroupsHoldWholeBlocks)
+        bool integers = eightBit && _rows.GroupsHoldWholeBlocks && activations.Tokens <= FewTokens, tiles = integers && Bmi2.X64.IsSupported;
+        if (tiles && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
+        else if (tiles && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
+        else if (!fewTokens) DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
+        else if (integers) MultiplyScalar(pool, activations, output);
+        else
         {
             FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
-            pool.Run(ref work, Rows, TilesOfChunk * RowTile.Rows);
+            pool.Run(ref work, Rows, RowsOfChunk);
         }
-        else if (Avx2.IsSupported) MultiplyEightBit<EightBitProductAvx2>(pool, activations, output);
-        else MultiplyEightBit<EightBitProductScalar>(pool, activations, output);
     }
 
-    /// <summary>The product with integer sums and a given kernel.</summary>
-    internal void MultiplyEightBit<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, IEightBitProduct
+    /// <summary>The product with integer sums, row by row from the parts as they are: the oracle.</summary>
+    internal void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
     {
-        EightBitWork<TKernel> work = new() { Matrix = this, Activations = activations, Output = output };
-        pool.Run(ref work, (Rows + RowTile.Rows - 1) / RowTile.Rows, TilesOfChunk);
+        ScalarWork work = new() { Matrix = this, Activations = activations, Output = output };
+        pool.Run(ref work, Rows, RowsOfChunk);
     }
 
     /// <summary>The product with integer sums from tiles.</summary>
-    internal void MultiplyTiles(WorkerPool pool, Activations activations, float* output)
+    internal void MultiplyTiles<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, ITileProduct
     {
         RowTiles tiles = Tiles(pool);
-        int blocks = activations.Tokens * activations.Blocks;
+        int blocks = TKernel.TakesTables ? activations.Tokens * activations.Blocks : 0;
         byte* tables = Scratch.Ensure(ref t_tables, (long)blocks * SumTables.BlockBytes);
         for (int b = 0; b < blocks; b++) SumTables.Make(activations.Codes + (long)b * Activations.BlockLength, tables + (long)b * SumTables.BlockBytes);
-        TileWork work = new() { Matrix = this, Tiles = tiles, Tables = tables, Activations = activations, Output = output };
-        pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, TilesOfChunk);
+        TileWork<TKernel> work = new() { Matrix = this, Tiles = tiles, Tables = tables, Activations = activations, Output = output };
+        pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, RowsOfChunk / RowTiles.Rows);
     }
 
     private RowTiles Tiles(WorkerPool pool)
@@ -199,7 +197,11 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         if (Volatile.Read(ref _tiles) is { } tiles) return tiles;
         lock (_tilesLock)
         {
-            return _tiles ??= new RowTiles(pool, _rows);
+            if (_tiles is not null) return _tiles;
+            RowTiles made = new(pool, _rows);
+            foreach (object owner in _owners) (owner as Tensor)?.ReleasePages(); // the next product needs the tiles alone
+            Volatile.Write(ref _tiles, made);
+            return made;
         }
     }
 
@@ -233,7 +235,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         return start;
     }
 
-    private struct EightBitWork<TKernel> : IParallelWork where TKernel : struct, IEightBitProduct
+    private struct ScalarWork : IParallelWork
     {
         public PartiallyBinarizedMatrix Matrix;
         public Activations Activations;
@@ -242,21 +244,20 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         public readonly void Execute(int start, int end)
         {
             ref readonly PackedRows rows = ref Matrix._rows;
-            float* results = stackalloc float[RowTile.Rows];
-            for (int index = start; index < end; index++)
+            byte* codes = Scratch.Ensure(ref t_codes, rows.CodeStride);
+            for (int r = start; r < end; r++)
             {
-                RowTile tile = RowTile.Prepare(rows, index * RowTile.Rows);
+                rows.UnpackHigh(r, codes);
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
                     long block = (long)t * Activations.Blocks;
-                    TKernel.Run(rows, tile, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block, results);
-                    for (int i = 0; i <= tile.LastRow; i++) Output[(long)t * rows.Rows + tile.FirstRow + i] = results[i];
+                    Output[(long)t * rows.Rows + r] = EightBitProduct.Row(rows, r, codes, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block);
                 }
             }
         }
     }
 
-    private struct TileWork : IParallelWork
+    private struct TileWork<TKernel> : IParallelWork where TKernel : struct, ITileProduct
     {
         public PartiallyBinarizedMatrix Matrix;
         public RowTiles Tiles;
@@ -274,7 +275,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
                     long block = (long)t * Activations.Blocks;
-                    TileProductAvx512.Run(rows, Tiles.Records(tile), firstRow, Activations.Codes + block * Activations.BlockLength, Tables + block * SumTables.BlockBytes, Activations.Scales + block, Activations.Sums + block, results);
+                    TKernel.Run(rows, Tiles.Records(tile), firstRow, Activations.Codes + block * Activations.BlockLength, Tables + block * SumTables.BlockBytes, Activations.Scales + block, Activations.Sums + block, results);
                     for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + firstRow + i] = results[i];
                 }
             }

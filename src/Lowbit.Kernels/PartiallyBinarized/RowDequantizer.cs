@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -7,6 +8,8 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// <summary>Rebuilds a packed row as floats, equal to <see cref="PartiallyBinarizedCodes.Dequantize(int, int)"/> to the last bit.</summary>
 internal static unsafe class RowDequantizer
 {
+    private static readonly ulong* s_spread = SpreadTable();
+
     /// <summary>Rebuilds a row with the best code of this machine.</summary>
     /// <param name="rows">The matrix.</param>
     /// <param name="row">The row.</param>
@@ -82,7 +85,7 @@ internal static unsafe class RowDequantizer
             }
             // No branch on whether there is a salient weight: at one in ten it would be guessed wrong every second time.
             int salient = (int)(salientWords[word] >> shift) & 0xFF;
-            Vector128<byte> spread = Ssse3.Shuffle(Vector128.CreateScalar(*(ulong*)codes).AsByte(), Vector128.CreateScalar(EightBitProductAvx2.SpreadOf(salient)).AsByte());
+            Vector128<byte> spread = Ssse3.Shuffle(Vector128.CreateScalar(*(ulong*)codes).AsByte(), Vector128.CreateScalar(s_spread[salient]).AsByte());
             codes += BitOperations.PopCount((uint)salient);
             Vector256<int> code = Avx2.ConvertToVector256Int32(spread) | (bit0 & upperBit0) | (bit1 & upperBit1);
             values = Vector256.ConditionalSelect(Lanes(salient, bitOfLane).AsSingle(), highScale * Vector256.ConvertToSingle(code - highZero), values);
@@ -103,4 +106,21 @@ internal static unsafe class RowDequantizer
     }
 
     private static Vector256<int> Lanes(int bits, Vector256<int> bitOfLane) => Vector256.Equals(Vector256.Create(bits) & bitOfLane, bitOfLane);
+
+    // Entry m: byte j is the number of bits of m below bit j if that is set, else 128, which gives zero.
+    private static ulong* SpreadTable()
+    {
+        ulong* table = (ulong*)NativeMemory.AlignedAlloc(256 * sizeof(ulong), 64);
+        for (int mask = 0; mask < 256; mask++)
+        {
+            ulong entry = 0;
+            for (int j = 0; j < 8; j++)
+            {
+                int index = (mask >> j & 1) != 0 ? BitOperations.PopCount((uint)mask & ((1u << j) - 1)) : 128;
+                entry |= (ulong)index << 8 * j;
+            }
+            table[mask] = entry;
+        }
+        return table;
+    }
 }

@@ -1,5 +1,7 @@
 using System;
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
@@ -75,37 +77,53 @@ internal sealed unsafe class RowTiles
             for (int tile = start; tile < end; tile++) Fill(tile, codes);
         }
 
+        // Runs once, too short for the compiler to settle.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Fill(int tile, byte* codes)
         {
-            int firstRow = tile * Rows, rowCount = Math.Min(Rows, Packed.Rows - firstRow), words = Packed.Words;
+            int firstRow = tile * Rows, rowCount = Math.Min(Rows, Packed.Rows - firstRow), words = Packed.Words, lowBits = Packed.LowBits;
             byte** cursors = stackalloc byte*[Rows];
             for (int r = 0; r < rowCount; r++)
             {
                 cursors[r] = codes + r * (long)Packed.CodeStride;
                 Packed.UnpackHigh(firstRow + r, cursors[r]);
             }
-            byte* counts = Tiles.Records(tile);
+            byte* places = stackalloc byte[64 * Rows + 16]; // stores of eight bytes may reach beyond the last place
+            byte* counts = Tiles.Records(tile), tileEnd = Tiles.Records(tile + 1);
             for (int word = 0; word < words; word++)
             {
                 int most = 0;
-                for (int r = 0; r < rowCount; r++)
+                for (int r = 0; r < Rows; r++)
                 {
-                    counts[r] = (byte)BitOperations.PopCount(Salient(firstRow + r, word));
+                    counts[r] = r < rowCount ? (byte)BitOperations.PopCount(Packed.Positions[(long)(firstRow + r) * words + word]) : (byte)0;
                     most = Math.Max(most, counts[r]);
                 }
                 ulong* plane = (ulong*)(counts + Rows);
-                for (int bit = 0; bit < Packed.LowBits; bit++, plane += Rows)
+                for (int bit = 0; bit < lowBits; bit++, plane += Rows)
                 {
-                    for (int r = 0; r < rowCount; r++) plane[r] = Transposed(Low(firstRow + r, bit, word));
+                    for (int r = 0; r < Rows; r++) plane[r] = r < rowCount ? Transposed(Low(firstRow + r, bit, word)) : 0;
                 }
                 byte* target = (byte*)plane;
+                for (int r = 0; r < rowCount; r++)
+                {
+                    ulong salient = Packed.Positions[(long)(firstRow + r) * words + word];
+                    Places(salient, lowBits > 0 ? Low(firstRow + r, 0, word) : 0, lowBits > 1 ? Low(firstRow + r, 1, word) : 0, places + 64 * r);
+                }
                 for (int first = 0; first < most; first += Rows)
                 {
-                    for (int r = 0; r < rowCount; r++) target = Places(firstRow + r, word, first, target);
                     for (int r = 0; r < rowCount; r++)
                     {
                         int count = Math.Clamp(counts[r] - first, 0, Rows);
-                        Buffer.MemoryCopy(cursors[r], target, count, count);
+                        // Eight bytes at once where they do not reach into the next tile, which another thread may be filling.
+                        if (tileEnd - target >= sizeof(ulong)) *(ulong*)target = *(ulong*)(places + 64 * r + first);
+                        else Buffer.MemoryCopy(places + 64 * r + first, target, count, count);
+                        target += count;
+                    }
+                    for (int r = 0; r < rowCount; r++)
+                    {
+                        int count = Math.Clamp(counts[r] - first, 0, Rows);
+                        if (tileEnd - target >= sizeof(ulong)) *(ulong*)target = *(ulong*)cursors[r];
+                        else Buffer.MemoryCopy(cursors[r], target, count, count);
                         target += count;
                         cursors[r] += count;
                     }
@@ -114,25 +132,30 @@ internal sealed unsafe class RowTiles
             }
         }
 
-        // Appends the places of the salient weights from the given one on, at most eight.
-        private readonly byte* Places(int row, int word, int first, byte* target)
+        // The columns of the ones, each with the bits that the low planes hold there as its bits 6 and 7.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Places(ulong salient, ulong low0, ulong low1, byte* places)
         {
-            ulong salient = Salient(row, word);
-            for (int skipped = 0; skipped < first && salient != 0; skipped++) salient &= salient - 1;
-            for (int i = 0; i < Rows && salient != 0; i++, salient &= salient - 1)
+            byte* next = places;
+            for (int shift = 0; shift < 64; shift += 16)
             {
-                int column = BitOperations.TrailingZeroCount(salient), place = column;
-                for (int bit = 0; bit < Packed.LowBits; bit++) place |= (int)(Low(row, bit, word) >> column & 1) << 6 + bit;
-                *target++ = (byte)place;
+                // Sixteen bits become sixteen nibbles of ones, which choose among the numbers 0 to 15.
+                ulong bits = salient >> shift & 0xFFFF, start = (ulong)shift * 0x0101010101010101;
+                ulong numbers = Bmi2.X64.ParallelBitExtract(0xFEDCBA9876543210, Bmi2.X64.ParallelBitDeposit(bits, 0x1111111111111111) * 15);
+                *(ulong*)next = Bmi2.X64.ParallelBitDeposit(numbers, 0x0F0F0F0F0F0F0F0F) | start;
+                int count = BitOperations.PopCount(bits);
+                if (count > 8) *(ulong*)(next + 8) = Bmi2.X64.ParallelBitDeposit(numbers >> 32, 0x0F0F0F0F0F0F0F0F) | start;
+                next += count;
             }
-            return target;
+            ulong here0 = Bmi2.X64.ParallelBitExtract(low0, salient), here1 = Bmi2.X64.ParallelBitExtract(low1, salient);
+            for (; places < next; places += 8, here0 >>= 8, here1 >>= 8)
+                *(ulong*)places |= Bmi2.X64.ParallelBitDeposit(here0, 0x4040404040404040) | Bmi2.X64.ParallelBitDeposit(here1, 0x8080808080808080);
         }
-
-        private readonly ulong Salient(int row, int word) => Packed.Positions[(long)row * Packed.Words + word];
 
         private readonly ulong Low(int row, int bit, int word) => Packed.Low[((long)row * Packed.LowBits + bit) * Packed.Words + word];
 
         // Bit i of byte j becomes bit j of byte i.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static ulong Transposed(ulong bits)
         {
             ulong swap = (bits ^ (bits >> 7)) & 0x00AA00AA00AA00AA;

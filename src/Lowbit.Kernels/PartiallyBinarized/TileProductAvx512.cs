@@ -6,32 +6,25 @@ using System.Runtime.Intrinsics.X86;
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
-/// The sums of <see cref="IEightBitProduct"/> from <see cref="RowTiles"/>, eight rows and 64 columns a step. Sums over the ones of a
+/// The product of <see cref="EightBitProduct"/> from <see cref="RowTiles"/>, eight rows and 64 columns a step. Sums over the ones of a
 /// low plane are looked up in <see cref="SumTables"/> (vpermi2b), four weights at a time, and added up over the bytes of a row by vpsadbw.
 /// Salient weights come eight of each row at a time: vpexpandb gives every row a 64-bit lane, vpermb fetches their activations, and
 /// their products stay in the lanes of their rows. Needs AVX-512 with VBMI2 (Ice Lake, Zen 4).
 /// </summary>
-internal static unsafe class TileProductAvx512
+internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported && Avx512Vbmi2.IsSupported;
 
-    /// <summary>Multiplies the rows of a tile with one token.</summary>
-    /// <param name="rows">The matrix.</param>
-    /// <param name="records">The tile's records.</param>
-    /// <param name="firstRow">First row of the tile.</param>
-    /// <param name="x">[words · 64] activations.</param>
-    /// <param name="tables">[words] tables of the activations.</param>
-    /// <param name="scales">[words] scales of the activations.</param>
-    /// <param name="sums">[words] sums of the activations.</param>
-    /// <param name="results">[8].</param>
-    public static void Run(in PackedRows rows, byte* records, int firstRow, sbyte* x, byte* tables, float* scales, int* sums, float* results)
+    public static bool TakesTables => true;
+
+    public static void Run(in PackedRows rows, byte* record, int firstRow, sbyte* x, byte* tables, float* scales, int* sums, float* results)
     {
         switch (rows.LowBits)
         {
-            case 0 when rows.RestBits == 8: Run<NoLowPlane, Wide>(rows, records, firstRow, x, tables, scales, sums, results); break;
-            case 0: Run<NoLowPlane, Narrow>(rows, records, firstRow, x, tables, scales, sums, results); break;
-            case 1: Run<OneLowPlane, Narrow>(rows, records, firstRow, x, tables, scales, sums, results); break;
-            default: Run<TwoLowPlanes, Narrow>(rows, records, firstRow, x, tables, scales, sums, results); break;
+            case 0 when rows.RestBits == 8: Run<NoLowPlane, Wide>(rows, record, firstRow, x, tables, scales, sums, results); break;
+            case 0: Run<NoLowPlane, Narrow>(rows, record, firstRow, x, tables, scales, sums, results); break;
+            case 1: Run<OneLowPlane, Narrow>(rows, record, firstRow, x, tables, scales, sums, results); break;
+            default: Run<TwoLowPlanes, Narrow>(rows, record, firstRow, x, tables, scales, sums, results); break;
         }
     }
 

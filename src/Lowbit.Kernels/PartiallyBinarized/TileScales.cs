@@ -20,8 +20,8 @@ internal unsafe struct TileScales
         int lowGroup = rows.LowGroups == 1 ? 0 : 64 * block / rows.LowGroupSize, highGroup = rows.HighGroups == 1 ? 0 : 64 * block / rows.HighGroupSize;
         int lowEnd = rows.LowGroups == 1 ? rows.Words : (lowGroup + 1) * (rows.LowGroupSize / 64);
         int highEnd = rows.HighGroups == 1 ? rows.Words : (highGroup + 1) * (rows.HighGroupSize / 64);
-        int* zeros = stackalloc int[RowTile.Rows];
-        for (int i = 0; i < RowTile.Rows; i++)
+        int* zeros = stackalloc int[RowTiles.Rows];
+        for (int i = 0; i < RowTiles.Rows; i++)
             zeros[i] = rows.HighZero[(long)Math.Min(rows.Rows - 1, firstRow + i) * rows.HighGroups + highGroup];
         return new TileScales
         {
@@ -33,7 +33,7 @@ internal unsafe struct TileScales
         };
     }
 
-    /// <summary>The contribution of a block, from the sums of <see cref="IEightBitProduct"/> of the eight rows.</summary>
+    /// <summary>The contribution of a block, from the sums of <see cref="EightBitProduct"/> of the eight rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly Vector256<float> Apply(
         int lowBits, Vector128<int> restBits, Vector256<int> all, Vector256<int> both, Vector256<int> high, Vector256<int> rest, int total, float scale)

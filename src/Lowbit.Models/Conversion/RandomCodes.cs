@@ -1,7 +1,5 @@
 using System;
-using System.Collections.Generic;
 using System.Globalization;
-using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Kernels.PartiallyBinarized;
@@ -21,15 +19,13 @@ internal static class RandomCodes
     public static bool Knows(string type) => TryRead(type, "pb-", 1, out _) || (TryRead(type, "uniform-", 8, out double bits) && bits >= 2 && double.IsInteger(bits));
 
     /// <summary>Makes a matrix. Every row has the same number of salient weights, so that matrices of a shape have parts of the same sizes.</summary>
-    /// <returns>Its entry in <c>quantization_config.tensors</c> and its parts.</returns>
-    public static (JsonObject Entry, IReadOnlyList<PackedPart> Parts) Pack(string type, int rows, int columns, ref SplitMix64 random)
+    public static PackedMatrix Pack(string type, int rows, int columns, ref SplitMix64 random)
     {
         float deviation = 1 / MathF.Sqrt(columns);
-        MatrixCodes codes = TryRead(type, "pb-", 1, out double share) ? PartiallyBinarized(rows, columns, share, deviation, ref random)
-            : TryRead(type, "uniform-", 8, out double bits) ? Uniform(rows, columns, (int)bits, deviation, ref random)
-            : throw new ArgumentException($"{type} is no type of random codes", nameof(type));
-        PackedMatrix packed = PackedMatrix.Of(codes, ElementFormat.F16)!;
-        return (packed.Declaration, packed.Parts);
+        MatrixCodes codes = TryRead(type, "pb-", 1, out double share)
+            ? PartiallyBinarized(rows, columns, share, deviation, ref random)
+            : Uniform(rows, columns, TryRead(type, "uniform-", 8, out double bits) ? (int)bits : 0, deviation, ref random);
+        return PackedMatrix.Of(codes, ElementFormat.F16)!;
     }
 
     private static PartiallyBinarizedCodes PartiallyBinarized(int rows, int columns, double share, float deviation, ref SplitMix64 random)

@@ -56,7 +56,7 @@ internal static class RandomFolder
     private static double WriteTensors(string path, ModelConfig config, string type, ulong seed, JsonObject declared, CancellationToken cancellation)
     {
         ModelTensor[] tensors = [.. ModelTensor.All(config, TensorNames.Llama)];
-        Dictionary<(int, int), (JsonObject Entry, IReadOnlyList<PackedPart> Parts)> samples = []; // all matrices of a shape have parts of the same sizes
+        Dictionary<(int, int), PackedMatrix> samples = []; // all matrices of a shape have parts of the same sizes
         List<TensorSpec> specs = [];
         SplitMix64 random = new(seed);
         foreach (ModelTensor tensor in tensors)
@@ -73,9 +73,9 @@ internal static class RandomFolder
             }
             else
             {
-                if (!samples.TryGetValue((tensor.Rows, tensor.Columns), out (JsonObject Entry, IReadOnlyList<PackedPart> Parts) sample))
+                if (!samples.TryGetValue((tensor.Rows, tensor.Columns), out PackedMatrix? sample))
                     samples.Add((tensor.Rows, tensor.Columns), sample = RandomCodes.Pack(type, tensor.Rows, tensor.Columns, ref random));
-                declared[tensor.Name] = sample.Entry.DeepClone();
+                declared[tensor.Name] = sample.Declaration.DeepClone();
                 specs.AddRange(sample.Parts.Select(part => new TensorSpec($"{tensor.Name}.{part.Suffix}", part.Format, part.Shape)));
             }
         }

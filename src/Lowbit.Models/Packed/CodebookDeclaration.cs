@@ -18,6 +18,6 @@ internal static class CodebookDeclaration
     /// <summary>The matrix.</summary>
     public static CodebookMatrix Load(Declaration entry) => new(
         entry.Name,
-        new CodebookLayout(entry.Rows, entry.Columns, entry.Number("bits"), entry.Number("group_size"), entry.Named("levels", s_forms), entry.Number("classes")),
+        new CodebookLayout(entry.Rows, entry.Columns, entry.Number("bits"), entry.Number("group_size"), entry.Named("levels", s_forms), entry.Number("classes"), entry.ScaleFormat()),
         entry.Parts(CodebookPacking.Suffixes));
 }

@@ -1,10 +1,12 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
+using Lowbit.Kernels.Floats;
 using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
@@ -15,7 +17,7 @@ namespace Lowbit.Models;
 /// <summary>The layouts by their names: how a matrix is packed with its declaration, and how that is read again.</summary>
 internal static class Layouts
 {
-    private const string PartiallyBinarized = "partially-binarized", Uniform = "uniform", Table = "table", Codebook = "codebook", Sparse = "sparse", LowRank = "low-rank", Plain = "plain", Integers = "integers";
+    private const string PartiallyBinarized = "partially-binarized", Uniform = "uniform", Table = "table", Codebook = "codebook", Sparse = "sparse", LowRank = "low-rank", Plain = "plain", Floats = "floats", Integers = "integers";
 
     /// <summary>Packs a matrix; null where its codes have no layout.</summary>
     public static PackedMatrix? Pack(MatrixCodes codes, ElementFormat scaleFormat, PositionsForm positions)
@@ -40,7 +42,12 @@ internal static class Layouts
             case CodebookCodes codebookCodes:
                 PackedCodebooks codebooks = CodebookPacking.Pack(codebookCodes);
                 return new(codebooks.Parts, Declare(codes, Codebook,
-                    ("bits", codebooks.Layout.Bits), ("group_size", codebooks.Layout.GroupSize), ("levels", CodebookDeclaration.NameOf(codebooks.Layout.Levels)), ("classes", codebooks.Layout.Classes)));
+                    ("bits", codebooks.Layout.Bits), ("group_size", codebooks.Layout.GroupSize), ("levels", CodebookDeclaration.NameOf(codebooks.Layout.Levels)), ("classes", codebooks.Layout.Classes),
+                    ("scale_format", codebooks.Layout.ScaleFormat.ToString())));
+            case FloatCodes floatCodes:
+                PackedFloats floats = FloatPacking.Pack(floatCodes);
+                return new(floats.Parts, Declare(codes, Floats,
+                    ("element", floats.Layout.Element.Name), ("block_size", floats.Layout.BlockSize), ("scale_format", floats.Layout.ScaleFormat.ToString())));
             case SparseCodes sparseCodes:
                 PackedSparse sparse = SparsePacking.Pack(sparseCodes);
                 return new(sparse.Parts, Declare(codes, Sparse, ("elements", sparse.Layout.Elements)));
@@ -74,6 +81,12 @@ internal static class Layouts
         Table => new TableMatrix(
             entry.Name, new TableLayout(entry.Rows, entry.Columns, entry.Number("block_size"), entry.Entry.Flag("nested_scales", false)), entry.Parts(TablePacking.Suffixes)),
         Codebook => CodebookDeclaration.Load(entry),
+        Floats => new FloatMatrix(
+            entry.Name,
+            new FloatLayout(
+                entry.Rows, entry.Columns, entry.Named("element", [.. SmallFloat.All.Select(element => (element.Name, element))]), entry.Number("block_size"),
+                entry.Named("scale_format", [.. Enum.GetValues<BlockScale>().Select(format => (format.ToString(), format))])),
+            entry.Parts(FloatPacking.Suffixes)),
         Sparse => new SparseMatrix(entry.Name, new SparseLayout(entry.Rows, entry.Columns, entry.Number("elements")), entry.Parts(SparsePacking.Suffixes)),
         LowRank => new LowRankMatrix(entry.Name, entry.Rows, entry.Columns, entry.Number("rank"), entry.Parts(LowRankPacking.Suffixes)),
         Plain => HalfMatrix.Load(entry.Name, HalfMatrix.Values, entry.Rows, entry.Columns, entry.Parts([HalfMatrix.Values])),
@@ -93,7 +106,7 @@ internal static class Layouts
     private static unsafe DenseMatrix Blocks(Declaration entry)
     {
         if (!Enum.TryParse(entry.Format, out ElementFormat format) || format.BlockLength() == 1)
-            throw entry.Entry.Wrong("format", "partially-binarized, uniform, table, codebook, composite, sparse, low-rank, plain, integers or a ggml type");
+            throw entry.Entry.Wrong("format", "partially-binarized, uniform, table, codebook, floats, composite, sparse, low-rank, plain, integers or a ggml type");
         Tensor bytes = entry.Parts(["blocks"]).GetValueOrDefault("blocks")
             ?? throw new LowbitFormatException(entry.File, $"the tensor '{entry.Name}.blocks' is missing, though the configuration declares it; quantize the model again.");
         if (entry.Columns % format.BlockLength() != 0 || bytes.Bytes != format.ByteCount((long)entry.Rows * entry.Columns))

@@ -78,6 +78,17 @@ public sealed unsafe class Hessian : IDisposable
     /// </summary>
     public double LargestAbsolute(int feature) => HasInputs ? _largest[feature] : Math.Sqrt(Diagonal(feature) / 2.0);
 
+    /// <summary>How many inputs were zero in every sample.</summary>
+    public int DeadInputs()
+    {
+        int dead = 0;
+        for (int j = 0; j < Features; j++)
+        {
+            if (IsDead(j)) dead++;
+        }
+        return dead;
+    }
+
     /// <summary>Adds one sample.</summary>
     /// <param name="pool">Threads.</param>
     /// <param name="inputs">[tokens, features].</param>

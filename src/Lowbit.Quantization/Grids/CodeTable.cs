@@ -23,6 +23,12 @@ public sealed record CodeTable(ImmutableArray<float> Levels)
         0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1,
     ]);
 
+    /// <summary>
+    /// SF4 (arXiv 2405.03103): NF4's construction with the quantiles of Student's t distribution of 5 degrees of freedom, whose
+    /// tails are nearer to those of weights.
+    /// </summary>
+    public static CodeTable StudentFloat4 { get; } = new(Student());
+
     /// <summary>FP4 with 2 exponent bits and 1 fraction bit as bitsandbytes orders it, divided by its largest value 12; codes 8 to 15 are negative.</summary>
     public static CodeTable Float4 { get; } = new(
     [
@@ -48,6 +54,31 @@ public sealed record CodeTable(ImmutableArray<float> Levels)
             else high = middle;
         }
         return MathF.Abs(_sorted[high].Level - value) < MathF.Abs(_sorted[low].Level - value) ? _sorted[high].Code : _sorted[low].Code;
+    }
+
+    // Eight evenly spaced probabilities from δ to 1/2 and nine from 1/2 to 1 − δ, δ = (1/32 + 1/30) / 2, over the largest quantile.
+    private static ImmutableArray<float> Student()
+    {
+        const double Delta = (1 / 32.0 + 1 / 30.0) / 2;
+        var levels = new float[16];
+        double largest = StudentQuantile(1 - Delta);
+        for (int i = 0; i < 7; i++) levels[i] = (float)(StudentQuantile(Delta + (0.5 - Delta) * i / 7) / largest);
+        for (int i = 1; i <= 8; i++) levels[7 + i] = (float)(StudentQuantile(0.5 + (0.5 - Delta) * i / 8) / largest);
+        return [.. levels];
+    }
+
+    // The inverse of F(t) = 1/2 + (θ + (cos θ + 2/3 cos³ θ) sin θ) / π with tan θ = t / √5, by bisection over θ.
+    private static double StudentQuantile(double probability)
+    {
+        double low = -Math.PI / 2, high = Math.PI / 2;
+        for (int i = 0; i < 100; i++)
+        {
+            double angle = (low + high) / 2, cosine = Math.Cos(angle);
+            double share = 0.5 + (angle + (cosine + 2.0 / 3 * cosine * cosine * cosine) * Math.Sin(angle)) / Math.PI;
+            if (share < probability) low = angle;
+            else high = angle;
+        }
+        return Math.Sqrt(5) * Math.Tan((low + high) / 2);
     }
 
     private static ImmutableArray<float> Dynamic()

@@ -18,8 +18,9 @@
 //                                             magnitude, four parts in all
 // Order     block by block, BlockCompensation.cs; parts as in BiLLM by the scores, the salient ones at the break point that
 //           binarizes their scores, both sides twice, with the least squared error.
-// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, which are part and sign; four
-//           more, each sign with the part, for the weights of salient columns; levels of every row and block; 16 bits a column.
+// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, part and sign, and two more, part
+//           and second sign, for the weights of salient columns; eight levels of every row and block (arb-rc: four scales) and two
+//           scales of second signs; 16 bits a column of arb-rc.
 // Cost      BiLLM's and 15 passes over the weights; arb-x two products of a row with S for each of its parts.
 // Departs   from the paper and the repository: in arb-rc, which binarizes each part on its own, the column scales are shared
 //           by the sparse and the concentrated weights of a column, so that they can be taken out of the product; r and c
@@ -27,8 +28,6 @@
 //           BiLlm.cs sign(0) = +1.
 
 using System;
-using System.Collections.Generic;
-using System.Collections.Immutable;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
@@ -75,7 +74,7 @@ public sealed record ArbLlmOptions : MethodOptions
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
         const double UsualSalientShare = 0.05;
-        return 2 + 4 * UsualSalientShare + (Variant == ArbVariant.ArbRc ? 6.0 : 10.0) * ScaleBits / Math.Min(BlockSize, columns);
+        return 2 + 2 * UsualSalientShare + (Variant == ArbVariant.ArbRc ? 6.0 : 10.0) * ScaleBits / Math.Min(BlockSize, columns);
     }
 
     internal static ArbLlmOptions Read(MethodSettings settings)
@@ -125,18 +124,22 @@ public static unsafe class ArbLlm
         ArbLlmOptions options, WorkerPool pool, InverseFactor factor, Hessian hessian, ScaleRounding rounding, float* scores, int stride, int rows, int columns, int blockSize)
         : IBlockQuantizer
     {
-        private readonly CodebookCodes _codes = new(rows, columns, 2, blockSize);
-        private readonly float[] _factors = new float[columns]; // of the inputs; 0 for salient columns
-        private readonly List<CompositeTerm> _salient = [];
+        private readonly bool[] _isSalient = new bool[columns];
+        private readonly float[] _factors = new float[columns]; // of the inputs
+        private readonly SalientColumns _salient = new(rows);
+        private CodebookCodes? _codes; // made with _isSalient
 
         public float[] Dequantized { get; } = new float[(long)rows * columns];
 
-        public int SalientColumns { get; private set; }
+        public int SalientColumns => _salient.Count;
+
+        private CodebookCodes First => _codes ??= new(rows, columns, 2, blockSize, _isSalient);
 
         public CompositeCodes Codes()
         {
-            ImmutableArray<CompositeTerm> terms = [new CompositeTerm(new ScaledInput(_factors), _codes), .. _salient];
-            return new CompositeCodes(rows, columns, terms);
+            InputTransform input = options.Variant == ArbVariant.ArbRc ? new ScaledInput(_factors) : new WholeInput();
+            var first = new CompositeTerm(input, First);
+            return new CompositeCodes(rows, columns, _salient.Term(haarOutput: false) is { } second ? [first, second] : [first]);
         }
 
         public void Quantize(int start, int width, float* weights, float* levels)
@@ -149,19 +152,20 @@ public static unsafe class ArbLlm
             float breakPoint = search.BreakPoint(pool, others), salientBreakPoint = count == 0 ? 0 : search.SalientBreakPoint(pool, salient);
             Array.Sort(salient);
             Array.Sort(others);
-            SalientColumns += count;
-
+            foreach (int j in salient) _isSalient[start + j] = true;
+            var second = new CodebookCodes(rows, Math.Max(1, count), 2, Math.Max(1, count));
+            var secondFactors = new float[count];
+            Array.Fill(secondFactors, 1);
             if (options.Variant == ArbVariant.ArbRc)
             {
                 // Column scales bind all rows of a block together.
                 var scaled = new RowColumnScales(scores, weights, stride, rows, options.Iterations, rounding, pool);
-                scaled.Binarize(others, breakPoint, _codes, start, _factors);
-                if (count > 0) _salient.AddRange(scaled.BinarizeTwice(salient, salientBreakPoint, start));
+                scaled.Binarize(others, breakPoint, First, start, _factors);
+                if (count > 0) scaled.BinarizeTwice(salient, salientBreakPoint, First, start, _factors, second, secondFactors);
             }
             else
             {
-                foreach (int j in others) _factors[start + j] = 1;
-                CodebookCodes[] salientCodes = count == 0 ? [] : [new CodebookCodes(rows, count, 2, count), new CodebookCodes(rows, count, 2, count)];
+                Array.Fill(_factors, 1, start, width);
                 var work = new RowWork
                 {
                     Weights = weights,
@@ -173,30 +177,23 @@ public static unsafe class ArbLlm
                     Salient = salient,
                     BreakPoint = breakPoint,
                     SalientBreakPoint = salientBreakPoint,
-                    Codes = _codes,
-                    SalientCodes = salientCodes,
+                    First = First,
+                    Second = second,
                     Inputs = options.Variant == ArbVariant.ArbX ? hessian : null,
                     Iterations = options.Iterations,
                     Rounding = rounding,
                 };
                 pool.Run(ref work, rows, 8);
-                foreach (CodebookCodes codes in salientCodes) _salient.Add(new CompositeTerm(new SelectedInput(Array.ConvertAll(salient, j => start + j)), codes));
             }
-            CopyLevels(start, width, salient, levels);
-        }
-
-        private void CopyLevels(int start, int width, int[] salient, float* levels)
-        {
-            var terms = _salient.ToArray().AsSpan();
+            _salient.Add(start, width, salient, secondFactors, second);
             for (int j = 0; j < width; j++)
             {
-                bool isSalient = Array.BinarySearch(salient, j) >= 0;
+                int i = Array.BinarySearch(salient, j);
                 for (int r = 0; r < rows; r++)
                 {
-                    float level = 0;
-                    level += _codes.Dequantize(r, start + j) * _factors[start + j];
-                    if (isSalient)
-                        foreach (CompositeTerm term in terms[^2..]) level += term.Dequantize(r, start + j);
+                    float level = 0; // where sums begin, which makes −0 to 0
+                    level += First.Dequantize(r, start + j) * _factors[start + j];
+                    if (i >= 0) level += second.Dequantize(r, i) * secondFactors[i];
                     levels[(long)j * stride + r] = Dequantized[(long)r * columns + start + j] = level;
                 }
             }
@@ -210,8 +207,7 @@ public static unsafe class ArbLlm
         public int Stride, Start, Width, Iterations;
         public int[] Others, Salient; // columns of the block, rising
         public float BreakPoint, SalientBreakPoint;
-        public CodebookCodes Codes;
-        public CodebookCodes[] SalientCodes; // m ∓ α₁ and ∓ α₂
+        public CodebookCodes First, Second; // m ∓ α₁ and ∓ α₂, the second one of salient columns only
         public Hessian? Inputs; // for arb-x
         public ScaleRounding Rounding;
 
@@ -222,8 +218,9 @@ public static unsafe class ArbLlm
             for (int r = start; r < end; r++)
             {
                 // Codes rise with the level: sparse −, concentrated −, concentrated +, sparse +.
-                Span<float> levels = Codes.Levels.AsSpan((int)Codes.Codebook(r, Start), 4);
-                Span<byte> codes = Codes.Codes.AsSpan(r * Codes.Columns + Start, Width);
+                Span<float> levels = First.Levels.AsSpan((int)First.Codebook(r, Start) & ~7, 8), salientLevels = levels[4..];
+                Span<byte> codes = First.Codes.AsSpan(r * First.Columns + Start, Width);
+                levels = levels[..4];
                 part.Take(Weights + r, Scores + r, Stride, Others, BreakPoint, sparse: false);
                 part.Binarize(levels.Slice(1, 2), orders: 1);
                 for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(1 + part.Codes[i]);
@@ -232,27 +229,26 @@ public static unsafe class ArbLlm
                 (levels[0], levels[3]) = (two[0], two[1]);
                 for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(3 * part.Codes[i]);
                 Codebook.Round(levels, Rounding);
-                if (SalientCodes is not [CodebookCodes first, CodebookCodes second]) continue;
+                if (Salient.Length == 0) continue;
 
-                levels = first.Levels.AsSpan(4 * r, 4);
+                // Of salient columns: concentrated − and +, sparse − and +.
                 double size = 0;
                 for (int sparse = 0; sparse < 2; sparse++)
                 {
                     part.Take(Weights + r, Scores + r, Stride, Salient, SalientBreakPoint, sparse == 1);
                     part.Binarize(four, orders: 2);
                     (double mean, double scale) = (part.Parameters[0], part.Parameters[1]);
-                    (levels[2 * sparse], levels[2 * sparse + 1]) = ((float)(mean - scale), (float)(mean + scale));
+                    (salientLevels[2 * sparse], salientLevels[2 * sparse + 1]) = ((float)(mean - scale), (float)(mean + scale));
                     two[sparse] = (float)part.Parameters[2];
                     size = Math.Max(size, Math.Abs(mean) + Math.Abs(scale));
                     for (int i = 0; i < part.Codes.Length; i++)
                     {
-                        int at = r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i]);
-                        first.Codes[at] = (byte)(2 * sparse + (part.Codes[i] >> 1));
-                        second.Codes[at] = (byte)((part.Codes[i] & 1) == 0 ? 1 - sparse : 2 + sparse);
+                        codes[part.Columns[i]] = (byte)(2 * sparse + (part.Codes[i] >> 1));
+                        Second.Codes[r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i])] = (byte)((part.Codes[i] & 1) == 0 ? 1 - sparse : 2 + sparse);
                     }
                 }
-                Codebook.Round(levels, Rounding);
-                Codebook.TwoScales(two[0], two[1], size, second.Levels.AsSpan(4 * r, 4), Rounding);
+                Codebook.Round(salientLevels, Rounding);
+                Codebook.TwoScales(two[0], two[1], size, Second.Levels.AsSpan(4 * r, 4), Rounding);
             }
         }
     }

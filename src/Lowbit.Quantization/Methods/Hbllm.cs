@@ -15,8 +15,8 @@
 //           s            BlockSearch.Scores  w² / U_jj²
 //           N salient    BlockSearch   as in BiLLM; columns are ranked by Σ s²
 // Order     block by block, BlockCompensation.cs.
-// Bits      paper: row 1 + r with r the share of salient columns, col 1. Stored: two bits a coefficient, side and sign, two more
-//           for the weights of salient columns (for col instead, and for the others), four levels for each split.
+// Bits      paper: row 1 + r with r the share of salient columns, col 1. Stored: two bits a coefficient, side and sign, and in
+//           row two more for salient columns; four levels for each split, of which a row and block has two (col) or three.
 // Cost      BiLLM's search for salient columns; 41 · 3 passes over the weights.
 // Departs   from the repository: 1/√2 of its inverse is 0.70703125, half precision; here it is that of float32. Odd numbers of
 //           rows or columns, which it refuses, leave the last without a neighbour as it is. sign(0) = +1 as in BiLlm.cs.
@@ -24,7 +24,6 @@
 //           two sides (its --share_mean, which saves nothing where levels are stored).
 
 using System;
-using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
@@ -55,7 +54,7 @@ public sealed record HbllmOptions : MethodOptions
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
         const double UsualSalientShare = 0.05;
-        return 2 + 2 * UsualSalientShare + (AcrossRows ? 8.0 : 12.0) * ScaleBits / Math.Min(BlockSize, columns);
+        return 2 + (AcrossRows ? 0 : 2 * UsualSalientShare) + (AcrossRows ? 8.0 : 12.0) * ScaleBits / Math.Min(BlockSize, columns);
     }
 
     internal static HbllmOptions Read(MethodSettings settings)
@@ -94,7 +93,7 @@ public static unsafe class Hbllm
         BlockCompensation.Run(pool, copy, factor, blockSize, quantizer, cancellation);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
         double nominal = options.AcrossRows ? 1 : 1 + quantizer.SalientColumns / (double)columns;
-        return new QuantizedMatrix(new CompositeCodes(rows, columns, [.. quantizer.Terms]), quantizer.Dequantized, nominal, options.ScalePrecision);
+        return new QuantizedMatrix(quantizer.Codes(), quantizer.Dequantized, nominal, options.ScalePrecision);
     }
 
     private sealed class BlockQuantizer : IBlockQuantizer
@@ -105,25 +104,26 @@ public static unsafe class Hbllm
         private readonly ScaleRounding _rounding;
         private readonly float* _scores;
         private readonly int _stride, _rows;
-        private readonly float[] _factors; // of the inputs, where rows are transformed; 0 for salient columns
+        private readonly bool[] _classes; // across columns, the places of differences; across rows, salient columns
+        private readonly CompositeTerm _first;
+        private readonly SalientColumns _salient;
 
         public BlockQuantizer(bool acrossRows, WorkerPool pool, InverseFactor factor, ScaleRounding rounding, float* scores, int stride, int rows, int columns, int blockSize)
         {
             (_acrossRows, _pool, _factor, _rounding, _stride, _rows) = (acrossRows, pool, factor, rounding, stride, rows);
             _scores = scores;
-            _factors = new float[acrossRows ? columns : 0];
-            // Across columns, sums and differences are two classes of columns; across rows, rows of their own.
-            bool[]? differences = acrossRows ? null : [.. Enumerable.Range(0, columns).Select(j => j % 2 == 1)];
-            InputTransform input = acrossRows ? new ScaledInput(_factors) : new HaarInput();
-            Terms.Add(new CompositeTerm(input, new CodebookCodes(rows, columns, 2, blockSize, differences), HaarOutput: acrossRows));
+            _classes = [.. Enumerable.Range(0, columns).Select(j => !acrossRows && j % 2 == 1)];
+            _first = new CompositeTerm(acrossRows ? new WholeInput() : new HaarInput(), new CodebookCodes(rows, columns, 2, blockSize, _classes), HaarOutput: acrossRows);
+            _salient = new SalientColumns(rows);
             Dequantized = new float[(long)rows * columns];
         }
 
-        public List<CompositeTerm> Terms { get; } = [];
-
         public float[] Dequantized { get; }
 
-        public int SalientColumns { get; private set; }
+        public int SalientColumns => _salient.Count;
+
+        public CompositeCodes Codes() =>
+            new(_rows, _first.Codes.Columns, !_acrossRows && _salient.Term(haarOutput: true) is { } second ? [_first, second] : [_first]);
 
         public void Quantize(int start, int width, float* weights, float* levels)
         {
@@ -134,11 +134,9 @@ public static unsafe class Hbllm
             int[] salient = ranked[..count], others = ranked[count..];
             Array.Sort(salient);
             Array.Sort(others);
-            SalientColumns += count;
-            foreach (int j in others)
-                if (_acrossRows) _factors[start + j] = 1;
-            CompositeTerm? term = count == 0 ? null
-                : new CompositeTerm(new SelectedInput(Array.ConvertAll(salient, j => start + j)), new CodebookCodes(_rows, count, 2, count), HaarOutput: true);
+            foreach (int j in salient)
+                if (_acrossRows) _classes[start + j] = true;
+            var second = new CodebookCodes(_rows, Math.Max(1, count), 2, Math.Max(1, count));
             var work = new PairWork
             {
                 AcrossRows = _acrossRows,
@@ -151,12 +149,12 @@ public static unsafe class Hbllm
                 Salient = salient,
                 Others = others,
                 Neighbours = Array.ConvertAll(salient, j => Around(j, others)),
-                First = Terms[0],
-                Second = term,
+                First = _first,
+                Second = new CompositeTerm(new WholeInput(), second, HaarOutput: true),
                 Rounding = _rounding,
             };
             _pool.Run(ref work, (_rows + 1) / 2, 8);
-            if (term is not null) Terms.Add(term);
+            _salient.Add(start, width, salient, [.. salient.Select(_ => 1f)], second);
         }
 
         // The columns that a salient one takes the mean of: those near it, else the last one before it, else the first behind.
@@ -178,8 +176,7 @@ public static unsafe class Hbllm
         public int Stride, Start, Width;
         public int[] Salient, Others; // columns of the block, rising
         public int[][] Neighbours; // of salient columns
-        public CompositeTerm First;
-        public CompositeTerm? Second;
+        public CompositeTerm First, Second; // the second one of salient columns only, across columns
         public ScaleRounding Rounding;
 
         public readonly void Execute(int start, int end)
@@ -187,6 +184,7 @@ public static unsafe class Hbllm
             var first = (CodebookCodes)First.Codes;
             var split = new SplitBinarization(Width, Rounding);
             float[][] pair = [new float[Width], new float[Width]];
+            int[] sums = [.. Enumerable.Range(0, (Width + 1) / 2).Select(k => 2 * k)], differences = [.. Enumerable.Range(0, Width / 2).Select(k => 2 * k + 1)];
             for (int p = start; p < end; p++)
             {
                 int rows = Math.Min(2, first.Rows - 2 * p);
@@ -196,7 +194,11 @@ public static unsafe class Hbllm
                 if (AcrossRows)
                 {
                     Transform(pair, rows);
-                    for (int i = 0; i < rows; i++) Binarize(split, pair[i], Others, Others, first, 2 * p + i, Start);
+                    for (int i = 0; i < rows; i++)
+                    {
+                        Binarize(split, pair[i], Others, Others, first, 2 * p + i, Start);
+                        Binarize(split, pair[i], Salient, Salient, first, 2 * p + i, Start);
+                    }
                 }
                 else
                 {
@@ -210,11 +212,8 @@ public static unsafe class Hbllm
                             row[Salient[k]] = sum / Neighbours[k].Length;
                         }
                         for (int j = 0; j + 1 < Width; j += 2) (row[j], row[j + 1]) = ((row[j] + row[j + 1]) * HaarInput.Half, (row[j] - row[j + 1]) * HaarInput.Half);
-                        for (int band = 0; band < Math.Min(2, Width); band++)
-                        {
-                            int[] places = [.. Enumerable.Range(0, Width).Where(j => j % 2 == band)];
-                            Binarize(split, row, places, places, first, 2 * p + i, Start);
-                        }
+                        Binarize(split, row, sums, sums, first, 2 * p + i, Start);
+                        Binarize(split, row, differences, differences, first, 2 * p + i, Start);
                         for (int k = 0; k < Salient.Length; k++)
                         {
                             int j = Salient[k];
@@ -222,19 +221,16 @@ public static unsafe class Hbllm
                         }
                     }
                     Transform(pair, rows);
-                }
-
-                if (Second is not null)
-                {
-                    var second = (CodebookCodes)Second.Codes;
-                    for (int i = 0; i < rows; i++) Binarize(split, pair[i], Salient, [.. Enumerable.Range(0, Salient.Length)], second, 2 * p + i, 0);
+                    int[] places = [.. Enumerable.Range(0, Salient.Length)];
+                    for (int i = 0; i < rows; i++) Binarize(split, pair[i], Salient, places, (CodebookCodes)Second.Codes, 2 * p + i, 0);
                 }
                 for (int i = 0; i < rows; i++)
                     for (int j = 0; j < Width; j++)
                     {
-                        float level = 0;
+                        float level = 0; // where sums begin, which makes −0 to 0
                         level += First.Dequantize(2 * p + i, Start + j);
-                        if (Second is not null) level += Second.Dequantize(2 * p + i, Start + j);
+                        int k = AcrossRows ? -1 : Array.BinarySearch(Salient, j);
+                        if (k >= 0) level += Second.Dequantize(2 * p + i, k);
                         Levels[(long)j * Stride + 2 * p + i] = Dequantized[(long)(2 * p + i) * first.Columns + Start + j] = level;
                     }
             }
@@ -253,6 +249,7 @@ public static unsafe class Hbllm
         // Places of the row, and where their codes go from a first column on.
         private static void Binarize(SplitBinarization split, ReadOnlySpan<float> row, int[] places, int[] targets, CodebookCodes codes, int r, int start)
         {
+            if (places.Length == 0) return;
             split.Fit(row, places, codes.Levels.AsSpan((int)codes.Codebook(r, start + targets[0]), 4));
             for (int i = 0; i < places.Length; i++) codes.Codes[r * codes.Columns + start + targets[i]] = split.Codes[i];
         }

@@ -36,6 +36,10 @@ public abstract record MethodOptions
         };
     }
 
+    /// <summary>Checks the settings before any work is done.</summary>
+    /// <exception cref="LowbitException">A setting is out of range.</exception>
+    public void Check() => Validate();
+
     /// <summary>Throws where a setting is out of range.</summary>
     protected abstract void Validate();
 

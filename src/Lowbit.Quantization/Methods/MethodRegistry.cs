@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Kernels.Floats;
 using Lowbit.Quantization.Grids;
 
 namespace Lowbit.Quantization.Methods;
@@ -21,6 +22,14 @@ public sealed record QuantizationMethod(string Name, string Summary, Func<Method
         MethodOptions options = LowRankRepairOptions.Read(settings, Read(settings));
         settings.RejectUnread(Name);
         return options;
+    }
+
+    /// <summary>Whether the method has a setting of this name.</summary>
+    public bool Takes(string setting)
+    {
+        var settings = new MethodSettings(new Dictionary<string, string>());
+        Read(settings);
+        return settings.WasRead(setting);
     }
 }
 
@@ -43,7 +52,17 @@ public static class MethodRegistry
         new("squeezellm", "levels by weighted k-means, single weights in half precision (arXiv 2306.07629)", SqueezeLlmOptions.Read),
         new("hqq", "uniform grid whose zeros forgive outliers, no calibration (HQQ)", HqqOptions.Read),
         new("nf4", "4-bit levels of a normal distribution, no calibration (arXiv 2305.14314)", settings => TableRtnOptions.Read(settings, CodeTable.NormalFloat4)),
+        new("sf4", "4-bit levels of Student's t distribution, no calibration (arXiv 2405.03103)", settings => TableRtnOptions.Read(settings, CodeTable.StudentFloat4)),
         new("fp4", "4-bit floats in blocks, no calibration (bitsandbytes)", settings => TableRtnOptions.Read(settings, CodeTable.Float4)),
+        new("fp6", "6-bit floats, e2m3 or e3m2, no calibration", settings => FloatRtnOptions.Read(settings, SmallFloat.E2M3, SmallFloat.E3M2)),
+        new("fp8", "8-bit floats, e4m3 or e5m2, no calibration (OCP OFP8)", settings => FloatRtnOptions.Read(settings, SmallFloat.E4M3, SmallFloat.E5M2)),
+        new("mxfp4", "4-bit floats, powers of two as scales of 32 (OCP MX)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E8M0, 32, SmallFloat.E2M1)),
+        new("mxfp6", "6-bit floats, powers of two as scales of 32 (OCP MX)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E8M0, 32, SmallFloat.E2M3, SmallFloat.E3M2)),
+        new("mxfp8", "8-bit floats, powers of two as scales of 32 (OCP MX)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E8M0, 32, SmallFloat.E4M3, SmallFloat.E5M2)),
+        new("mxint8", "8-bit integers, powers of two as scales of 32 (OCP MX)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E8M0, 32, SmallFloat.Int8)),
+        new("nvfp4", "4-bit floats, e4m3 scales of 16 and one of the matrix (NVIDIA)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E4M3, 16, SmallFloat.E2M1)),
+        new("ternary", "three levels in groups, no calibration (arXiv 1605.04711)", TernaryRtnOptions.Read),
+        new("binary", "two levels in groups, no calibration (arXiv 1603.05279)", settings => TernaryRtnOptions.Read(settings) with { Ternary = false }),
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),
         new("pb-gptq", "PB-LLM: few salient weights at 8 bits, the rest binary (arXiv 2310.00034)", PbLlmOptions.Read),
         new("billm", "BiLLM: all weights one bit, few salient columns two (arXiv 2402.04291)", BiLlmOptions.Read),

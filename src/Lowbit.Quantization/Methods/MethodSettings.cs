@@ -55,6 +55,9 @@ public sealed class MethodSettings(IReadOnlyDictionary<string, string> values)
             throw new LowbitException($"--{name}: method {method} has no such setting, it takes {string.Join(", ", _read.Order().Select(known => "--" + known))}; leave it out.");
     }
 
+    /// <summary>Whether the method asked for a setting.</summary>
+    public bool WasRead(string name) => _read.Contains(name);
+
     private string? Text(string name)
     {
         _read.Add(name);

@@ -57,7 +57,7 @@ public sealed record Pt2LlmOptions : MethodOptions
         var defaults = new Pt2LlmOptions();
         return new Pt2LlmOptions
         {
-            Reorder = settings.Flag("reorder", defaults.Reorder),
+            Reorder = !settings.Flag("natural-order", !defaults.Reorder),
             Damping = settings.Number("damping", defaults.Damping),
             BlockSize = settings.Integer("block-size", defaults.BlockSize),
         };

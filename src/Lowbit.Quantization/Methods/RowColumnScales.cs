@@ -1,7 +1,6 @@
 using System;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
-using Lowbit.Kernels.Composite;
 using Lowbit.Quantization.Grids;
 
 namespace Lowbit.Quantization.Methods;
@@ -22,7 +21,7 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
     /// <summary>Binarizes columns with one sign.</summary>
     /// <param name="columns">Which, within the block.</param>
     /// <param name="breakPoint">What parts sparse from concentrated scores.</param>
-    /// <param name="codes">Where codes and levels go: sparse −, concentrated −, concentrated +, sparse +.</param>
+    /// <param name="codes">Where codes and levels go.</param>
     /// <param name="start">First column of the block.</param>
     /// <param name="factors">[columns of the matrix], where c goes.</param>
     public void Binarize(int[] columns, float breakPoint, CodebookCodes codes, int start, float[] factors)
@@ -35,21 +34,18 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
         }
         product.RoundColumns();
         product.ImproveRows(pool);
-        for (int i = 0; i < columns.Length; i++) factors[start + columns[i]] = (float)product.Columns[i];
-        for (int r = 0; r < rows; r++)
-        {
-            WriteLevels(product, r, others: 0, codes.Levels.AsSpan((int)codes.Codebook(r, start), 4));
-            for (int i = 0; i < columns.Length; i++)
-                codes.Codes[r * codes.Columns + start + columns[i]] = Code(product, r, i);
-        }
+        Write(product, others: null, columns, codes, start, factors);
     }
 
     /// <summary>Binarizes columns with two signs.</summary>
     /// <param name="columns">Which, within the block.</param>
     /// <param name="breakPoint">What parts sparse from concentrated scores.</param>
+    /// <param name="codes">Where codes and levels of the first signs go.</param>
     /// <param name="start">First column of the block.</param>
-    /// <returns>A term for each sign.</returns>
-    public CompositeTerm[] BinarizeTwice(int[] columns, float breakPoint, int start)
+    /// <param name="factors">[columns of the matrix], where c of the first signs goes.</param>
+    /// <param name="secondCodes">Those of the second signs, of these columns only.</param>
+    /// <param name="secondFactors">[columns], c of the second signs.</param>
+    public void BinarizeTwice(int[] columns, float breakPoint, CodebookCodes codes, int start, float[] factors, CodebookCodes secondCodes, float[] secondFactors)
     {
         Product first = Begin(columns, breakPoint, (r, i) => weights[(long)columns[i] * stride + r]);
         Product second = Begin(columns, breakPoint, (r, i) => weights[(long)columns[i] * stride + r] - first.Value(r, i));
@@ -65,8 +61,10 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
         first.ImproveRows(pool);
         SetTargets(second, columns, first);
         second.ImproveRows(pool);
-        int[] selected = Array.ConvertAll(columns, j => start + j);
-        return [Term(first, second, selected), Term(second, first, selected)];
+        Write(first, others: null, columns, codes, start, factors);
+        int[] own = new int[columns.Length];
+        for (int i = 0; i < own.Length; i++) own[i] = i;
+        Write(second, first, own, secondCodes, 0, secondFactors);
 
         void Improve(Product one, Product other)
         {
@@ -116,19 +114,17 @@ internal sealed unsafe class RowColumnScales(float* scores, float* weights, int 
             }
     }
 
-    private CompositeTerm Term(Product product, Product other, int[] selected)
+    // Codes: sparse −, concentrated −, concentrated +, sparse +.
+    private void Write(Product product, Product? others, int[] columns, CodebookCodes codes, int start, float[] factors)
     {
-        var codes = new CodebookCodes(rows, selected.Length, 2, selected.Length);
+        for (int i = 0; i < columns.Length; i++) factors[start + columns[i]] = (float)product.Columns[i];
         for (int r = 0; r < rows; r++)
         {
-            WriteLevels(product, r, Math.Abs(other.Rows[2 * r]) + Math.Abs(other.Rows[2 * r + 1]), codes.Levels.AsSpan(4 * r, 4));
-            for (int i = 0; i < selected.Length; i++) codes.Codes[r * selected.Length + i] = Code(product, r, i);
+            double size = others is null ? 0 : Math.Abs(others.Rows[2 * r]) + Math.Abs(others.Rows[2 * r + 1]);
+            Codebook.TwoScales(product.Rows[2 * r], product.Rows[2 * r + 1], size, codes.Levels.AsSpan((int)codes.Codebook(r, start + columns[0]), 4), rounding);
+            for (int i = 0; i < columns.Length; i++) codes.Codes[r * codes.Columns + start + columns[i]] = Code(product, r, i);
         }
-        return new CompositeTerm(new SelectedScaledInput(selected, Array.ConvertAll(product.Columns, c => (float)c)), codes);
     }
-
-    private void WriteLevels(Product product, int row, double others, Span<float> levels) =>
-        Codebook.TwoScales(product.Rows[2 * row], product.Rows[2 * row + 1], others, levels, rounding);
 
     private byte Code(Product product, int row, int i)
     {

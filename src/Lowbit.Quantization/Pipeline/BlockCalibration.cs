@@ -128,6 +128,23 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     /// <summary>Whether all hidden states are finite numbers.</summary>
     public bool IsFinite() => Rows.IsFinite(_hidden.Floats, (long)_windows * _context * _model.Config.ModelDim);
 
+    /// <summary>Mean −log p of the next token, once the windows have gone through all blocks.</summary>
+    public double Likelihood(SenseCheck check)
+    {
+        const int batch = 64;
+        using HeadForward head = new(_model, _pool, batch, ActivationMode.Float);
+        using NativeBuffer logits = new((long)batch * _model.Config.VocabularySize * sizeof(float));
+        return check.Mean((window, add) =>
+        {
+            for (int start = 0; start < Math.Min(SenseCheck.Tokens, _context); start += batch)
+            {
+                int count = Math.Min(batch, _context - start);
+                head.Run(Hidden(window, start), count, logits.Floats);
+                add(start, logits.Floats, count);
+            }
+        });
+    }
+
     void IBlockObserver.Observe(LinearInput input, Activations activations)
     {
         if (_floatHidden is null) _hessians[input].Add(_pool, activations.Values, activations.Tokens);

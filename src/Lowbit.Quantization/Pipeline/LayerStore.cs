@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
+using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
@@ -54,7 +55,7 @@ internal sealed class LayerStore
     public bool Has(string layer) => File.Exists(PathOf(layer));
 
     /// <summary>Makes a finished layer durable.</summary>
-    public void Save(string layer, PackedLayer packed)
+    public void Save(string layer, PackedLayer packed, int deadInputs)
     {
         List<TensorSpec> specs = [];
         foreach (PackedPart part in packed.Parts) specs.Add(new TensorSpec($"{layer}.{part.Suffix}", part.Format, part.Shape));
@@ -63,6 +64,7 @@ internal sealed class LayerStore
             ["layout"] = packed.Layout.ToJsonString(),
             ["output_error"] = packed.OutputError.ToString("R", CultureInfo.InvariantCulture),
             ["nominal_bits"] = packed.NominalBits.ToString("R", CultureInfo.InvariantCulture),
+            ["dead_inputs"] = deadInputs.ToString(CultureInfo.InvariantCulture),
         };
         using SafetensorsWriter writer = new(PathOf(layer), specs, metadata);
         foreach (PackedPart part in packed.Parts) writer.Write($"{layer}.{part.Suffix}", part.Bytes);
@@ -72,8 +74,26 @@ internal sealed class LayerStore
     /// <summary>Maps a finished layer.</summary>
     public SafetensorsFile Open(string layer) => SafetensorsFile.Open(PathOf(layer));
 
+    /// <summary>What a search has measured of a block, or null.</summary>
+    public IReadOnlyList<LinearSensitivity>? Sensitivities(int block)
+    {
+        string path = SensitivitiesOf(block);
+        return File.Exists(path) ? JsonSerializer.Deserialize<List<LinearSensitivity>>(File.ReadAllBytes(path)) : null;
+    }
+
+    /// <summary>Makes durable what a search has measured of a block.</summary>
+    public void Save(int block, List<LinearSensitivity> linears)
+    {
+        using AtomicFile file = new(SensitivitiesOf(block));
+        file.Write(JsonSerializer.SerializeToUtf8Bytes(linears));
+        file.Commit();
+    }
+
     /// <summary>The error that was measured when the layer was quantized.</summary>
     public static double OutputError(SafetensorsFile file) => Number(file, "output_error");
+
+    /// <summary>Inputs that were zero in the whole calibration text.</summary>
+    public static int DeadInputs(SafetensorsFile file) => Number(file, "dead_inputs") is > 0 and double dead ? (int)dead : 0;
 
     /// <summary>The figure of the method's paper.</summary>
     public static double NominalBits(SafetensorsFile file) => Number(file, "nominal_bits");
@@ -107,6 +127,8 @@ internal sealed class LayerStore
 
     private static double Number(SafetensorsFile file, string key) =>
         file.Metadata.TryGetValue(key, out string? text) && double.TryParse(text, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
+
+    private string SensitivitiesOf(int block) => Path.Combine(_layers, FormattableString.Invariant($"block-{block}.json"));
 
     private string PathOf(string layer) => Path.Combine(_layers, layer + ".safetensors");
 }

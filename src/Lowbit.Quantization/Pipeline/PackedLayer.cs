@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
+using Lowbit.Kernels.Floats;
 using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
@@ -34,7 +35,7 @@ internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject L
         PartiallyBinarizedPacking.Positions => "positions of salient weights",
         PartiallyBinarizedPacking.Low => "low planes",
         PartiallyBinarizedPacking.High => "salient codes",
-        UniformPacking.Codes or IntegerPacking.Stream or TablePacking.Codes or CodebookPacking.Codes => "codes",
+        UniformPacking.Codes or IntegerPacking.Stream or TablePacking.Codes or CodebookPacking.Codes or FloatPacking.Codes => "codes",
         UniformPacking.Order => "order of columns",
         CodebookPacking.Class or InputPacking.Columns or SparsePacking.Starts or SparsePacking.Columns => "positions of salient weights",
         HalfMatrix.Values or SparsePacking.Values => "weights in half precision",

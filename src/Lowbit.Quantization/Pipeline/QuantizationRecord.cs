@@ -18,6 +18,7 @@ internal sealed record QuantizationRecord(QuantizeOptions Options, CalibrationSe
             ["options"] = Options.MethodOptions.ToString(),
             ["nominal_bits_per_weight"] = NominalBits,
         };
+        if (Options.Recipe is not null) json["recipe"] = Options.Recipe.ToJson();
         if (Calibration is not null)
         {
             json["calibration"] = new JsonObject

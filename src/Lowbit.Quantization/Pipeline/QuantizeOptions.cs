@@ -24,6 +24,12 @@ public sealed record QuantizeOptions
     /// <summary>The method's settings.</summary>
     public required MethodOptions MethodOptions { get; init; }
 
+    /// <summary>Other methods and settings for some linears, or null.</summary>
+    public Recipe? Recipe { get; init; }
+
+    /// <summary>A size to meet by giving every linear a setting of its own, or null.</summary>
+    public BitTarget? Target { get; init; }
+
     /// <summary>The folder to make.</summary>
     public required string Output { get; init; }
 
@@ -37,5 +43,12 @@ public sealed record QuantizeOptions
     public bool Force { get; init; }
 
     /// <summary>Everything in one line, for the fingerprint and the file's record of how it was made.</summary>
-    public override string ToString() => FormattableString.Invariant($"{Method}; {MethodOptions}; embeddings {Embeddings}; positions {Positions}");
+    public override string ToString() =>
+        FormattableString.Invariant($"{Method}; {MethodOptions}; embeddings {Embeddings}; positions {Positions}{(Recipe is null ? "" : $"; recipe {Recipe}")}{(Target is null ? "" : $"; target {Target}")}");
+
+    /// <summary>What becomes of a linear.</summary>
+    /// <param name="name">Its name without ending, as the written folder has it.</param>
+    /// <returns>Name and settings of the method; the settings are null where the linear is kept as it is.</returns>
+    public (string Method, MethodOptions? Options) For(string name) =>
+        Recipe?.Find(name) is { } rule ? (rule.Method, rule.Options) : (Method, MethodOptions);
 }

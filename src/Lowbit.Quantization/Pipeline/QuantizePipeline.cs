@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
+using System.Linq;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Formats.Safetensors;
@@ -18,7 +19,9 @@ namespace Lowbit.Quantization.Pipeline;
 /// </summary>
 public sealed class QuantizePipeline
 {
-    private readonly QuantizeOptions _options;
+    private const double SearchShare = 0.5; // of the time, where bits are searched
+
+    private QuantizeOptions _options;
     private readonly LanguageModel _model;
     private readonly CalibrationSet? _calibration;
     private readonly WorkerPool _pool;
@@ -27,7 +30,7 @@ public sealed class QuantizePipeline
     private readonly LayerStore _store;
     private readonly StageClock _clock = new();
     private readonly List<LayerReport> _layers = [];
-    private double _nominalBits;
+    private double _nominalBits; // summed over the weights
     private int _resumed;
 
     private QuantizePipeline(QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool, IProgress<QuantizeProgress>? progress, CancellationToken cancellation)
@@ -54,12 +57,37 @@ public sealed class QuantizePipeline
     /// <exception cref="LowbitException">Input or output is not usable.</exception>
     public static QuantizeReport Run(QuantizeOptions options, LanguageModel model, CalibrationSet? calibration, WorkerPool pool, IProgress<QuantizeProgress>? progress, CancellationToken cancellation)
     {
-        if (options.MethodOptions.NeedsHessian && calibration is null)
-            throw new LowbitException($"--calibration: method {options.Method} needs calibration text; give a file.");
+        if (NeedingHessian(options, model) is { } method && calibration is null)
+            throw new LowbitException($"--calibration: method {method} needs calibration text; give a file.");
+        if (options.Target is not null && calibration is null)
+            throw new LowbitException("--target-bits: what a linear bears is measured on calibration text; give a file with --calibration.");
         LowbitFolder.CheckOutput(options.Output, options.Force);
         LowbitFolder.CheckSource(model.Checkpoint);
         return new QuantizePipeline(options, model, calibration, pool, progress, cancellation).Run();
     }
+
+    /// <summary>Name of the first method in use that needs calibration text, or null where none does.</summary>
+    /// <param name="options">What to do.</param>
+    /// <param name="model">The float model.</param>
+    /// <exception cref="LowbitException">No linear is to be quantized.</exception>
+    private static string? NeedingHessian(QuantizeOptions options, LanguageModel model)
+    {
+        bool any = false;
+        foreach (Block block in model.Blocks)
+        {
+            foreach ((_, Linear linear) in block.Linears())
+            {
+                (string method, MethodOptions? chosen) = options.For(LowbitFolder.NameInFolder(model, linear.Name));
+                any |= chosen is not null;
+                if (chosen is { NeedsHessian: true }) return method;
+            }
+        }
+        return any ? null : throw new LowbitException("--recipe: its rules keep every linear of the model as it is; give a method to some.");
+    }
+
+    /// <summary>Whether a method in use compares with the float model, which then runs beside the quantized one.</summary>
+    internal static bool NeedsFloatInputs(QuantizeOptions options, LanguageModel model) => model.Blocks.Any(block =>
+        block.Linears().Any(entry => options.For(LowbitFolder.NameInFolder(model, entry.Linear.Name)).Options is { NeedsFloatInputs: true }));
 
     private QuantizeReport Run()
     {
@@ -68,7 +96,10 @@ public sealed class QuantizePipeline
         // A touched page brings its neighbours along: by now much of the file is in memory.
         foreach (Tensor tensor in _model.Checkpoint.Tensors.Values) tensor.ReleasePages();
         ReturnMemory();
-        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, _options.MethodOptions.NeedsFloatInputs))
+        IReadOnlyList<AllocatedLayer>? allocation = _options.Target is null ? null : _clock.Measure("search", Search);
+        SenseCheck? check = _calibration is null ? null : _clock.Measure("check", () => new SenseCheck(_model, _calibration, _pool));
+        double? likelihood = null;
+        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, NeedsFloatInputs(_options, _model)))
         {
             foreach (Block block in _model.Blocks)
             {
@@ -78,19 +109,20 @@ public sealed class QuantizePipeline
                 if (!_options.Force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits, a larger --damping), or write it all the same with --force.");
                 warnings.Add(problem + ".");
             }
+            if (calibration is not null) likelihood = _clock.Measure("check", () => calibration.Likelihood(check!));
         }
-        QuantizationRecord record = new(_options, _calibration, _nominalBits);
-        LowbitFolder.Written written = _clock.Measure("writing", () => LowbitFolder.Write(_store, _options, _model, _layers, record));
-        foreach (LayerReport layer in _layers)
-        {
-            if (layer.OutputError > 0.5) warnings.Add($"{layer.Name} keeps little of its output (error {layer.OutputError:0.000}); what follows it may be noise.");
-        }
+        if (likelihood is { } after) check!.Judge(after, _options.Force, warnings);
         long linearWeights = 0, linearBytes = 0;
         foreach (LayerReport layer in _layers)
         {
             linearWeights += layer.Weights;
             linearBytes += layer.Bytes;
         }
+        double nominalBits = _nominalBits / linearWeights;
+        QuantizationRecord record = new(_options, _calibration, nominalBits);
+        LowbitFolder.Written written = _clock.Measure("writing", () => LowbitFolder.Write(_store, _options, _model, _layers, record));
+        LayerReport[] lost = [.. _layers.Where(layer => layer.OutputError > 0.5).OrderByDescending(layer => layer.OutputError)];
+        if (lost.Length > 0) warnings.Add(FormattableString.Invariant($"{lost.Length} of {_layers.Count} layers keep less than half of their output's energy, {lost[0].Name} least (error {lost[0].OutputError:0.000}); what follows them may be noise."));
         _store.Finish(_options.Output);
         return new QuantizeReport
         {
@@ -98,23 +130,37 @@ public sealed class QuantizePipeline
             Output = _options.Output,
             BitsPerWeight = written.WeightBytes * 8.0 / written.Parameters,
             LinearBitsPerWeight = linearBytes * 8.0 / linearWeights,
-            NominalBitsPerWeight = _nominalBits,
+            NominalBitsPerWeight = nominalBits,
             WeightBytes = written.WeightBytes,
             FileBytes = written.FileBytes,
             Parameters = written.Parameters,
             Items = written.Items,
             Layers = _layers,
+            Allocation = allocation,
             Stages = _clock.Stages,
             Seconds = total.Elapsed.TotalSeconds,
             ResumedLayers = _resumed,
             PeakMemoryBytes = PeakMemory(),
+            CalibrationPerplexityBefore = check is null ? null : Math.Exp(check.Before),
+            CalibrationPerplexity = likelihood is { } mean ? Math.Exp(mean) : null,
+            Coverage = _calibration is null ? null : Coverage.Of(_calibration, _model.Config.VocabularySize, _layers),
+            Diagnosis = Diagnosis.Of(_layers),
             Warnings = warnings,
         };
     }
 
+    private IReadOnlyList<AllocatedLayer> Search()
+    {
+        int blocks = _model.Blocks.Length;
+        (Recipe recipe, IReadOnlyList<AllocatedLayer> allocation) = BitSearch.Run(
+            _options, _model, _calibration!, _store, _pool, block => _progress?.Report(new QuantizeProgress($"search, block {block + 1} of {blocks}", SearchShare * block / blocks)), _cancellation);
+        _options = _options with { Recipe = recipe };
+        return allocation;
+    }
+
     private void QuantizeBlock(Block block, BlockCalibration? calibration)
     {
-        (LinearInput Input, Linear Linear)[] linears = block.Linears();
+        (LinearInput Input, Linear Linear)[] linears = Array.FindAll(block.Linears(), entry => _options.For(LayerName(entry.Linear)).Options is not null);
         bool finished = Array.TrueForAll(linears, entry => _store.Has(LayerName(entry.Linear)));
         if (!finished && calibration is not null)
         {
@@ -158,16 +204,16 @@ public sealed class QuantizePipeline
         float[] weight = new float[checked((long)rows * columns)];
         fixed (float* values = weight) linear.Weight.DequantizeRows(0, rows, values);
         QuantizedMatrix quantized = _clock.Measure("quantizer", () =>
-            _options.MethodOptions.Quantize(new LinearLayer(name, rows, columns, weight, hessian), _pool, _cancellation));
-        _clock.Measure("packing", () => _store.Save(name, LowbitFolder.Pack(quantized, _options)));
+            _options.For(name).Options!.Quantize(new LinearLayer(name, rows, columns, weight, hessian), _pool, _cancellation));
+        _clock.Measure("packing", () => _store.Save(name, LowbitFolder.Pack(quantized, _options), hessian?.DeadInputs() ?? 0));
     }
 
     private LayerReport LayerReportOf(SafetensorsFile file, string name, WeightMatrix packed)
     {
         long weights = (long)packed.Rows * packed.Columns, bytes = 0;
         foreach (Tensor tensor in file.Tensors.Values) bytes += tensor.Bytes;
-        _nominalBits = LayerStore.NominalBits(file);
-        return new LayerReport(name, LayerStore.OutputError(file), bytes * 8.0 / weights, weights, bytes);
+        _nominalBits += LayerStore.NominalBits(file) * weights;
+        return new LayerReport(name, LayerStore.OutputError(file), bytes * 8.0 / weights, weights, bytes, _options.For(name).Method, LayerStore.DeadInputs(file));
     }
 
     // Names as the written folder has them, whatever the source calls them.
@@ -177,7 +223,9 @@ public sealed class QuantizePipeline
     {
         _cancellation.ThrowIfCancellationRequested();
         int blocks = _model.Blocks.Length;
-        _progress?.Report(new QuantizeProgress($"block {block.Index + 1} of {blocks}", (block.Index + within) / blocks));
+        double done = (block.Index + within) / blocks;
+        if (_options.Target is not null) done = SearchShare + (1 - SearchShare) * done;
+        _progress?.Report(new QuantizeProgress($"block {block.Index + 1} of {blocks}", done));
     }
 
     // The arrays of a layer are large and short-lived, like those that read the text; without this they pile up to a multiple of a block.

@@ -1,13 +1,19 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
-using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
+using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Quantization.Pipeline;
+
+/// <summary>What will become of a linear.</summary>
+/// <param name="Name">Name of its tensor, without ending.</param>
+/// <param name="Method">Name of the method, or keep.</param>
+/// <param name="BitsPerWeight">Its bytes times eight over its weights, scales included.</param>
+public sealed record PlannedLayer(string Name, string Method, double BitsPerWeight);
 
 /// <summary>What a run will need, told beforehand by <c>--dry-run</c>. Bytes are close, time and memory are estimates.</summary>
 /// <param name="WeightBytes">Bytes of all tensors of the result.</param>
@@ -18,8 +24,10 @@ namespace Lowbit.Quantization.Pipeline;
 /// <param name="PeakMemoryBytes">Resident memory.</param>
 /// <param name="Layers">Linears that will be quantized.</param>
 /// <param name="CalibrationTokens">Tokens that run through the model, twice a block.</param>
+/// <param name="Assignments">What becomes of every linear.</param>
 public sealed record QuantizePlan(
-    long WeightBytes, double BitsPerWeight, long SourceBytes, long DiskBytes, double Seconds, long PeakMemoryBytes, int Layers, long CalibrationTokens)
+    long WeightBytes, double BitsPerWeight, long SourceBytes, long DiskBytes, double Seconds, long PeakMemoryBytes, int Layers, long CalibrationTokens,
+    IReadOnlyList<PlannedLayer> Assignments)
 {
     /// <summary>Looks at model and options; reads no weights and writes nothing.</summary>
     /// <param name="options">What the run would do.</param>
@@ -32,16 +40,29 @@ public sealed record QuantizePlan(
         long layers = 0, linearBytes = 0, linearWeights = 0;
         double products = 0, grams = 0, compensation = 0;
         int widest = 0;
+        List<PlannedLayer> assignments = [];
+        HashSet<string> quantized = [];
         foreach (Block block in model.Blocks)
         {
             HashSet<LinearInput> inputs = [];
             foreach ((LinearInput input, Linear linear) in block.Linears())
             {
                 long rows = linear.Weight.Rows, columns = linear.Weight.Columns;
+                string name = LowbitFolder.NameInFolder(model, linear.Name);
+                (string method, MethodOptions? chosen) = options.For(name);
+                products += 2.0 * rows * columns;
+                if (chosen is null)
+                {
+                    assignments.Add(new PlannedLayer(name, method, linear.Weight.Bytes * 8.0 / (rows * columns)));
+                    continue;
+                }
+                double bits = options.Target?.Bits ?? chosen.EstimateBitsPerWeight((int)columns, options.Positions == PositionsForm.Coded);
+                assignments.Add(new PlannedLayer(name, method, bits));
+                quantized.Add(linear.Name + ".weight");
                 layers++;
                 linearWeights += rows * columns;
-                linearBytes += (long)(rows * columns * options.MethodOptions.EstimateBitsPerWeight((int)columns, options.Positions == PositionsForm.Coded) / 8);
-                products += 2.0 * rows * columns;
+                linearBytes += (long)(rows * columns * bits / 8);
+                if (!chosen.NeedsHessian) continue;
                 compensation += (double)rows * columns * columns;
                 widest = Math.Max(widest, (int)columns);
                 if (inputs.Add(input))
@@ -51,7 +72,6 @@ public sealed record QuantizePlan(
                 }
             }
         }
-        HashSet<string> quantized = [.. model.Blocks.SelectMany(block => block.Linears()).Select(entry => entry.Linear.Name + ".weight")];
         long restBytes = 0, parameters = linearWeights;
         foreach (Tensor tensor in model.Checkpoint.Tensors.Values)
         {
@@ -62,13 +82,13 @@ public sealed record QuantizePlan(
         long tokens = calibration is null ? 0 : (long)calibration.Windows.Count * calibration.Context;
         int context = calibration?.Context ?? 0;
         double attention = 2.0 * context * config.QueryDim * config.BlockCount; // half of the square, scores and values
-        double operations = tokens * (2 * (products + attention) + grams) + (options.MethodOptions.NeedsHessian ? 4 * compensation : 0);
-        long hidden = tokens * config.ModelDim * sizeof(float) * (options.MethodOptions.NeedsFloatInputs ? 2 : 1);
+        double operations = tokens * (2 * (products + attention) + grams) + 4 * compensation;
+        long hidden = tokens * config.ModelDim * sizeof(float) * (QuantizePipeline.NeedsFloatInputs(options, model) ? 2 : 1);
         long scratch = (long)context * sizeof(float) * (4L * config.ModelDim + 3L * config.QueryDim + 2L * config.FfnDim + 2L * config.KvDim);
         long quantizer = (long)widest * widest * (sizeof(float) + 2 * sizeof(double)) + 4L * sizeof(float) * config.FfnDim * config.ModelDim;
         return new QuantizePlan(
             linearBytes + restBytes, (linearBytes + restBytes) * 8.0 / parameters, model.Checkpoint.FileBytes, 2 * linearBytes + restBytes,
-            operations / Speed(pool), Environment.WorkingSet + hidden + scratch + quantizer, (int)layers, tokens);
+            operations / Speed(pool), Environment.WorkingSet + hidden + scratch + quantizer, (int)layers, tokens, assignments);
     }
 
     // Operations a second of a product like those of the run.

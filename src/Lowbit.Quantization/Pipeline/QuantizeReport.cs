@@ -8,7 +8,17 @@ namespace Lowbit.Quantization.Pipeline;
 /// <param name="BitsPerWeight">Its packed bytes times eight over its weights, scales and positions included.</param>
 /// <param name="Weights">Number of weights.</param>
 /// <param name="Bytes">Packed bytes.</param>
-public sealed record LayerReport(string Name, double OutputError, double BitsPerWeight, long Weights, long Bytes);
+/// <param name="Method">Name of the method.</param>
+/// <param name="DeadInputs">Inputs that were zero in the whole calibration text.</param>
+public sealed record LayerReport(string Name, double OutputError, double BitsPerWeight, long Weights, long Bytes, string Method, int DeadInputs);
+
+/// <summary>What a search for a size gave a linear.</summary>
+/// <param name="Name">Name of its tensor, without ending.</param>
+/// <param name="Settings">The method's settings by name.</param>
+/// <param name="BitsPerWeight">Bits per weight with them, scales included.</param>
+/// <param name="Sensitivity">Divergence of the whole model that a unit of this linear's output error makes.</param>
+/// <param name="ExpectedDivergence">That times the error with these settings.</param>
+public sealed record AllocatedLayer(string Name, IReadOnlyDictionary<string, string> Settings, double BitsPerWeight, double Sensitivity, double ExpectedDivergence);
 
 /// <summary>Where the bytes of the written file are.</summary>
 /// <param name="Part">What they hold: positions, low codes, salient codes, scales, embeddings, norms and biases, header.</param>
@@ -53,6 +63,9 @@ public sealed record QuantizeReport
     /// <summary>The linears in the order of the forward pass.</summary>
     public required IReadOnlyList<LayerReport> Layers { get; init; }
 
+    /// <summary>What <c>--target-bits</c> gave the linears; null where nothing was searched.</summary>
+    public IReadOnlyList<AllocatedLayer>? Allocation { get; init; }
+
     /// <summary>Where the time went.</summary>
     public required IReadOnlyList<StageTime> Stages { get; init; }
 
@@ -64,6 +77,18 @@ public sealed record QuantizeReport
 
     /// <summary>Largest resident memory of the process.</summary>
     public required long PeakMemoryBytes { get; init; }
+
+    /// <summary>Perplexity of the original on the beginning of the calibration text; null without calibration.</summary>
+    public double? CalibrationPerplexityBefore { get; init; }
+
+    /// <summary>The same of the quantized model. A sign of life, no measurement: the text was used.</summary>
+    public double? CalibrationPerplexity { get; init; }
+
+    /// <summary>What the calibration text reached; null without calibration.</summary>
+    public Coverage? Coverage { get; init; }
+
+    /// <summary>Sentences about where the error came from and what to do.</summary>
+    public required IReadOnlyList<string> Diagnosis { get; init; }
 
     /// <summary>Sentences about what looks wrong; empty if nothing does.</summary>
     public required IReadOnlyList<string> Warnings { get; init; }

@@ -71,13 +71,12 @@ public static unsafe class FloatFolder
 
     private static void WriteTensors(string path, TrainableModel model)
     {
-        bool gguf = model.Config.Names == TensorNames.Gguf;
         Dictionary<Parameter, TrainableLinear> linears = model.Linears.ToDictionary(linear => linear.Weight);
         bool IsTransposed(Parameter parameter) => model.Config.LinearsTransposed && linears.ContainsKey(parameter);
         string Name(Parameter parameter)
         {
-            string ending = Path.GetExtension(parameter.Name), name = parameter.Name[..^ending.Length];
-            return (gguf ? TensorNames.Llama.Translate(name, TensorNames.Gguf, model.Config.BlockCount) : name) + ending;
+            string ending = Path.GetExtension(parameter.Name);
+            return FolderNames.Of(model, parameter.Name[..^ending.Length]) + ending;
         }
         TensorSpec[] specs = [.. model.Parameters.Select(parameter => new TensorSpec(Name(parameter), ElementFormat.F32,
             parameter.Shape.Length == 1 ? [parameter.Columns] : IsTransposed(parameter) ? [parameter.Columns, parameter.Rows] : [parameter.Rows, parameter.Columns]))];

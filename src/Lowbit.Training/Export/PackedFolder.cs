@@ -21,6 +21,7 @@ public sealed record PackedSize(long WeightBytes, double BitsPerWeight, double L
 public static class PackedFolder
 {
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
+    /// <remarks>Where more than the linears was trained, the source is a <see cref="FloatFolder"/> of the trained model.</remarks>
     /// <param name="options">Output, method and how things are stored.</param>
     /// <param name="model">The trained model; every linear of its blocks has a form that gives codes.</param>
     /// <param name="source">The model that the rest is taken from.</param>
@@ -33,11 +34,11 @@ public static class PackedFolder
         {
             QuantizedMatrix quantized = linear.Form?.Quantize(linear.Weight)
                 ?? throw new LowbitException($"{linear.Name} has no packed form in this version.");
-            string name = LowbitFolder.NameInFolder(source, linear.Name);
-            store.Save(name, LowbitFolder.Pack(quantized, options));
+            string name = FolderNames.Of(model, linear.Name);
+            store.Save(name, LowbitFolder.Pack(quantized, options), deadInputs: 0);
             using SafetensorsFile file = store.Open(name);
             long bytes = file.Tensors.Values.Sum(tensor => tensor.Bytes);
-            layers.Add(new LayerReport(name, double.NaN, bytes * 8.0 / linear.Weight.Count, linear.Weight.Count, bytes));
+            layers.Add(new LayerReport(name, double.NaN, bytes * 8.0 / linear.Weight.Count, linear.Weight.Count, bytes, options.Method, DeadInputs: 0));
             nominalBits += quantized.NominalBitsPerWeight * linear.Weight.Count;
         }
         long weights = layers.Sum(layer => layer.Weights);

@@ -16,14 +16,13 @@
 // Departs   the paper cuts the gradient off where |w| > 1, its repository does not; here it is not.
 //           Salient are those of largest |w| in the whole matrix (the paper's rule); the repository takes equally many of
 //           the smallest and of the largest values.
-//           Saliency by Hessian takes U of the training text, as PB-GPTQ does; the repository loads a mask from a file.
+//           Saliency by Hessian is that of PB-GPTQ on the training text (SaliencyByHessian); the repository loads a mask from a file.
 
 using System;
 using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Quantization.Grids;
-using Lowbit.Quantization.LinearAlgebra;
 using Lowbit.Quantization.Methods;
 using Lowbit.Training.Model;
 
@@ -65,22 +64,15 @@ public sealed unsafe class PbLlmTraining : IWeightForm
     /// <param name="pool">Threads.</param>
     /// <param name="weight">The weight that training begins from.</param>
     /// <param name="options">Settings.</param>
-    public PbLlmTraining(WorkerPool pool, Parameter weight, PbLlmTrainingOptions options) : this(pool, weight, options, null) { }
-
-    /// <summary>Chooses the salient weights by Hessian and fits the scales.</summary>
-    /// <param name="pool">Threads.</param>
-    /// <param name="weight">The weight that training begins from.</param>
-    /// <param name="options">Settings.</param>
-    /// <param name="factor">U of the damped Hessian of the inputs; null for saliency by magnitude.</param>
-    internal PbLlmTraining(WorkerPool pool, Parameter weight, PbLlmTrainingOptions options, InverseFactor? factor)
+    /// <param name="salient">[outFeatures, inFeatures], true where a weight is salient; null to take those of largest magnitude.</param>
+    public PbLlmTraining(WorkerPool pool, Parameter weight, PbLlmTrainingOptions options, bool[]? salient = null)
     {
         _options = options;
         _rounding = new ScaleRounding(options.ScalePrecision);
         int rows = weight.Rows, columns = weight.Columns;
         ReadOnlySpan<float> values = weight.Value.Span<float>(0, checked((int)weight.Count));
-        _salient = new bool[values.Length];
-        if (factor is null) MarkLargest(values, options.SalientShare, _salient);
-        else Saliency.Mark(values, rows, columns, columns, options.SalientShare, factor, _salient);
+        _salient = salient ?? new bool[values.Length];
+        if (salient is null) MarkLargest(values, options.SalientShare, _salient);
         _high = new UniformGrid[rows];
         _scale = new float[rows];
         _frozen = new float[values.Length];

@@ -10,7 +10,7 @@ namespace Lowbit.Training.Model;
 /// </summary>
 public unsafe interface IWeightForm
 {
-    /// <summary>Parameters of the form itself, besides the weight.</summary>
+    /// <summary>Parameters of the form itself, besides the weight; the linear disposes of them.</summary>
     IReadOnlyList<Parameter> Parameters { get; }
 
     /// <summary>effective ← form(weight).</summary>

@@ -22,6 +22,8 @@ public sealed unsafe class TrainingPass : IDisposable
     private readonly NativeBuffer _stream;     // [blocks + 1, tokens, modelDim]: the input of every block, the output of the last
     private readonly NativeBuffer _embedded, _normed, _projected, _gradient, _headGradient, _statistics, _ids;
     private readonly HeadLoss _loss;
+    private readonly TrainingPass? _teacher;
+    private readonly float _teacherShare;
 
     /// <summary>Allocates the activations.</summary>
     /// <param name="model">The model.</param>
@@ -29,8 +31,10 @@ public sealed unsafe class TrainingPass : IDisposable
     /// <param name="sequences">Sequences of a batch.</param>
     /// <param name="length">Tokens of a sequence, at least 2.</param>
     /// <param name="recompute">Keep only the inputs of the blocks and compute the rest again on the way back: a third more time, much less memory.</param>
+    /// <param name="teacher">A model of the same vocabulary to learn from besides the text (arXiv 1503.02531), or null.</param>
+    /// <param name="teacherShare">λ, the share of KL(teacher‖model) in the loss.</param>
     /// <exception cref="LowbitException">The sequences are longer than the model can read.</exception>
-    public TrainingPass(TrainableModel model, WorkerPool pool, int sequences, int length, bool recompute = false)
+    public TrainingPass(TrainableModel model, WorkerPool pool, int sequences, int length, bool recompute = false, TrainableModel? teacher = null, double teacherShare = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sequences);
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 2);
@@ -56,6 +60,11 @@ public sealed unsafe class TrainingPass : IDisposable
         _statistics = new NativeBuffer(2 * row);
         _ids = new NativeBuffer(3L * _tokens * sizeof(int));
         _loss = new HeadLoss(pool, model.Head, _tokens);
+        if (teacher is null) return;
+        if (teacher.Config.VocabularySize != _config.VocabularySize)
+            throw new LowbitException($"the teacher has a vocabulary of {teacher.Config.VocabularySize} tokens, the model one of {_config.VocabularySize}; take a teacher with the same tokenizer.");
+        _teacher = new TrainingPass(teacher, pool, sequences, length, recompute: true);
+        _teacherShare = (float)teacherShare;
     }
 
     /// <summary>Sequences of a batch.</summary>
@@ -80,7 +89,9 @@ public sealed unsafe class TrainingPass : IDisposable
     public double Run(ReadOnlySpan<int> ids, double weight = 1)
     {
         Forward(ids);
-        double loss = _loss.Run(Final(), Targets, _tokens, (float)(weight / Scored), _headGradient.Floats);
+        _teacher?.Forward(ids);
+        double loss = _loss.Run(
+            Final(), Targets, _tokens, (float)(weight / Scored), _headGradient.Floats, _teacher?._model.Head, _teacher is null ? null : _teacher.Final(), _teacherShare);
         Backward();
         return loss / Scored;
     }
@@ -92,6 +103,7 @@ public sealed unsafe class TrainingPass : IDisposable
         foreach (BlockActivations kept in _kept) kept.Dispose();
         foreach (NativeBuffer buffer in (ReadOnlySpan<NativeBuffer>)[_stream, _embedded, _normed, _projected, _gradient, _headGradient, _statistics, _ids]) buffer.Dispose();
         _loss.Dispose();
+        _teacher?.Dispose();
     }
 
     private int Scored => _tokens - Sequences;

@@ -1,4 +1,5 @@
 using System;
+using System.Numerics;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Training.Model;
@@ -7,7 +8,8 @@ namespace Lowbit.Training.Operators;
 
 /// <summary>
 /// Output projection and cross entropy together, some rows at a time, so that the logits of a batch never lie in memory
-/// all at once. With p = softmax(h·Wᵀ) the gradient of a row's logits is p − onehot(target).
+/// all at once. With p = softmax(h·Wᵀ) the gradient of a row's logits is p − onehot(target). With a teacher whose
+/// probabilities are q the loss is (1 − λ) · cross entropy + λ · KL(q‖p), and the gradient p − (1 − λ) · onehot(target) − λ · q.
 /// </summary>
 internal sealed unsafe class HeadLoss : IDisposable
 {
@@ -17,6 +19,7 @@ internal sealed unsafe class HeadLoss : IDisposable
     private readonly Parameter _head;
     private readonly NativeBuffer _logits, _losses;
     private readonly int _rows;
+    private NativeBuffer? _teacherLogits;
 
     /// <summary>Allocates the scratch memory.</summary>
     /// <param name="pool">Threads.</param>
@@ -37,8 +40,12 @@ internal sealed unsafe class HeadLoss : IDisposable
     /// <param name="tokens">Rows.</param>
     /// <param name="weight">What a row's loss is multiplied by in the gradients.</param>
     /// <param name="hiddenGradient">[tokens, features], overwritten; null to compute the loss alone.</param>
-    public double Run(float* hidden, int* targets, int tokens, float weight, float* hiddenGradient)
+    /// <param name="teacher">Output projection of the teacher, of the same vocabulary; null without one.</param>
+    /// <param name="teacherHidden">[tokens, features of the teacher].</param>
+    /// <param name="teacherShare">λ.</param>
+    public double Run(float* hidden, int* targets, int tokens, float weight, float* hiddenGradient, Parameter? teacher = null, float* teacherHidden = null, float teacherShare = 0)
     {
+        if (teacher is not null) _teacherLogits ??= new NativeBuffer(_logits.Bytes);
         int features = _head.Columns, vocabulary = _head.Rows;
         float* head = _head.Value.Floats, logits = _logits.Floats;
         for (int first = 0; first < tokens; first += _rows)
@@ -46,8 +53,12 @@ internal sealed unsafe class HeadLoss : IDisposable
             int rows = Math.Min(_rows, tokens - first);
             float* chunk = hidden + (long)first * features;
             Gemm.MultiplyTransposed(_pool, chunk, features, head, features, logits, vocabulary, rows, vocabulary, features);
+            if (teacher is not null)
+                Gemm.MultiplyTransposed(_pool, teacherHidden + (long)first * teacher.Columns, teacher.Columns, teacher.Value.Floats, teacher.Columns, _teacherLogits!.Floats, vocabulary, rows, vocabulary, teacher.Columns);
             Work work = new()
             {
+                TeacherLogits = teacher is null ? null : _teacherLogits!.Floats,
+                TeacherShare = teacherShare,
                 Logits = logits,
                 Targets = targets + first,
                 Losses = (double*)_losses.Pointer + first,
@@ -72,12 +83,14 @@ internal sealed unsafe class HeadLoss : IDisposable
     public void Dispose()
     {
         _logits.Dispose();
+        _teacherLogits?.Dispose();
         _losses.Dispose();
     }
 
     private struct Work : IParallelWork
     {
-        public float* Logits;
+        public float* Logits, TeacherLogits;
+        public float TeacherShare;
         public int* Targets;
         public double* Losses;
         public int Vocabulary;
@@ -96,12 +109,35 @@ internal sealed unsafe class HeadLoss : IDisposable
                     row.Clear();
                     continue;
                 }
-                float wanted = row[target], max = Softmax.Max(row), sum = Softmax.Exponentiate(row, max);
-                Losses[t] = Math.Log(sum) + max - wanted;
+                float wanted = row[target], max = Softmax.Max(row);
+                Span<float> teacher = TeacherLogits is null ? [] : new(TeacherLogits + (long)t * Vocabulary, Vocabulary);
+                double fit = teacher.IsEmpty ? 0 : Probabilities(teacher) - Elementwise.Dot(teacher, row); // Σ q log q − Σ q · logit
+                float sum = Softmax.Exponentiate(row, max);
+                double total = Math.Log(sum) + max;
+                Losses[t] = (1 - TeacherShare) * (total - wanted) + TeacherShare * (total + fit);
                 if (!WithGradient) continue;
                 Elementwise.Scale(Weight / sum, row);
-                row[target] -= Weight;
+                row[target] -= Weight * (1 - TeacherShare);
+                if (!teacher.IsEmpty) Elementwise.AddScaled(-Weight * TeacherShare, teacher, row);
             }
+        }
+
+        // Logits become probabilities q; returns Σ q log q.
+        private static double Probabilities(Span<float> logits)
+        {
+            float max = Softmax.Max(logits);
+            Vector<float> maxima = new(max), products = default;
+            int i = 0;
+            for (; i <= logits.Length - Vector<float>.Count; i += Vector<float>.Count)
+            {
+                Vector<float> below = new Vector<float>(logits[i..]) - maxima;
+                products += below * VectorMath.Exp(below);
+            }
+            double product = Vector.Sum(products);
+            for (; i < logits.Length; i++) product += (logits[i] - max) * MathF.Exp(logits[i] - max);
+            float sum = Softmax.Exponentiate(logits, max);
+            Elementwise.Scale(1 / sum, logits);
+            return product / sum - Math.Log(sum);
         }
     }
 }

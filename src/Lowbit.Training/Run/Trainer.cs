@@ -26,8 +26,9 @@ public sealed class Trainer : IDisposable
     /// <param name="data">Where batches come from.</param>
     /// <param name="options">Settings.</param>
     /// <param name="pool">Threads.</param>
+    /// <param name="teacher">A model to learn from besides the text, or null.</param>
     /// <exception cref="LowbitException">A setting is out of range.</exception>
-    public Trainer(TrainableModel model, TokenWindows data, TrainingOptions options, WorkerPool pool)
+    public Trainer(TrainableModel model, TokenWindows data, TrainingOptions options, WorkerPool pool, TrainableModel? teacher = null)
     {
         options.Validate();
         _model = model;
@@ -35,7 +36,7 @@ public sealed class Trainer : IDisposable
         _pool = pool;
         Options = options;
         _schedule = options.Schedule;
-        _pass = new TrainingPass(model, pool, options.Batch, options.Context, options.Recompute);
+        _pass = new TrainingPass(model, pool, options.Batch, options.Context, options.Recompute, teacher, options.TeacherShare);
         _optimizer = new AdamW(pool, model.Trained, options.Optimizer);
         _batch = new int[options.Batch * options.Context];
     }

@@ -37,6 +37,9 @@ public sealed record TrainingOptions
     /// <summary>Compute activations again on the way back instead of keeping them.</summary>
     public bool Recompute { get; init; }
 
+    /// <summary>Share of the divergence from the teacher in the loss; 0 without a teacher.</summary>
+    public double TeacherShare { get; init; }
+
     /// <summary>Tokens of a step.</summary>
     public long TokensPerStep => (long)Batch * Context * Accumulation;
 
@@ -53,6 +56,7 @@ public sealed record TrainingOptions
         Require(LearningRate > 0 && double.IsFinite(LearningRate), "--learning-rate", LearningRate, "a number above 0");
         Require(WarmUp is >= 0 and <= 1, "--warm-up", WarmUp, "a share of 0 to 1");
         Require(Clip >= 0 && double.IsFinite(Clip), "--clip", Clip, "0 or more");
+        Require(TeacherShare is >= 0 and <= 1, "--distill", TeacherShare, "a share of 0 to 1");
         Require((long)Batch * Context <= 1 << 24, "--batch", Batch, $"at most {1 << 24} tokens of batch and context together");
     }
 

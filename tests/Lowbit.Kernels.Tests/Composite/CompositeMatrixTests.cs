@@ -179,11 +179,15 @@ public unsafe class CompositeMatrixTests
         Assert.Equal(scaled.Factors, Assert.IsType<ScaledInput>(Again(scaled, 3)).Factors);
         SelectedInput selected = new([1, 4, 8]);
         Assert.Equal(selected.Columns, Assert.IsType<SelectedInput>(Again(selected, 9)).Columns);
+        SelectedScaledInput both = Assert.IsType<SelectedScaledInput>(Again(new SelectedScaledInput([1, 4], [0.5f, 3]), 9));
+        Assert.Equal([1, 4], both.Columns);
+        Assert.Equal([0.5f, 3], both.Factors);
         Assert.IsType<WholeInput>(Again(new WholeInput(), 9));
+        Assert.IsType<HaarInput>(Again(new HaarInput(), 9));
         foreach (InputTransform input in new InputTransform[]
         {
             new ScaledInput([1, 2]), new ScaledInput([1, 2, 0.1f]), new ScaledInput([1, 2, float.NaN]),
-            new SelectedInput([0, 3]), new SelectedInput([1, 1]), new SelectedInput([-1]), new SelectedInput([2, 1]),
+            new SelectedInput([0, 3]), new SelectedInput([1, 1]), new SelectedInput([-1]), new SelectedInput([2, 1]), new SelectedScaledInput([0, 1], [1]), new SelectedScaledInput([0, 3], [1, 1]),
         })
         {
             Assert.Throws<LowbitException>(() => InputPacking.Pack(input, 3));
@@ -198,7 +202,7 @@ public unsafe class CompositeMatrixTests
             InputPacking.Load("blk.0", InputPacking.Kind(input), columns, input.Features(columns), UniformMatrices.Tensors(InputPacking.Pack(input, columns)));
     }
 
-    // Scaled 2-bit codes on scattered groups, a binary term, some columns in half precision, elements, and a repair of rank 2.
+    // Scaled 2-bit codes on scattered groups, a binary term, some columns in half precision, twice, elements, and a repair of rank 2.
     private static (CompositeCodes Codes, CompositeMatrix Matrix) Sum(int rows, int columns, int seed)
     {
         Random random = new(seed);
@@ -208,19 +212,21 @@ public unsafe class CompositeMatrixTests
         for (int i = 0; i < binary.Codes.Length; i++) binary.Codes[i] &= 1;
         for (int r = 0; r < rows; r++) (binary.Levels[2 * r], binary.Levels[2 * r + 1]) = (-0.25f, 0.25f);
         int[] selected = [.. Enumerable.Range(0, columns).Where(c => c % 3 == 1)];
+        float[] factors = Halves(selected.Length);
         PlainCodes plain = new(rows, selected.Length, Halves(rows * selected.Length));
         SparseCodes sparse = Sparse(rows, columns, 0.05, seed);
         LowRankCodes lowRank = LowRank(rows, columns, Math.Min(2, Math.Min(rows, columns)), seed);
         ScaledInput scaled = new(Halves(columns)), other = new(Halves(columns));
-        CompositeCodes codes = new(rows, columns, [new(scaled, uniform), new(other, binary), new(new SelectedInput(selected), plain), new(new WholeInput(), sparse), new(new WholeInput(), lowRank)]);
+        CompositeCodes codes = new(rows, columns, [new(scaled, uniform, true), new(other, binary, true), new(new SelectedInput(selected), plain), new(new SelectedScaledInput(selected, factors), plain), new(new HaarInput(), sparse, true), new(new WholeInput(), lowRank)]);
         PackedCodebooks packed = CodebookPacking.Pack(binary);
         Dictionary<string, Tensor> values = UniformMatrices.Tensors([HalfPart.Of(HalfMatrix.Values, plain.Values, [rows, selected.Length])]);
         CompositeMatrix matrix = new("blk.0", rows, columns,
         [
-            new(scaled, UniformMatrices.Load(UniformPacking.Pack(uniform, ElementFormat.F16)), 2 * columns),
-            new(other, new CodebookMatrix("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts)), 2 * columns),
+            new(scaled, UniformMatrices.Load(UniformPacking.Pack(uniform, ElementFormat.F16)), 2 * columns, true),
+            new(other, new CodebookMatrix("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts)), 2 * columns, true),
             new(new SelectedInput(selected), HalfMatrix.Load("blk.0", HalfMatrix.Values, rows, selected.Length, values), 4 * selected.Length),
-            new(new WholeInput(), Load(SparsePacking.Pack(sparse)), 0),
+            new(new SelectedScaledInput(selected, factors), HalfMatrix.Load("blk.0", HalfMatrix.Values, rows, selected.Length, values), 6 * selected.Length),
+            new(new HaarInput(), Load(SparsePacking.Pack(sparse)), 0, true),
             new(new WholeInput(), Load(lowRank), 0),
         ]);
         return (codes, matrix);

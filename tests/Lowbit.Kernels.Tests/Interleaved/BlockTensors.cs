@@ -16,6 +16,7 @@ internal static unsafe class BlockTensors
         else random.NextBytes(memory.Span);
         for (int block = 0; block < memory.Length; block += format.BlockBytes())
         {
+            if (format == ElementFormat.MXFP4) memory.Pointer[block] = (byte)random.Next(118, 128);
             foreach (int offset in Factors(format))
                 *(Half*)(memory.Pointer + block + offset) = (Half)(random.Next(20) == 0 ? 3e-7f : 0.1f * random.NextSingle() - 0.05f);
         }

@@ -11,10 +11,10 @@ public unsafe class ProductTests
     private readonly WorkerPool _pool = new(2);
 
     [InstructionSetFact(nameof(Avx2))]
-    public void Avx2_equals_the_oracle_to_the_bit() => EqualsOracle((matrix, activations, output) => matrix.MultiplyEightBit<EightBitProductAvx2>(_pool, activations, (float*)output));
+    public void Avx2_tiles_equal_the_oracle_to_the_bit() => EqualsOracle((matrix, activations, output) => matrix.MultiplyTiles<TileProductAvx2>(_pool, activations, (float*)output));
 
     [InstructionSetFact(nameof(Avx512Vbmi2))]
-    public void Avx512_tiles_equal_the_oracle_to_the_bit() => EqualsOracle((matrix, activations, output) => matrix.MultiplyTiles(_pool, activations, (float*)output));
+    public void Avx512_tiles_equal_the_oracle_to_the_bit() => EqualsOracle((matrix, activations, output) => matrix.MultiplyTiles<TileProductAvx512>(_pool, activations, (float*)output));
 
     [Fact]
     public void Oracle_agrees_with_dequantized_weights_and_rounded_activations()
@@ -30,7 +30,7 @@ public unsafe class ProductTests
                     using Activations activations = Input(3, columns, seed, ActivationMode.EightBit);
                     float[] got = new float[33];
                     fixed (float* output = got)
-                        PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap)).MultiplyEightBit<EightBitProductScalar>(_pool, activations, output);
+                        PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap)).MultiplyScalar(_pool, activations, output);
                     Close(codes, activations, got, eightBit: true);
                 }
             }
@@ -47,7 +47,7 @@ public unsafe class ProductTests
         {
             foreach (int group in new[] { 64, 128, 100, 7, 10_000 })
             {
-                foreach (int tokens in new[] { 1, 2, 7, 8, 19 })
+                foreach (int tokens in new[] { 1, 2, 7, 8, 16, 19 })
                 {
                     PartiallyBinarizedCodes codes = PackedMatrices.Random(13, columns, 0.1, 1 + seed % 2, 8, group, 64, ++seed);
                     PartiallyBinarizedMatrix matrix = PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap));
@@ -80,6 +80,7 @@ public unsafe class ProductTests
     [Theory]
     [InlineData(ActivationMode.EightBit, 1)]
     [InlineData(ActivationMode.EightBit, 9)]
+    [InlineData(ActivationMode.EightBit, 20)]
     [InlineData(ActivationMode.Float, 1)]
     public void Second_product_allocates_nothing(ActivationMode mode, int tokens)
     {
@@ -122,7 +123,7 @@ public unsafe class ProductTests
                 PartiallyBinarizedPacking.Pack(codes, seed % 2 == 0 ? ElementFormat.F16 : ElementFormat.F32, PositionsForm.Bitmap));
             using Activations activations = Input(2, columns, seed, ActivationMode.EightBit, extreme);
             float[] want = new float[2 * rows], got = new float[2 * rows];
-            fixed (float* output = want) matrix.MultiplyEightBit<EightBitProductScalar>(_pool, activations, output);
+            fixed (float* output = want) matrix.MultiplyScalar(_pool, activations, output);
             fixed (float* output = got) multiply(matrix, activations, (nint)output);
             Assert.Equal(want, got);
         }

@@ -10,7 +10,7 @@ public sealed class CodeTableTests
     [Fact]
     public void Codes_are_those_of_the_nearest_levels()
     {
-        foreach (CodeTable table in new[] { CodeTable.NormalFloat4, CodeTable.Float4, CodeTable.Dynamic8 })
+        foreach (CodeTable table in new[] { CodeTable.NormalFloat4, CodeTable.StudentFloat4, CodeTable.Float4, CodeTable.Dynamic8 })
         {
             for (int i = -3000; i <= 3000; i++)
             {
@@ -35,6 +35,13 @@ public sealed class CodeTableTests
         Assert.Equal([.. CodeTable.Dynamic8.Levels.Order()], CodeTable.Dynamic8.Levels.ToArray());
         Assert.Equal(0.55e-6f, CodeTable.Dynamic8.Levels.Where(level => level > 0).Min());
         for (int code = 0; code < 8; code++) Assert.Equal(-CodeTable.Float4.Levels[code], CodeTable.Float4.Levels[code + 8]);
+    }
+
+    [Fact]
+    public void Student_levels_are_those_of_the_paper()
+    {
+        float[] paper = [-1, -0.628f, -0.455f, -0.334f, -0.237f, -0.153f, -0.075f, 0, 0.066f, 0.133f, 0.205f, 0.284f, 0.376f, 0.491f, 0.657f, 1];
+        for (int code = 0; code < 16; code++) Assert.Equal(paper[code], CodeTable.StudentFloat4.Levels[code], 0.00051f);
     }
 
     // The integral of the density by Simpson's rule.

@@ -81,7 +81,8 @@ public sealed class BinaryFamilyTests
         bool[] expected = ((CodebookCodes)Options("billm").Quantize(layer, Samples.Pool).Codes).SecondClass!;
         var codes = (CompositeCodes)Options(name).Quantize(layer, Samples.Pool).Codes;
         Assert.Contains(true, expected);
-        Assert.Equal(Enumerable.Range(0, 128).Where(j => expected[j]), Selected(codes.Terms[1].Input));
+        Assert.Equal(expected, ((CodebookCodes)codes.Terms[0].Codes).SecondClass);
+        Assert.Equal(Enumerable.Range(0, 128).Where(j => expected[j]), ((SelectedScaledInput)codes.Terms[1].Input).Columns);
     }
 
     [Theory]
@@ -100,11 +101,4 @@ public sealed class BinaryFamilyTests
         Assert.StartsWith("--block-size: 7", Assert.Throws<LowbitException>(() => Options("hbllm-row", ("block-size", "7")).Quantize(layer, Samples.Pool)).Message, StringComparison.Ordinal);
         Assert.StartsWith("--group-size: 0", Assert.Throws<LowbitException>(() => Options("db-llm", ("group-size", "0")).Quantize(layer, Samples.Pool)).Message, StringComparison.Ordinal);
     }
-
-    internal static int[] Selected(InputTransform input) => input switch
-    {
-        SelectedInput selected => selected.Columns,
-        SelectedScaledInput selected => selected.Columns,
-        _ => throw new ArgumentException(input.ToString()),
-    };
 }

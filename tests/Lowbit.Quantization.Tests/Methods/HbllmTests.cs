@@ -79,7 +79,7 @@ public sealed class HbllmTests
     {
         LinearLayer layer = Samples.Layer(32, 128, 3);
         QuantizedMatrix row = new HbllmOptions().Quantize(layer, Samples.Pool), column = new HbllmOptions { AcrossRows = true }.Quantize(layer, Samples.Pool);
-        int salient = BinaryFamilyTests.Selected(((CompositeCodes)row.Codes).Terms[1].Input).Length;
+        int salient = ((SelectedScaledInput)((CompositeCodes)row.Codes).Terms[1].Input).Columns.Length;
         Assert.Equal(1 + salient / 128.0, row.NominalBitsPerWeight, 1e-12);
         Assert.Equal(1, column.NominalBitsPerWeight);
     }

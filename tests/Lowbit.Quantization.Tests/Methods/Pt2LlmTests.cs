@@ -124,7 +124,7 @@ public sealed unsafe class Pt2LlmTests
             for (int i = 0; i < weight.Length; i++) weight[i] = (i % 2 == 1 ? 5 * up[i / 16] : other[i / 16]) + 0.1f * noise[i];
         });
         var reordered = (CompositeCodes)new Pt2LlmOptions { BlockSize = 8 }.Quantize(layer, Samples.Pool).Codes;
-        Assert.Equal([1, 3, 5, 7, 9, 11, 13, 15], BinaryFamilyTests.Selected(reordered.Terms[0].Input));
+        Assert.Equal([1, 3, 5, 7, 9, 11, 13, 15], ((SelectedInput)reordered.Terms[0].Input).Columns);
         QuantizedMatrix similar = new Pt2LlmOptions { BlockSize = 8 }.Quantize(layer, Samples.Pool), neighbours = new Pt2LlmOptions { BlockSize = 8, Reorder = false }.Quantize(layer, Samples.Pool);
         Assert.True(similar.OutputError < neighbours.OutputError);
     }

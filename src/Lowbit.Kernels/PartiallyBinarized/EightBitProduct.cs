@@ -1,18 +1,26 @@
-using System;
 using System.Numerics;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>The oracle of <see cref="IEightBitProduct"/>: weight after weight.</summary>
-internal readonly unsafe struct EightBitProductScalar : IEightBitProduct
+/// <summary>
+/// The product of a row with one token of 8-bit activations, weight after weight: the definition that <see cref="ITileProduct"/> meets. For a block b of 64 activations with scale s and codes x, with
+/// v the value of a weight's bits in the low planes, q' the other bits of a salient code, and the sums
+///   all = Σ v x,  both = Σ_salient v x,  high = Σ_salient x,  rest = Σ_salient q' x,  total = Σ x,
+/// the low weights contribute  lowScale · P + lowMean · M,  M = total − high,  P = 2 (all − both) − (2^lowBits − 1) M,
+/// the salient ones            highScale · H,               H = rest + 2^restBits · both − zero · high.
+/// All of these are integers below 2^24. The float result is, block after block, y += s · ((lowScale · P + lowMean · M) +
+/// highScale · H), each operation rounded by itself, so that all kernels give the same bits.
+/// </summary>
+internal static unsafe class EightBitProduct
 {
-    public static void Run(in PackedRows rows, in RowTile tile, sbyte* x, float* scales, int* sums, float* results)
-    {
-        for (int i = 0; i < RowTile.Rows; i++)
-            results[i] = Row(rows, tile.FirstRow + Math.Min(i, tile.LastRow), tile.Codes[i], x, scales, sums);
-    }
-
-    private static float Row(in PackedRows rows, int row, byte* codes, sbyte* x, float* scales, int* sums)
+    /// <summary>Multiplies a row.</summary>
+    /// <param name="rows">The matrix.</param>
+    /// <param name="row">The row.</param>
+    /// <param name="codes">Its unpacked codes.</param>
+    /// <param name="x">[words · 64] activations.</param>
+    /// <param name="scales">[words] scales of the activations.</param>
+    /// <param name="sums">[words] sums of the activations.</param>
+    public static float Row(in PackedRows rows, int row, byte* codes, sbyte* x, float* scales, int* sums)
     {
         float y = 0;
         for (int b = 0; b < rows.Words; b++)

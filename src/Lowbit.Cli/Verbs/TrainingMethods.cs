@@ -1,0 +1,193 @@
+using System;
+using System.Collections.Generic;
+using System.CommandLine;
+using System.IO;
+using System.Linq;
+using System.Text.Json.Nodes;
+using Lowbit.Cli.Shell;
+using Lowbit.Core;
+using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Models;
+using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.Pipeline;
+using Lowbit.Training.Export;
+using Lowbit.Training.Methods;
+using Lowbit.Training.Model;
+
+namespace Lowbit.Cli.Verbs;
+
+/// <summary>A method of training on the command line.</summary>
+/// <param name="Name">What <c>--method</c> takes.</param>
+/// <param name="Settings">The settings that it has.</param>
+/// <param name="TrainsWeights">Whether the weights of the linears are trained, or only what the method adds.</param>
+/// <param name="Form">What it makes of a linear; null for training in float.</param>
+internal sealed record TrainingMethod(string Name, Option[] Settings, bool TrainsWeights, Func<TrainingContext, TrainableLinear, IWeightForm>? Form);
+
+/// <summary>What a method may look at.</summary>
+/// <param name="Invocation">Options.</param>
+/// <param name="Pool">Threads.</param>
+/// <param name="Model">What is to be trained.</param>
+/// <param name="Source">The model that it began from; null where it begins from nothing.</param>
+/// <param name="Ids">Tokens of the training text.</param>
+internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, TrainableModel Model, LanguageModel? Source, int[] Ids)
+{
+    /// <summary>Salient weights, where a method has found them before.</summary>
+    public IReadOnlyDictionary<TrainableLinear, bool[]>? Salient { get; init; }
+}
+
+/// <summary>The methods that <c>train</c> and <c>finetune</c> have, their settings, and how their results are written.</summary>
+internal static class TrainingMethods
+{
+    private const int CalibrationWindows = 32, CalibrationContext = 512; // of the training text, for saliency by Hessian
+
+    private static readonly Option<double> s_salient = Options.Real("--salient", "Share of weights kept in high precision.", "R", 0.1, 0, 1);
+    private static readonly Option<string> s_saliency = Options.Choice("--saliency", "How salient weights are found.", "magnitude", "hessian");
+    private static readonly Option<int> s_salientBits = Options.Integer("--salient-bits", "Bits of a salient weight.", 8, 2, 8);
+    private static readonly Option<bool> s_trainSalient = Options.Flag("--train-salient", "Train salient weights too instead of keeping their values.");
+    private static readonly Option<bool> s_fixedScale = Options.Flag("--fixed-scale", "Keep the scale of the binary part as it was at the start.");
+    private static readonly Option<string> s_scaleOf = Options.Choice("--scale-of", "What shares a scale of the binary part.", "row", "matrix");
+    private static readonly Option<string> s_positions = Options.Choice("--positions", "How the positions of salient weights are stored: coded is smaller on disk.", "bitmap", "coded");
+    private static readonly Option<string> s_scales = Options.Choice("--scales", "Precision of the scales.", "f16", "f32");
+    private static readonly Option<int> s_bits = Options.Integer("--bits", "Bits of a weight, for efficientqat.", 4, 2, 8);
+    private static readonly Option<int> s_groupSize = Options.Integer("--group-size", "Inputs that share a step, for efficientqat; -1 for the whole row.", -1, -1);
+    private static readonly Option<bool> s_fixedCodes = Options.Flag("--fixed-codes", "Train the steps alone, for efficientqat: its second phase.");
+    private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters, for lora.", 8, 1, 4096);
+    private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank, for lora.", "A", 16, 0, 1e6);
+    private static readonly Option<bool> s_trainAll = Options.Flag("--train-all", "Train embeddings, norms and biases too.");
+
+    private static readonly TrainingMethod[] s_all =
+    [
+        new("pb-llm", [s_salient, s_saliency, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm),
+        new("full", [], true, null),
+        new("xnor", [s_scales, s_trainAll], true, Binary(new Xnor())),
+        new("bnn", [s_scales, s_trainAll], true, Binary(new Bnn())),
+        new("bi-real", [s_scales, s_trainAll], true, Binary(new BiReal())),
+        new("ir-net", [s_scales, s_trainAll], true, Binary(new IrNet())),
+        new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
+        new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
+        new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
+        new("lora", [s_rank, s_alpha], false, LowRank),
+    ];
+
+    public static IReadOnlyList<Option> Settings { get; } = [.. s_all.SelectMany(method => method.Settings).Distinct()];
+
+    /// <summary>Names, the default first.</summary>
+    public static string[] Names(params string[] first) => [.. first, .. s_all.Select(method => method.Name).Except(first)];
+
+    /// <exception cref="UsageException">A setting is given that the method does not have.</exception>
+    public static TrainingMethod Find(Invocation invocation, string name)
+    {
+        TrainingMethod method = Array.Find(s_all, method => method.Name == name)!;
+        foreach (Option option in Settings.Except(method.Settings))
+        {
+            if (invocation.Has(option)) throw new UsageException($"method {name} has no setting {option.Name}.");
+        }
+        return method;
+    }
+
+    /// <summary>The settings that stand on the command line, in one line.</summary>
+    public static string Describe(Invocation invocation) => string.Join(' ', Settings.Where(invocation.Has)
+        .SelectMany(option => (string[])[option.Name, .. invocation.Arguments.GetResult(option)!.Tokens.Select(token => token.Value)]));
+
+    /// <summary>Marks what is trained and gives the linears their forms.</summary>
+    public static void Apply(TrainingMethod method, TrainingContext context)
+    {
+        Invocation invocation = context.Invocation;
+        if (context.Source is null || invocation.Get(s_trainAll) || method.Form is null)
+        {
+            foreach (Parameter parameter in context.Model.Parameters) parameter.Trainable = true;
+        }
+        if (method.Form is null) return;
+        if (invocation.Get(s_saliency) == "hessian") context = context with { Salient = ByHessian(context) };
+        foreach (TrainableLinear linear in context.Model.Linears)
+        {
+            linear.Weight.Trainable = method.TrainsWeights && !invocation.Get(s_fixedCodes);
+            linear.Use(method.Form(context, linear));
+        }
+    }
+
+    /// <summary>Writes the trained model: packed where the method has codes, else in float.</summary>
+    /// <param name="invocation">Options.</param>
+    /// <param name="method">The method.</param>
+    /// <param name="model">The trained model.</param>
+    /// <param name="source">The model that it began from, or null.</param>
+    /// <param name="config">What <c>config.json</c> says of a float model.</param>
+    /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
+    /// <param name="report">Gets the sizes.</param>
+    public static TrainingReport Write(Invocation invocation, TrainingMethod method, TrainableModel model, LanguageModel? source, JsonObject config, string tokenizer, TrainingReport report)
+    {
+        if (method.Form is null || method.Name == "lora")
+        {
+            FloatFolder.Write(report.Output, model, config, tokenizer);
+            return report;
+        }
+        QuantizeOptions options = new()
+        {
+            Method = method.Name,
+            MethodOptions = new TrainedMethod(method.Name, Describe(invocation), 0) { ScalePrecision = Precision(invocation) },
+            Output = report.Output,
+            // Without salient weights coded positions take next to nothing.
+            Positions = method.Name == "pb-llm" && invocation.Get(s_positions) == "bitmap" ? PositionsForm.Bitmap : PositionsForm.Coded,
+        };
+        if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source));
+        // Everything was trained: the rest comes from a float folder of the trained model.
+        string temporary = report.Output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".float";
+        try
+        {
+            FloatFolder.Write(temporary, model, config, tokenizer);
+            using LanguageModel trained = LanguageModel.Open(temporary);
+            return Sizes(report, PackedFolder.Write(options, model, trained));
+        }
+        finally
+        {
+            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
+        }
+    }
+
+    private static TrainingReport Sizes(TrainingReport report, PackedSize size) => report with
+    {
+        WeightBytes = size.WeightBytes,
+        BitsPerWeight = size.BitsPerWeight,
+        LinearBitsPerWeight = size.LinearBitsPerWeight,
+        NominalBitsPerWeight = size.NominalBitsPerWeight,
+    };
+
+    private static ScalePrecision Precision(Invocation invocation) => invocation.Get(s_scales) == "f16" ? ScalePrecision.Float16 : ScalePrecision.Float32;
+
+    private static PbLlmTraining PbLlm(TrainingContext context, TrainableLinear linear) => new(
+        context.Pool,
+        linear.Weight,
+        new PbLlmTrainingOptions
+        {
+            SalientShare = context.Invocation.Get(s_salient),
+            SalientBits = context.Invocation.Get(s_salientBits),
+            TrainSalient = context.Invocation.Get(s_trainSalient),
+            FixedScale = context.Invocation.Get(s_fixedScale),
+            ScaleOfMatrix = context.Invocation.Get(s_scaleOf) == "matrix",
+            ScalePrecision = Precision(context.Invocation),
+        },
+        context.Salient?[linear]);
+
+    private static IReadOnlyDictionary<TrainableLinear, bool[]> ByHessian(TrainingContext context)
+    {
+        if (context.Source is null) throw new UsageException("--saliency hessian needs a model that has learned something; use magnitude.");
+        int length = Math.Min(CalibrationContext, context.Model.Config.ContextLength);
+        CalibrationSet calibration = CalibrationSet.Draw([context.Ids], length, Math.Clamp(context.Ids.Length / length, 1, CalibrationWindows), CalibrationSampling.Sequential, seed: 0);
+        return SaliencyByHessian.Mark(context.Source, context.Model, calibration, context.Invocation.Get(s_salient), context.Pool, context.Invocation.Cancellation);
+    }
+
+    private static Func<TrainingContext, TrainableLinear, IWeightForm> Binary(IBinarizer binarizer) =>
+        (context, _) => new BinaryTraining(binarizer, Precision(context.Invocation));
+
+    private static UniformTraining Uniform(TrainingContext context, TrainableLinear linear) => new(linear.Weight, new UniformTrainingOptions
+    {
+        Bits = context.Invocation.Get(s_bits),
+        GroupSize = context.Invocation.Get(s_groupSize),
+        FixedCodes = context.Invocation.Get(s_fixedCodes),
+        ScalePrecision = Precision(context.Invocation),
+    });
+
+    private static LowRankAdapter LowRank(TrainingContext context, TrainableLinear linear) =>
+        new(linear, context.Invocation.Get(s_rank), context.Invocation.Get(s_alpha), TrainingCommand.Seed(context.Invocation));
+}

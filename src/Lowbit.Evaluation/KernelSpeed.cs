@@ -1,0 +1,60 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Threading;
+using Lowbit.Core;
+using Lowbit.Kernels;
+using Lowbit.Models.Conversion;
+
+namespace Lowbit.Evaluation;
+
+/// <summary>How fast products with weights of one format are.</summary>
+/// <param name="Format">The format.</param>
+/// <param name="BitsPerWeight">Bits that a product reads for a weight.</param>
+/// <param name="DecodeWeightsPerSecond">Weights a second with one token.</param>
+/// <param name="DecodeBytesPerSecond">Bytes of weights a second with one token.</param>
+/// <param name="RooflineFraction">The latter as a share of the memory's bandwidth.</param>
+/// <param name="PrefillOperationsPerSecond">Multiplications and additions a second with 128 tokens.</param>
+public sealed record KernelSpeed(string Format, double BitsPerWeight, double DecodeWeightsPerSecond, double DecodeBytesPerSecond, double RooflineFraction, double PrefillOperationsPerSecond)
+{
+    private const int Columns = 2048;
+    private const int DecodeRows = 32768; // more than caches hold in all but the smallest formats
+    private const int PrefillRows = 2048, PrefillTokens = 128;
+
+    /// <summary>Measures all formats, one after the other; each figure is the median of several products.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="bandwidth">Bytes a second that the memory gives, see <see cref="MemoryBandwidth"/>.</param>
+    /// <param name="repeat">How often to measure.</param>
+    /// <param name="mode">What the products take.</param>
+    /// <param name="cancellation">Stops between two formats.</param>
+    public static IEnumerable<KernelSpeed> MeasureAll(WorkerPool pool, double bandwidth, int repeat, ActivationMode mode, CancellationToken cancellation)
+    {
+        foreach (string format in RandomMatrix.Formats)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            WeightMatrix large = RandomMatrix.Create(format, DecodeRows, Columns), small = RandomMatrix.Create(format, PrefillRows, Columns);
+            double weights = (double)DecodeRows * Columns, bits = 8.0 * large.Bytes / weights;
+            double decode = weights / Seconds(pool, large, 1, mode, repeat), prefill = 2.0 * PrefillTokens * PrefillRows * Columns / Seconds(pool, small, PrefillTokens, mode, repeat);
+            yield return new KernelSpeed(format, bits, decode, decode * bits / 8, decode * bits / 8 / bandwidth, prefill);
+        }
+    }
+
+    private static unsafe double Seconds(WorkerPool pool, WeightMatrix matrix, int tokens, ActivationMode mode, int repeat)
+    {
+        using Activations activations = new(tokens, matrix.Columns, mode) { Tokens = tokens };
+        SplitMix64 random = new(2);
+        for (int i = 0; i < tokens * matrix.Columns; i++) activations.Values[i] = (float)(2 * random.NextDouble() - 1);
+        activations.Quantize(pool);
+        using NativeBuffer output = new((long)tokens * matrix.Rows * sizeof(float));
+        double[] seconds = new double[repeat];
+        const int warmUp = 3; // pages come in, the compiler settles
+        for (int run = -warmUp; run < repeat; run++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            matrix.Multiply(pool, activations, output.Floats);
+            if (run >= 0) seconds[run] = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        }
+        Array.Sort(seconds);
+        return seconds[repeat / 2];
+    }
+}

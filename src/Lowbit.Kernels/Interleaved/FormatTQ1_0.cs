@@ -1,0 +1,76 @@
+using System.Runtime.CompilerServices;
+using Lowbit.Kernels.Blocks;
+
+namespace Lowbit.Kernels.Interleaved;
+
+/// <summary>
+/// 256 columns; a chunk is 4 vectors of codes of two bits, as in <see cref="FormatTQ2_0"/>: digits of base 3 are unpacked once,
+/// which takes 22 % more memory than the file.
+/// </summary>
+internal readonly unsafe struct FormatTQ1_0 : IBlockFormat
+{
+    public static int BlockLength => 256;
+    public static int BlockBytes => sizeof(BlockTQ1_0);
+    public static int CodeBits => 2;
+    public static int ScaleRun => 0;
+    public static bool FactorsOfHalves => false;
+    public static bool MinimumHasFactor => false;
+    public static int ExponentMask => 0x7C00;
+    public static int HeaderBytes => IBlockFormat.Factors;
+    public static int ChunkBytes => 4 * IBlockFormat.Vector;
+
+    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
+    {
+        BlockTQ1_0* source = (BlockTQ1_0*)block;
+        factors[0] = *(ushort*)&source->Scale;
+        for (int chunk = 0; chunk < 4; chunk++)
+        {
+            for (int step = 0; step < 4; step++, lanes += IBlockFormat.Rows)
+            {
+                *lanes = 0;
+                for (int unit = 0; unit < 4; unit++) *lanes |= FourCodes(source, 64 * chunk + 16 * unit + 4 * step) << 2 * unit;
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * step), 2 * unit, 3);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(-1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.LoadHalves(header);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
+
+    public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
+    {
+        BlockTQ1_0* block = (BlockTQ1_0*)row + chunk / 4;
+        numbers.Factors[0] = (float)block->Scale;
+        for (int unit = 0; unit < 4; unit++)
+        {
+            numbers.Scales[unit] = 1;
+            numbers.Minimums[unit] = -1;
+        }
+        for (int i = 0; i < 64; i++) numbers.Codes[i] = (byte)(FourCodes(block, chunk % 4 * 64 + i / 4 * 4) >> i % 4 * 8);
+    }
+
+    // Four neighbouring weights are the same digit of four neighbouring bytes. Times 3^n modulo 256 drops the first n digits of
+    // a byte, times 3 brings the next into bits 8 and 9.
+    private static uint FourCodes(BlockTQ1_0* block, int weight)
+    {
+        // The bytes of the tail follow those of the codes.
+        (int digit, int first) = weight < 160 ? (weight / 32, weight % 32) : weight < 240 ? ((weight - 160) / 16, 32 + (weight - 160) % 16) : ((weight - 240) / 4, 48);
+        byte power = (byte)(digit switch { 0 => 1, 1 => 3, 2 => 9, 3 => 27, _ => 81 });
+        uint codes = 0;
+        for (int i = 0; i < 4; i++) codes |= (uint)((byte)(block->Codes[first + i] * power) * 3 >> 8) << 8 * i;
+        return codes;
+    }
+}

@@ -1,0 +1,58 @@
+using System.IO;
+using System.Text.Json;
+using Lowbit.TestKit;
+using Xunit;
+
+namespace Lowbit.Cli.Tests;
+
+public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
+{
+    private static readonly string[] s_short = ["--steps", "6", "--batch", "2", "--context", "16", "--checkpoint-every", "4"];
+
+    [Fact]
+    public void FinetuneWritesAPackedModelOfThePerplexityThatItReports()
+    {
+        string output = model.In("finetuned");
+        JsonElement report = LowbitProcess.Json(["finetune", model.Path, "--salient", "0.2", "--text", model.Text, "--eval-text", model.Text, "-o", output, .. s_short]);
+        double reported = report.GetProperty("perplexity").GetDouble();
+        JsonElement evaluated = LowbitProcess.Json(["eval", output, "--text", model.Text]);
+        Assert.Equal(reported, evaluated.GetProperty("perplexity").GetDouble(), 1e-3 * reported);
+        Assert.Equal(6, File.ReadAllLines(Path.Combine(output, "training.jsonl")).Length);
+        Assert.True(File.Exists(Path.Combine(output, "training.svg")));
+        LowbitResult again = LowbitProcess.Run(["finetune", model.Path, "--text", model.Text, "-o", output, .. s_short]);
+        Assert.Equal(1, again.ExitCode);
+        Assert.Contains("--force", again.Error);
+    }
+
+    [Theory]
+    [InlineData("full")]
+    [InlineData("bitnet")]
+    public void TrainBeginsFromAConfigurationAlone(string method)
+    {
+        string output = model.In("trained-" + method);
+        JsonElement report = LowbitProcess.Json(["train", Path.Combine(model.Path, "config.json"), "--method", method, "--text", model.Text, "--eval-text", model.Text, "-o", output, .. s_short]);
+        double reported = report.GetProperty("perplexity").GetDouble();
+        Assert.True(reported < report.GetProperty("perplexity_of_source").GetDouble());
+        JsonElement evaluated = LowbitProcess.Json(["eval", output, "--text", model.Text]);
+        Assert.Equal(reported, evaluated.GetProperty("perplexity").GetDouble(), 1e-3 * reported);
+    }
+
+    [Theory]
+    [InlineData("finetune needs -o", "finetune", "MODEL", "--text", "TEXT")]
+    [InlineData("train needs --text", "train", "MODEL", "-o", "nowhere")]
+    [InlineData("has no setting --rank", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--rank", "4")]
+    public void WrongCommandLinesAreBadUsage(string expected, params string[] arguments)
+    {
+        LowbitResult result = LowbitProcess.Run(System.Array.ConvertAll(arguments, word => word switch { "MODEL" => model.Path, "TEXT" => model.Text, _ => word }));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(expected, result.Error);
+    }
+
+    [Fact]
+    public void ResumingNothingSaysSo()
+    {
+        LowbitResult result = LowbitProcess.Run(["finetune", model.Path, "--text", model.Text, "-o", model.In("nothing"), "--resume", .. s_short]);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("leave --resume away", result.Error);
+    }
+}

@@ -1,0 +1,97 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Lowbit.Kernels.Codebooks;
+using Lowbit.Kernels.Floats;
+using Lowbit.Quantization.Methods;
+using Xunit;
+
+namespace Lowbit.Quantization.Tests.Methods;
+
+public sealed class FloatRtnTests
+{
+    [Fact]
+    public void Shared_exponent_is_that_of_the_specification()
+    {
+        // Largest 7: floor(log2 7) − floor(log2 6) = 0, and 7 is cut off at 6. Largest 0.3: 2^-2 / 4 = 1/16; 0.3 · 16 = 4.8, to 4.
+        float[] weight = new float[64];
+        (weight[0], weight[1], weight[2], weight[3]) = (7, -2.5f, 5, 0.2f);
+        (weight[32], weight[33]) = (0.3f, -0.01f);
+        QuantizedMatrix result = Quantize("mxfp4", 1, 64, weight);
+        Assert.Equal([1f, 0.0625f], ((FloatCodes)result.Codes).Scales);
+        Assert.Equal([6, -2, 4, 0], result.Dequantized[..4]); // ties to even
+        Assert.Equal([0.25f, -0f], result.Dequantized[32..34]);
+    }
+
+    [Fact]
+    public void Blocks_of_zeros_and_of_the_smallest_numbers_give_zeros()
+    {
+        float[] weight = new float[96];
+        weight[32] = float.Epsilon;
+        weight[70] = 1;
+        foreach (string method in new[] { "mxfp4", "mxfp6", "mxfp8", "mxint8", "nvfp4", "fp6", "fp8" })
+        {
+            QuantizedMatrix result = Quantize(method, 1, 96, weight);
+            Assert.All(result.Dequantized[..32], value => Assert.Equal(0, value));
+            Assert.All(result.Dequantized, value => Assert.True(float.IsFinite(value)));
+            Assert.Equal(1, result.Dequantized[70], 1e-6f);
+            Assert.All(Quantize(method, 1, 96, new float[96]).Dequantized, value => Assert.Equal(0, value));
+        }
+    }
+
+    [Fact]
+    public void Two_levels_of_scales_of_nvfp4_are_worked_by_hand()
+    {
+        // Largest of the matrix 2688 = 6 · 448: t = 1. The second block: 12 / 6 = 2, so 5 is 2.5 · 2, to the even 2 · 2. 200 / 448 goes to 0.5.
+        float[] weight = new float[32];
+        (weight[0], weight[1], weight[16], weight[17]) = (2688, 200, 12, 5);
+        QuantizedMatrix result = Quantize("nvfp4", 1, 32, weight);
+        var codes = (FloatCodes)result.Codes;
+        Assert.Equal(1, codes.MatrixScale);
+        Assert.Equal([448f, 2], codes.Scales);
+        Assert.Equal((2688f, 224f, 12f, 4f), (result.Dequantized[0], result.Dequantized[1], result.Dequantized[16], result.Dequantized[17]));
+    }
+
+    [Fact]
+    public void More_bits_and_finer_scales_lose_less()
+    {
+        float[] weight = Samples.Normal(64 * 256, 5, 0.02f);
+        double Error(string method, params string[] settings) => Quantize(method, 64, 256, weight, settings).Dequantized.Zip(weight, (a, b) => Math.Pow(a - b, 2)).Sum();
+        Assert.True(Error("mxint8") < Error("mxfp8"));
+        Assert.True(Error("mxfp6") < Error("mxfp4"));
+        Assert.True(Error("nvfp4") < Error("mxfp4"));
+        Assert.True(Error("fp6", "group-size=32") < Error("fp6"));
+        Assert.True(Error("ternary") < Error("binary"));
+    }
+
+    [Fact]
+    public void Ternary_is_never_above_binary_and_both_are_worked_by_hand()
+    {
+        // Binary: mean |w| = 1. Ternary: 4²/4 = 4, 3.9²/3, 3.5²/2 = 6.125, 2²/1: two weights, mean 1.75.
+        float[] weight = [2, -1.5f, 0.4f, -0.1f];
+        Assert.Equal([1, -1, 1, -1], Quantize("binary", 1, 4, weight).Dequantized);
+        QuantizedMatrix ternary = Quantize("ternary", 1, 4, weight);
+        Assert.Equal([1.75f, -1.75f, 0, 0], ternary.Dequantized);
+        Assert.Equal([2, 0, 1, 1], ((CodebookCodes)ternary.Codes).Codes);
+        for (int seed = 0; seed < 50; seed++)
+        {
+            float[] group = Samples.Normal(16, seed);
+            double Error(string method) => Quantize(method, 1, 16, group).Dequantized.Zip(group, (a, b) => Math.Pow(a - b, 2)).Sum();
+            Assert.True(Error("ternary") <= Error("binary") + 1e-9);
+        }
+    }
+
+    [Theory]
+    [InlineData("fp8", "format=e3m2")]
+    [InlineData("fp6", "group-size=0")]
+    [InlineData("mxfp4", "group-size=32")]
+    [InlineData("nvfp4", "format=e2m1")]
+    public void Settings_that_a_format_does_not_have_are_refused(string method, string setting) =>
+        Assert.Throws<Core.LowbitException>(() => Quantize(method, 1, 32, new float[32], setting));
+
+    private static QuantizedMatrix Quantize(string method, int rows, int columns, float[] weight, params string[] settings)
+    {
+        Dictionary<string, string> values = settings.ToDictionary(setting => setting.Split('=')[0], setting => setting.Split('=')[1]);
+        return MethodRegistry.Find(method).Options(values).Quantize(new LinearLayer("sample", rows, columns, weight), Samples.Pool);
+    }
+}
