@@ -34,8 +34,11 @@ public static unsafe class IntegerPacking
     public static double Bits(IntegerCodes codes)
     {
         _ = SpreadModel.Fit(codes.Values, codes.Rows, codes.Columns, out double bits);
-        return bits + Chunks(codes.Rows, codes.Columns) * 64.0 + 8.0 * (codes.Rows + codes.Columns);
+        return bits + Overhead(codes.Rows, codes.Columns) * codes.Values.Length;
     }
+
+    /// <summary>Bits of a weight that do not depend on the integers.</summary>
+    public static double Overhead(int rows, int columns) => (Chunks(rows, columns) * 64.0 + 8.0 * (rows + columns)) / ((double)rows * columns);
 
     /// <summary>Packs a matrix.</summary>
     public static ImmutableArray<PackedPart> Pack(IntegerCodes codes)

@@ -38,7 +38,10 @@ namespace Lowbit.Quantization.Methods;
 /// <summary>Settings of Waterline.</summary>
 public sealed record WaterlineOptions : MethodOptions
 {
-    /// <summary>Bits of a weight with everything counted that is stored for it, 0.5 to 6.</summary>
+    /// <summary>
+    /// Bits of a weight with everything counted that is stored for it, 0.5 to 6. A matrix so small that what is stored for its
+    /// rows and columns is over half of that gets half of it for its integers.
+    /// </summary>
     public double Bits { get; init; } = 2.7;
 
     /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
@@ -95,13 +98,14 @@ public static unsafe class Waterline
         double[] shape = StepShape(factor);
         float[] least = LeastSteps(weight, layer.OutFeatures, order);
 
+        double target = Math.Max(options.Bits, options.Bits / 2 + StepBits / layer.OutFeatures + IntegerPacking.Overhead(layer.OutFeatures, layer.InFeatures));
         // Bits fall by nearly one when Δ doubles; a bracket keeps the steps of the search within what is known.
-        double delta = FirstDelta(weight, layer.OutFeatures, order, shape, options.Bits), below = 0, above = double.PositiveInfinity;
+        double delta = FirstDelta(weight, layer.OutFeatures, order, shape, target), below = 0, above = double.PositiveInfinity;
         Attempt? best = null;
         for (int round = 0; round < MostRounds; round++)
         {
             Attempt attempt = Round(layer, weight, order, factor, Steps(delta, shape, least), options.BlockSize, pool, cancellation);
-            double excess = attempt.Bits - options.Bits;
+            double excess = attempt.Bits - target;
             if (excess <= 0)
             {
                 best = attempt;
@@ -113,13 +117,13 @@ public static unsafe class Waterline
             if (!(delta > below && delta < above)) delta = double.IsFinite(above) ? Math.Sqrt(below * above) : 2 * below;
         }
         if (best is null)
-            throw new LowbitException($"{layer.Name}: no step of the grid brings [{layer.OutFeatures}, {layer.InFeatures}] weights to {options.Bits} bits, what is stored for rows and columns is more; raise --bits.");
+            throw new LowbitException($"{layer.Name}: no step that half precision holds brings [{layer.OutFeatures}, {layer.InFeatures}] weights to {options.Bits} bits; raise --bits, or look for the fault in the weight.");
         double[] factors = ColumnFactors.Fit(pool, weight, best.Dequantized, layer.OutFeatures, hessian, options.Damping, cancellation);
         var steps = new float[layer.InFeatures];
         for (int j = 0; j < order.Length; j++)
             steps[order[j]] = (float)(Half)Math.Clamp((float)(best.Steps[j] * factors[order[j]]), -LargestHalf, LargestHalf);
-        for (int i = 0; i < weight.Length; i++) best.Dequantized[i] = best.Codes.Values[i] * steps[i % steps.Length];
         var codes = new CompositeCodes(layer.OutFeatures, layer.InFeatures, [new CompositeTerm(new ScaledInput(steps), best.Codes)]);
+        codes.Dequantize(best.Dequantized);
         return new QuantizedMatrix(codes, best.Dequantized, best.Bits - StepBits / layer.OutFeatures, options.ScalePrecision);
     }
 
