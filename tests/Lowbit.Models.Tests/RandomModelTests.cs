@@ -58,8 +58,6 @@ public sealed class RandomModelTests : IDisposable
 
     /// <summary>Also with several threads, whichever of them allocates.</summary>
     [Theory]
-    [InlineData("Q4_0")]
-    [InlineData("Q4_K_M")]
     [InlineData("pb-0.1")]
     [InlineData("uniform-4")]
     public void DecodingAllocatesNothing(string type)
