@@ -4,12 +4,18 @@ using Lowbit.Kernels.Codebooks;
 namespace Lowbit.Quantization.Grids;
 
 /// <summary>A handful of levels that the weights of a row and a group are rounded to; see <see cref="CodebookCodes"/>.</summary>
+/// <remarks>
+/// Codebooks are stored in half precision only, so levels that are too small for it are no reason to start again in
+/// float32: below its smallest normal number their error counts beside that number.
+/// </remarks>
 internal static class Codebook
 {
+    private const float SmallestNormal = 6.1035156e-5f; // of half precision
+
     /// <summary>Rounds levels to the precision they are stored in. The error of one counts beside the largest.</summary>
     public static void Round(Span<float> levels, ScaleRounding rounding)
     {
-        float size = 0;
+        float size = SmallestNormal;
         foreach (float level in levels) size = MathF.Max(size, MathF.Abs(level));
         foreach (ref float level in levels) level = rounding.Mean(level, size);
     }
@@ -22,7 +28,7 @@ internal static class Codebook
     /// <param name="rounding">Precision of a and b.</param>
     public static void TwoScales(double small, double large, double others, Span<float> levels, ScaleRounding rounding)
     {
-        float size = (float)(Math.Abs(small) + Math.Abs(large) + Math.Abs(others));
+        float size = (float)(Math.Abs(small) + Math.Abs(large) + Math.Abs(others)) + SmallestNormal;
         float a = rounding.Mean((float)((large + small) / 2), size), b = rounding.Mean((float)((large - small) / 2), size);
         (levels[0], levels[1], levels[2], levels[3]) = (-a - b, -a + b, a - b, a + b);
     }
@@ -30,7 +36,7 @@ internal static class Codebook
     /// <summary>m − a, m, m + a; m once more for the code that is not used.</summary>
     public static void Ternary(double mean, double scale, Span<float> levels, ScaleRounding rounding)
     {
-        float size = (float)(Math.Abs(mean) + Math.Abs(scale));
+        float size = (float)(Math.Abs(mean) + Math.Abs(scale)) + SmallestNormal;
         float m = rounding.Mean((float)mean, size), a = rounding.Mean((float)scale, size);
         (levels[0], levels[1], levels[2], levels[3]) = (m - a, m, m + a, m);
     }
@@ -41,7 +47,7 @@ internal static class Codebook
     /// </summary>
     public static void TwoPlanes(double first, double second, Span<float> levels, ScaleRounding rounding)
     {
-        float a = (float)(second / 2), b = (float)(first / 2), size = rounding.Scale(MathF.Abs(a) + MathF.Abs(b));
+        float a = (float)(second / 2), b = (float)(first / 2), size = rounding.Mean(MathF.Abs(a) + MathF.Abs(b), SmallestNormal);
         if (rounding.IsHalf && !rounding.Failed)
         {
             float step = (float)Half.BitIncrement((Half)size) - size;

@@ -32,6 +32,18 @@ public sealed class BinaryFamilyTests
     }
 
     [Theory, MemberData(nameof(Names))]
+    public void Rows_of_tiny_weights_stay_in_half_precision(string name)
+    {
+        LinearLayer layer = Samples.Layer(8, 64, 4, editWeight: weight =>
+        {
+            for (int c = 0; c < 64; c++) weight[c] *= 1e-5f;
+        });
+        QuantizedMatrix result = (Options(name) with { ScalePrecision = ScalePrecision.Float16 }).Quantize(layer, Samples.Pool);
+        Assert.Equal(ScalePrecision.Float16, result.ScalePrecision);
+        Check.SameBits(result);
+    }
+
+    [Theory, MemberData(nameof(Names))]
     public void Zero_and_constant_rows_dead_inputs_odd_shapes_and_one_column_are_no_special_case(string name)
     {
         LinearLayer layer = Samples.Layer(7, 21, 2,
