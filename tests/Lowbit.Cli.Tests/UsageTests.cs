@@ -42,7 +42,7 @@ public class UsageTests
     [InlineData("--protocol is 'mine', but must be gptq or llamacpp.", "eval", "m", "--protocol", "mine")]
     [InlineData("--ids has 'x', but must be token ids", "tokenize", "m", "--ids", "1,x")]
     [InlineData("--method is 'magic', but must be pb-gptq", "layer", "c", "--method", "magic")]
-    [InlineData("--bits is '0', but must be a whole number from 1 to 8.", "layer", "c", "--bits", "0")]
+    [InlineData("--bits is '0', but must be a number from 0.5 to 8.", "layer", "c", "--bits", "0")]
     [InlineData("method rtn has no such setting", "layer", "c", "--method", "rtn", "--salient", "0.1")]
     [InlineData("eval needs --text FILE", "eval", "m")]
     [InlineData("run needs either --prompt or --prompt-ids", "run", "m")]
