@@ -1,6 +1,6 @@
 using System;
-using System.Security.Cryptography;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Lowbit.Core;
 
 namespace Lowbit.Training.Data;
