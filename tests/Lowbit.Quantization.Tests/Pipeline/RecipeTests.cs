@@ -1,13 +1,13 @@
 using System;
 using System.IO;
 using System.Linq;
-using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Lowbit.Quantization.Pipeline;
+using Lowbit.TestKit;
 using Xunit;
 
 namespace Lowbit.Quantization.Tests.Pipeline;
@@ -93,8 +93,7 @@ public sealed class RecipeTests
 
     private static JsonElement Schema() => JsonDocument.Parse(File.ReadAllBytes(Path.Combine(Docs(), "formats", "recipe.schema.json"))).RootElement;
 
-    private static string Docs([CallerFilePath] string file = "") =>
-        Path.Combine(Path.GetDirectoryName(file)!, "..", "..", "..", "docs");
+    private static string Docs() => Path.Combine(Shared.Repository, "docs");
 }
 
 /// <summary>As much of JSON Schema as our schemas use.</summary>
