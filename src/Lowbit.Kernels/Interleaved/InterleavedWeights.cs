@@ -78,7 +78,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         _columns = (int)tensor.Columns;
         _chunks = (_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns;
         _tileBytes = (long)Groups * GroupBytes;
-        NativeBuffer memory = new(Tiles * _tileBytes);
+        NativeBuffer memory = new(Tiles * _tileBytes, largePages: true);
         _owner = memory;
         _tiles = memory.Pointer;
         Interleaving work = new() { Weights = this };
