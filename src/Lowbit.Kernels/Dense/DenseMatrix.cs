@@ -45,6 +45,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
         Dequantizer.ToFloat(_tensor.Format, _tensor.Pointer + firstRow * _rowBytes, (long)rowCount * Columns, destination);
+        if (_interleaved is not null) _tensor.ReleasePages(); // an embedding that is also the output projection: the weights are there once more
     }
 
     /// <inheritdoc/>

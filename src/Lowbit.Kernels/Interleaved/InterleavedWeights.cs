@@ -119,7 +119,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
 
         public readonly void Execute(int start, int end)
         {
-            for (int row = start * IBlockFormat.Rows; row < Math.Min(Weights._rows, end * IBlockFormat.Rows); row++)
+            int firstRow = start * IBlockFormat.Rows, endRow = Math.Min(Weights._rows, end * IBlockFormat.Rows);
+            for (int row = firstRow; row < endRow; row++)
             {
                 byte* group = Weights._tiles + row / IBlockFormat.Rows * Weights._tileBytes;
                 byte* block = Weights._tensor.Pointer + row * Weights._tensor.RowBytes;
@@ -136,6 +137,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                     }
                 }
             }
+            Weights._tensor.ReleasePages(firstRow, endRow - firstRow); // so that never both forms of a large matrix are there
         }
     }
 

@@ -91,6 +91,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             if (rows.HighZero[i] >> layout.HighBits != 0)
                 throw new LowbitException($"tensor {reader.NameOf(PartiallyBinarizedPacking.HighZero)}: element {i} is {rows.HighZero[i]}, codes have {layout.HighBits} bits; the file is damaged.");
         }
+        TakeTables(layout, ref rows);
         _rows = rows;
         long tables = (layout.LowBits > 0 ? 2 : 1) * layout.LowScales + layout.HighScales;
         Parts = new PartiallyBinarizedBytes(
@@ -165,7 +166,11 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         bool integers = eightBit && _rows.GroupsHoldWholeBlocks && activations.Tokens <= FewTokens, tiles = integers && Bmi2.X64.IsSupported;
         if (tiles && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
         else if (tiles && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
-        else if (!fewTokens) DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
+        else if (!fewTokens)
+        {
+            DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
+            if (_tiles is not null) ReleasePages(); // the weights are there once more
+        }
         else if (integers) MultiplyScalar(pool, activations, output);
         else
         {
@@ -199,9 +204,34 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         {
             if (_tiles is not null) return _tiles;
             RowTiles made = new(pool, _rows);
-            foreach (object owner in _owners) (owner as Tensor)?.ReleasePages(); // the next product needs the tiles alone
+            ReleasePages(); // the next product needs the tiles alone
             Volatile.Write(ref _tiles, made);
             return made;
+        }
+    }
+
+    private void ReleasePages()
+    {
+        foreach (object owner in _owners) (owner as Tensor)?.ReleasePages();
+    }
+
+    // Every product reads the tables: beside the tiles they would keep the pages of the file in memory, most of which are not theirs.
+    private void TakeTables(PartiallyBinarizedLayout layout, ref PackedRows rows)
+    {
+        long low = layout.ScaleFormat.ByteCount(layout.LowScales), high = layout.ScaleFormat.ByteCount(layout.HighScales);
+        NativeBuffer tables = new(2 * low + high + layout.HighScales);
+        _owners.Add(tables);
+        byte* next = tables.Pointer;
+        if (layout.LowBits > 0) rows.LowScale = Take(rows.LowScale, low);
+        rows.LowMean = Take(rows.LowMean, low);
+        rows.HighScale = Take(rows.HighScale, high);
+        rows.HighZero = Take(rows.HighZero, layout.HighScales);
+
+        byte* Take(byte* table, long bytes)
+        {
+            Buffer.MemoryCopy(table, next, bytes, bytes);
+            next += bytes;
+            return next - bytes;
         }
     }
 

@@ -37,7 +37,7 @@ internal sealed unsafe class RowTiles
         CountWork count = new() { Packed = rows, Sizes = _starts };
         pool.Run(ref count, tiles, 8);
         for (int tile = 0; tile < tiles; tile++) _starts[tile + 1] += _starts[tile];
-        NativeBuffer memory = new(_starts[tiles] + Slack);
+        NativeBuffer memory = new(_starts[tiles] + Slack, largePages: true);
         _owner = memory;
         _records = memory.Pointer;
         FillWork fill = new() { Packed = rows, Tiles = this };
