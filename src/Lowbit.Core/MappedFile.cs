@@ -63,7 +63,7 @@ public sealed unsafe partial class MappedFile : IDisposable
     {
         if (!OperatingSystem.IsLinux() || _view is null) return;
         const int dontNeed = 4;
-        const nuint step = 1 << 16; // Linux maps so much around a page that is read; bytes at the edges come back when they are read
+        const nuint step = 1 << 21; // Linux maps up to so much around a byte that is read; what others need of it comes back when they read it
         nuint mapping = (nuint)_pointer & ~((nuint)Environment.SystemPageSize - 1);
         nuint first = Math.Max(mapping, (nuint)start & ~(step - 1)), end = Math.Min((nuint)_pointer + (nuint)Length, ((nuint)start + (nuint)bytes + step - 1) & ~(step - 1));
         if (end > first) _ = Advise((void*)first, end - first, dontNeed); // advice only: nothing breaks if it is not taken

@@ -76,10 +76,9 @@ public sealed unsafe class Tensor
     /// <summary>Tells the system that mapped bytes are not needed for now; reading them again brings them back.</summary>
     public void ReleasePages() => (_owner as MappedFile)?.Release(Pointer, Bytes);
 
-    /// <summary>The same for some rows of a matrix.</summary>
-    /// <param name="firstRow">First row.</param>
-    /// <param name="rowCount">Number of rows.</param>
-    public void ReleasePages(long firstRow, long rowCount) => (_owner as MappedFile)?.Release(Pointer + firstRow * RowBytes, rowCount * RowBytes);
+    /// <summary>The same for the first rows of a matrix.</summary>
+    /// <param name="rows">Number of rows.</param>
+    public void ReleasePages(long rows) => (_owner as MappedFile)?.Release(Pointer, rows * RowBytes);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Format} {ShapeText}";

@@ -77,12 +77,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         if (_interleaved is not null || !InterleavedWeights.Supports(_tensor.Format)) return _interleaved;
         lock (_interleaving)
         {
-            if (_interleaved is null)
-            {
-                _interleaved = InterleavedWeights.Create(pool, _tensor);
-                _tensor.ReleasePages();
-            }
-            return _interleaved;
+            return _interleaved ??= InterleavedWeights.Create(pool, _tensor);
         }
     }
 
