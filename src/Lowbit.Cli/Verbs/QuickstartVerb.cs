@@ -84,7 +84,7 @@ internal static class QuickstartVerb
         {
             using LanguageModel original = LanguageModel.Open(path);
             int context = Math.Min(Context, original.Config.ContextLength);
-            calibration ??= CalibrationSet.Draw([[.. PlainText.Encode(tokenizer, text[..half])]], context, CalibrationWindows, CalibrationSampling.Random, seed: 0);
+            calibration ??= CalibrationSet.Draw([[.. tokenizer.EncodePlain(text[..half])]], context, CalibrationWindows, CalibrationSampling.Random, seed: 0);
             scored ??= ScoredText.Create(text[half..], tokenizer, PerplexityProtocol.Gptq, context, EvaluationWindows);
             string place = share is null ? path : Path.Combine(output, FormattableString.Invariant($"salient-{100 * share}"));
             invocation.Terminal.Note($"{rows.Count + 1} of {s_shares.Length}: {Name(share)}");

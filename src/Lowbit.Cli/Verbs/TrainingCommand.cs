@@ -7,7 +7,6 @@ using System.IO;
 using System.Linq;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
-using Lowbit.Inference;
 using Lowbit.Models;
 using Lowbit.Tokenizers;
 using Lowbit.Training.Data;
@@ -194,7 +193,7 @@ internal static class TrainingCommand
         foreach (string document in files.SelectMany(CalibrationText.Documents))
         {
             if (ids.Count > 0 && !config.EndIds.IsEmpty) ids.Add(config.EndIds[0]);
-            ids.AddRange(PlainText.Encode(tokenizer, document));
+            ids.AddRange(tokenizer.EncodePlain(document));
         }
         return [.. ids];
     }
