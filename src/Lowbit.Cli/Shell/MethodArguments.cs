@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Kernels.Blocks;
 using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Cli.Shell;
@@ -35,6 +36,7 @@ internal static class MethodArguments
         Options.Integer("--repair-rank", "Rank of that product.", 32, 1),
         Options.Flag("--double-quantization", "Quantize the scales of blocks too, for nf4 and fp4."),
         Options.Choice("--format", "Bits of exponent and fraction (fp6, fp8, mxfp6, mxfp8).", "e2m3", "e3m2", "e4m3", "e5m2"),
+        Options.Choice("--type", "Blocks of ggml.", [.. BlockEncoder.Formats.Where(format => format.BlockLength() > 1).Select(format => format.ToString())]),
         Options.Flag("--natural-order", "Blocks of neighbouring columns instead of similar ones (pt2-llm)."),
         Options.Choice("--scale-rule", "Over which weights the scale of the binary part is taken.", "paper", "repository"),
     ];
