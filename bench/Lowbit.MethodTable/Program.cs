@@ -13,10 +13,11 @@ using Lowbit.MethodTable;
 // a second pass, --speed-only, fills them in.
 const string Usage = """
     usage: lowbit-method-table MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
-               [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--speed-only]
+               [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only]
            lowbit-method-table --print FILE.jsonl...
     --only         parts of names of settings; rows are made in this order
     --keep         folder where quantized models stay, for a pass with --speed-only
+    --perplexity-only  leaves out divergence and agreement, for which the float model has to compute too
     --speed-only   fills decode speed into rows that are there, and time where the model has to be quantized anew
     --print        the table of rows that are there
     """;
@@ -26,10 +27,11 @@ if (args is ["--print", .. string[] files])
     return 0;
 }
 Dictionary<string, string> given = [];
-bool isSpeed = false;
+bool isSpeed = false, isShort = false;
 for (int i = 1; i < args.Length; i++)
 {
     if (args[i] == "--speed-only") isSpeed = true;
+    else if (args[i] == "--perplexity-only") isShort = true;
     else if (i + 1 < args.Length) given[args[i]] = args[++i];
 }
 if (args.Length == 0 || new[] { "--rows", "--calibration", "--text" }.Any(option => !given.ContainsKey(option)))
@@ -37,7 +39,7 @@ if (args.Length == 0 || new[] { "--rows", "--calibration", "--text" }.Any(option
     Console.Error.WriteLine(Usage);
     return 2;
 }
-string model = args[0], threads = given.GetValueOrDefault("--threads", "0"), context = given.GetValueOrDefault("--context", "512");
+string model = args[0], threads = given.TryGetValue("--threads", out string? number) ? $"--threads {number}" : "", context = given.GetValueOrDefault("--context", "512");
 string calibration = $"--calibration {given["--calibration"]} {(given.TryGetValue("--samples", out string? count) ? $"--samples {count}" : "")} --context {context} --sampling sequential";
 string evaluation = $"--text {given["--text"]} --context {context} --windows {given.GetValueOrDefault("--windows", "0")}";
 string? keep = given.GetValueOrDefault("--keep");
@@ -69,9 +71,9 @@ void MeasureQuality(Setting setting)
         (folder, JsonNode quantized) = Quantize(setting);
         Copy(quantized, row, ("nominal_bits_per_weight", "nominal_bits"), ("linear_bits_per_weight", "bits"), ("peak_memory_bytes", "peak_memory"));
     }
-    JsonNode measured = Lowbit($"eval {folder} {evaluation}{(setting == RowTable.Float ? "" : $" --base {model}")}");
+    JsonNode measured = Lowbit($"eval {folder} {evaluation}{(setting == RowTable.Float || isShort ? "" : $" --base {model}")}");
     Copy(measured, row, ("perplexity", "perplexity"), ("mean_nll", "nll"));
-    if (setting != RowTable.Float) Copy(measured, row, ("kl_divergence", "divergence"), ("top1_agreement", "top1"));
+    if (setting != RowTable.Float && !isShort) Copy(measured, row, ("kl_divergence", "divergence"), ("top1_agreement", "top1"));
     row["text"] = $"{Path.GetFileName(given["--text"])}, context {context}, {measured["windows"]} windows";
     rows.Set(row);
     Forget(setting, folder);
@@ -113,7 +115,7 @@ static void Copy(JsonNode report, JsonObject row, params (string From, string To
 JsonNode Lowbit(string arguments)
 {
     string program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Lowbit.Cli", "release", "lowbit.dll"));
-    ProcessStartInfo start = new("dotnet", $"{program} {arguments} --threads {threads} --json") { RedirectStandardOutput = true, RedirectStandardError = true };
+    ProcessStartInfo start = new("dotnet", $"{program} {arguments} {threads} --json") { RedirectStandardOutput = true, RedirectStandardError = true };
     using Process process = Process.Start(start)!;
     Task<string> errors = process.StandardError.ReadToEndAsync();
     string text = process.StandardOutput.ReadToEnd();

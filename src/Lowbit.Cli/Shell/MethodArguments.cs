@@ -18,6 +18,7 @@ internal static class MethodArguments
         Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
         Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
+        Options.Choice("--scale-search", "What range a uniform grid spans: all weights, or the part with the least squared error, or with the least error to the power 2.4.", "minmax", "mse", "lp"),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),
         Options.Real("--damping", "Added to the diagonal of the Hessian, as a share of its mean.", "D", 0.01, 0, 1e6),
         Options.Integer("--block-size", "Columns between two updates of the columns behind.", 128, 1),

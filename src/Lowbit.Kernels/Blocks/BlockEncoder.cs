@@ -20,11 +20,10 @@ public static class BlockEncoder
     ];
 
     /// <summary>
-    /// The format itself where rows are whole blocks of it, else the one with blocks of 32 that llama.cpp takes in its place.
+    /// The format itself where rows are whole blocks of it, else what llama.cpp takes in its place: one with blocks of 32, or F16.
     /// </summary>
     /// <param name="format">What was asked for.</param>
     /// <param name="columns">Length of a row.</param>
-    /// <exception cref="LowbitException">Rows are no whole blocks of 32 either.</exception>
     public static ElementFormat ForRows(ElementFormat format, long columns)
     {
         if (columns % format.BlockLength() == 0) return format;
@@ -37,8 +36,7 @@ public static class BlockEncoder
             ElementFormat.TQ1_0 or ElementFormat.TQ2_0 => ElementFormat.Q4_0,
             _ => format,
         };
-        return columns % fallback.BlockLength() == 0 ? fallback
-            : throw new LowbitException($"--type {format}: rows of {columns} weights are no whole blocks of {format.BlockLength()} or 32; choose F16.");
+        return columns % fallback.BlockLength() == 0 ? fallback : ElementFormat.F16;
     }
 
     /// <summary>Encodes one row.</summary>
@@ -82,6 +80,8 @@ public static class BlockEncoder
         for (int b = 0; b < blocks.Length; b++)
         {
             ReadOnlySpan<float> x = row.Slice(b * length, length);
+            foreach (float value in x)
+                if (!float.IsFinite(value)) throw new LowbitException($"a weight is {value}, a finite number was expected; the model is damaged.");
             encode(x, importance.IsEmpty ? equal : importance.Slice(b * length, length), ref blocks[b]);
         }
     }

@@ -8,13 +8,14 @@
 // Cost      O(in · out) times about a hundred ranges.
 // Departs   from llama.cpp, whose encoders weigh errors by w² or so where there is no importance matrix, and whose searches
 //           are shorter; Q8_0 is the same. Rows that are no whole blocks of 256 take the blocks of 32 that llama-quantize
-//           takes in their place.
+//           takes in their place, or half precision.
 
 using System;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
+using Lowbit.Kernels.Composite;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 
@@ -47,10 +48,15 @@ public sealed record GgmlOptions : MethodOptions
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation)
     {
         ElementFormat format = BlockEncoder.ForRows(Type, layer.InFeatures);
+        var dequantized = new float[layer.Weight.Length];
+        if (format == ElementFormat.F16)
+        {
+            for (int i = 0; i < dequantized.Length; i++) dequantized[i] = HalfPrecision.Round(layer.Weight.Span[i], layer.Name);
+            return new QuantizedMatrix(new PlainCodes(layer.OutFeatures, layer.InFeatures, dequantized), dequantized, Bits(format), ScalePrecision.Float16);
+        }
         var codes = new BlockCodes(layer.OutFeatures, layer.InFeatures, format);
         var work = new RowWork { Weight = layer.Weight, Importance = layer.Hessian is null ? [] : Importance(layer.Hessian), Codes = codes };
         pool.Run(ref work, layer.OutFeatures, 4);
-        var dequantized = new float[layer.Weight.Length];
         codes.Dequantize(dequantized);
         return new QuantizedMatrix(codes, dequantized, Bits(format), ScalePrecision.Float16);
     }

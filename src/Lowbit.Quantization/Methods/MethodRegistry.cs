@@ -25,11 +25,16 @@ public sealed record QuantizationMethod(string Name, string Summary, Func<Method
     }
 
     /// <summary>Whether the method has a setting of this name.</summary>
-    public bool Takes(string setting)
+    public bool Takes(string setting) => Asked().WasRead(setting);
+
+    /// <summary>Whether the method has a setting of this name that is a whole number.</summary>
+    public bool TakesWhole(string setting) => Asked().IsWhole(setting);
+
+    private MethodSettings Asked()
     {
         var settings = new MethodSettings(new Dictionary<string, string>());
         Read(settings);
-        return settings.WasRead(setting);
+        return settings;
     }
 }
 
