@@ -104,34 +104,6 @@ public sealed unsafe class WeightFormTests
         for (int i = 0; i < w.Length; i++) Assert.Equal(gamma * Math.Clamp(Math.Round(w[i] / gamma), -1, 1), effective[i], 1e-5);
     }
 
-    [Fact]
-    public void AnAdapterBeginsAtZeroAndHasTheGradientsOfAProduct()
-    {
-        using WorkerPool pool = new(2);
-        using Parameter weight = RandomWeight(4, 1);
-        using TrainableLinear linear = new(weight, null);
-        LowRankAdapter adapter = new(linear, rank: 3, alpha: 6, seed: 1);
-        Parameter a = adapter.Parameters[0], b = adapter.Parameters[1];
-        Assert.Equal(Values(weight), Forward(pool, adapter, weight));
-        SplitMix64 random = new(5);
-        for (int i = 0; i < b.Count; i++) b.Value.Floats[i] = (float)random.NextDouble();
-        float[] effective = Forward(pool, adapter, weight), upstream = [.. Enumerable.Range(0, (int)weight.Count).Select(i => MathF.Cos(i))];
-        Backward(pool, adapter, weight, upstream);
-        for (int r = 0; r < Rows; r++)
-            for (int c = 0; c < Columns; c++)
-            {
-                double sum = Enumerable.Range(0, 3).Sum(k => (double)b.Value.Floats[r * 3 + k] * a.Value.Floats[k * Columns + c]);
-                Assert.Equal(weight.Value.Floats[r * Columns + c] + 2 * sum, effective[r * Columns + c], 1e-5);
-            }
-        for (int k = 0; k < 3; k++)
-        {
-            for (int c = 0; c < Columns; c++) Assert.Equal(2 * Enumerable.Range(0, Rows).Sum(r => (double)b.Value.Floats[r * 3 + k] * upstream[r * Columns + c]), a.Gradient!.Floats[k * Columns + c], 1e-4);
-            for (int r = 0; r < Rows; r++) Assert.Equal(2 * Enumerable.Range(0, Columns).Sum(c => (double)upstream[r * Columns + c] * a.Value.Floats[k * Columns + c]), b.Gradient!.Floats[r * 3 + k], 1e-4);
-        }
-        adapter.Parameters[0].Dispose();
-        adapter.Parameters[1].Dispose();
-    }
-
     [Theory]
     [InlineData("xnor")]
     [InlineData("bnn")]

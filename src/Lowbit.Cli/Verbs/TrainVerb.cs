@@ -64,7 +64,7 @@ internal static class TrainVerb
             Model = model,
             Tokenizer = TokenizerLoader.Load(tokenizer),
             Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, null, ids)),
-            Write = report => TrainingMethods.Write(invocation, method, model, null, (JsonObject)JsonNode.Parse(File.ReadAllText(file))!, tokenizer, report),
+            Write = report => TrainingMethods.Write(invocation, method, model, null, (JsonObject)JsonNode.Parse(File.ReadAllText(file))!, tokenizer, report, pool),
         };
         TrainingCommand.Run(invocation, job, pool);
     }
