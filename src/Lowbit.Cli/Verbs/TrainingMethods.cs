@@ -76,6 +76,7 @@ internal static class TrainingMethods
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
         new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
         new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
         new("lora", [s_rank, s_alpha], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
         new("qlora", [s_rank, s_alpha, s_loftq], false, null, OverPacked, Packs: false),
