@@ -18,6 +18,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 {
     private const int RowsOfChunk = 32;  // what a thread takes at a time
+    private const int TilesOfChunk = 4;
     private const int TokensAtOnce = 16; // whose tables stay in the second cache
 
     [ThreadStatic]
@@ -197,7 +198,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             {
                 Matrix = this, Tiles = tiles, Input = RoundedTokens.Make(pool, activations, first, tokens, tables: true), Tokens = tokens, Output = output + (long)first * Rows,
             };
-            pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, 1);
+            pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, TilesOfChunk);
         }
     }
 

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -7,6 +8,8 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// <summary>As <see cref="TileProductAvx512"/> with half the width; the 128 activations of a window are eight tables of a byte shuffle.</summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
+    private const int Ahead = 1 << 14;
+
     public static void Run(in PackedRows rows, RowTile tile, int firstRow, in RoundedToken x, float* results)
     {
         byte* data = tile.Data;
@@ -25,27 +28,20 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
                 low1 += Vector256.ShiftLeft(sums1, plane);
             }
             int steps = *windows++;
-            Half half0 = default, half1 = default;
-            for (int step = 0; step < steps; step++, data += 2 * RowTiles.Unit)
-            {
-                int start = 64 * (block + windows[step]);
-                half0.Add(data, x.Lower + start, x.Upper + start);
-                half1.Add(data + 32, x.Lower + start, x.Upper + start);
-                if (step % Half.Fit != Half.Fit - 1) continue;
-                half0.Widen();
-                half1.Widen();
-            }
-            half0.Widen();
-            half1.Widen();
+            sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
+            Salient(lower, upper, windows, steps, data, out Vector256<int> high0, out Vector256<int> codes0);
+            Salient(lower, upper, windows, steps, data + 32, out Vector256<int> high1, out Vector256<int> codes1);
+            data += 2L * RowTiles.Unit * steps;
             windows += steps;
-            y0 += new TileScales(rows, firstRow, block).Apply(rows.LowBits, total, low0, half0.High, half0.Codes);
-            y1 += new TileScales(rows, firstRow + 8, block).Apply(rows.LowBits, total, low1, half1.High, half1.Codes);
+            y0 += new TileScales(rows, firstRow, block).Apply(rows.LowBits, total, low0, high0, codes0);
+            y1 += new TileScales(rows, firstRow + 8, block).Apply(rows.LowBits, total, low1, high1, codes1);
         }
         (y0 * x.Scale).Store(results);
         (y1 * x.Scale).Store(results + 8);
     }
 
     // Of eight and eight rows the sums of the activations where a plane has ones.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
     {
         Vector256<byte> nibble = Vector256.Create((byte)15);
@@ -53,6 +49,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         byte* units = data;
         for (int half = 0; half < 2 * blocks; half++, units += RowTiles.Unit, tables += RoundedTokens.TableBytes / 2)
         {
+            Sse.Prefetch1(units + Ahead);
             for (int part = 0; part < 64; part += 32)
             {
                 Vector256<byte> bits = Vector256.Load(units + part);
@@ -75,43 +72,43 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Sums(Vector256<ushort> lanes) => Avx2.ConvertToVector256Int32(lanes.GetLower() + lanes.GetUpper());
 
-    // The salient weights of eight rows.
-    private struct Half
+    // The salient weights of eight rows. By itself, so that its sums stay in registers.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void Salient(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units, out Vector256<int> high, out Vector256<int> codes)
     {
-        public const int Fit = 256; // steps whose sums of bytes fit 16 bits
-
-        public Vector256<int> High, Codes;
-        private Vector256<short> _lower, _upper;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Add(byte* units, sbyte* lower, sbyte* upper)
+        const int Fit = 256; // steps whose sums of bytes fit 16 bits
+        Vector256<int> sum = default, codeSum = default;
+        for (int step = 0; step < steps;)
         {
-            Vector256<byte> places = Vector256.Load(units), code = Vector256.Load(units + RowTiles.Unit);
-            // The upper bits of a place choose among the tables; a byte shuffle gives zero where a place has bit 7, which the others keep.
-            Vector256<byte> index = places & Vector256.Create((byte)0x8F);
-            Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte(), bit6 = Vector256.ShiftLeft(places.AsUInt16(), 1).AsByte();
-            Vector256<sbyte> fetchedLower = Fetch(index, bit4, bit5, bit6, lower), fetchedUpper = Fetch(index, bit4, bit5, bit6, upper);
-            Codes += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, fetchedLower), Vector256<short>.One)
-                + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, fetchedUpper), Vector256.Create((short)64));
-            _lower += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, fetchedLower);
-            _upper += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, fetchedUpper);
+            Vector256<short> low = default, up = default;
+            for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
+            {
+                Sse.Prefetch1(units + Ahead);
+                Sse.Prefetch1(units + Ahead + RowTiles.Unit);
+                Vector256<byte> places = Vector256.Load(units), code = Vector256.Load(units + RowTiles.Unit);
+                // The upper bits of a place choose among the tables; a byte shuffle gives zero where a place has bit 7, which the others keep.
+                Vector256<byte> index = places & Vector256.Create((byte)0x8F);
+                Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte(), bit6 = Vector256.ShiftLeft(places.AsUInt16(), 1).AsByte();
+                Vector256<sbyte> l = Fetch(index, bit4, bit5, bit6, lower + 64 * windows[step]), u = Fetch(index, bit4, bit5, bit6, upper + 64 * windows[step]);
+                codeSum += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, l), Vector256<short>.One)
+                    + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, u), Vector256.Create((short)64));
+                low += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, l);
+                up += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, u);
+            }
+            sum += Avx2.MultiplyAddAdjacent(low, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up, Vector256.Create((short)64));
         }
-
-        public void Widen()
-        {
-            High += Avx2.MultiplyAddAdjacent(_lower, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(_upper, Vector256.Create((short)64));
-            _lower = _upper = default;
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector256<sbyte> Fetch(Vector256<byte> index, Vector256<byte> bit4, Vector256<byte> bit5, Vector256<byte> bit6, sbyte* x) =>
-            Avx2.BlendVariable(
-                Avx2.BlendVariable(Pair(index, bit4, x), Pair(index, bit4, x + 32), bit5),
-                Avx2.BlendVariable(Pair(index, bit4, x + 64), Pair(index, bit4, x + 96), bit5),
-                bit6).AsSByte();
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector256<byte> Pair(Vector256<byte> index, Vector256<byte> bit4, sbyte* x) =>
-            Avx2.BlendVariable(Avx2.Shuffle(Avx2.BroadcastVector128ToVector256((byte*)x), index), Avx2.Shuffle(Avx2.BroadcastVector128ToVector256((byte*)x + 16), index), bit4);
+        high = sum;
+        codes = codeSum;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<sbyte> Fetch(Vector256<byte> index, Vector256<byte> bit4, Vector256<byte> bit5, Vector256<byte> bit6, sbyte* x) =>
+        Avx2.BlendVariable(
+            Avx2.BlendVariable(Pair(index, bit4, x), Pair(index, bit4, x + 32), bit5),
+            Avx2.BlendVariable(Pair(index, bit4, x + 64), Pair(index, bit4, x + 96), bit5),
+            bit6).AsSByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Pair(Vector256<byte> index, Vector256<byte> bit4, sbyte* x) =>
+        Avx2.BlendVariable(Avx2.Shuffle(Avx2.BroadcastVector128ToVector256((byte*)x), index), Avx2.Shuffle(Avx2.BroadcastVector128ToVector256((byte*)x + 16), index), bit4);
 }

@@ -12,7 +12,8 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
-    private const int Ahead = 16384;
+    // Measured: the processor's own prefetching does not follow the two ways of reading; without, a thread gets less than half of this.
+    private const int Ahead = 1 << 14;
 
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
@@ -39,7 +40,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
     }
 
     // Of sixteen rows the sums of the activations where a plane has ones.
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static Vector512<int> Plane(byte* tables, int blocks, ref byte* data)
     {
         Vector512<byte> nibble = Vector512.Create((byte)15);
@@ -72,7 +73,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
     }
 
     // By itself, so that its sums stay in registers.
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Salient(sbyte* lower, sbyte* upper, ushort* windows, int steps, ref byte* data, out Vector512<int> high, out Vector512<int> codes)
     {
         const int Fit = 256; // steps whose sums of bytes fit 16 bits
