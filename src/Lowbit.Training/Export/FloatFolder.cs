@@ -15,7 +15,7 @@ using Lowbit.Training.Model;
 
 namespace Lowbit.Training.Export;
 
-/// <summary>Writes a trained model as a Hugging Face folder in float32; linears with a form as their products saw them.</summary>
+/// <summary>Writes a trained model as a Hugging Face folder in float32; linears with a form as their products saw them, adapters merged.</summary>
 public static unsafe class FloatFolder
 {
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
@@ -23,14 +23,15 @@ public static unsafe class FloatFolder
     /// <param name="model">The model.</param>
     /// <param name="config">What <c>config.json</c> shall say.</param>
     /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
-    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer)
+    /// <param name="pool">Threads.</param>
+    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer, WorkerPool pool)
     {
         string work = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".partial";
         try
         {
             if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
-            WriteTensors(Path.Combine(work, "model.safetensors"), model);
+            WriteTensors(Path.Combine(work, "model.safetensors"), model, pool);
             using (AtomicFile file = new(Path.Combine(work, "config.json")))
             {
                 using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
@@ -69,7 +70,7 @@ public static unsafe class FloatFolder
         LowbitFolder.CopyTokenizer(folder, checkpoint);
     }
 
-    private static void WriteTensors(string path, TrainableModel model)
+    private static void WriteTensors(string path, TrainableModel model, WorkerPool pool)
     {
         Dictionary<Parameter, TrainableLinear> linears = model.Linears.ToDictionary(linear => linear.Weight);
         bool IsTransposed(Parameter parameter) => model.Config.LinearsTransposed && linears.ContainsKey(parameter);
@@ -78,13 +79,16 @@ public static unsafe class FloatFolder
             string ending = Path.GetExtension(parameter.Name);
             return FolderNames.Of(model, parameter.Name[..^ending.Length]) + ending;
         }
-        TensorSpec[] specs = [.. model.Parameters.Select(parameter => new TensorSpec(Name(parameter), ElementFormat.F32,
+        Parameter[] parameters = [.. model.Parameters, .. model.Linears.Where(linear => linear.Packed is not null).Select(linear => linear.Weight)];
+        TensorSpec[] specs = [.. parameters.Select(parameter => new TensorSpec(Name(parameter), ElementFormat.F32,
             parameter.Shape.Length == 1 ? [parameter.Columns] : IsTransposed(parameter) ? [parameter.Columns, parameter.Rows] : [parameter.Rows, parameter.Columns]))];
         using SafetensorsWriter writer = new(path, specs, new Dictionary<string, string> { ["format"] = "pt", ["made_by"] = "lowbit" });
         for (int i = 0; i < specs.Length; i++)
         {
-            Parameter parameter = model.Parameters[i];
-            float* values = linears.TryGetValue(parameter, out TrainableLinear? linear) ? linear.Effective : parameter.Value.Floats;
+            Parameter parameter = parameters[i];
+            using NativeBuffer merged = new(linears.TryGetValue(parameter, out TrainableLinear? linear) ? parameter.Count * sizeof(float) : 0);
+            float* values = parameter.Value.Floats;
+            linear?.CopyMerged(pool, values = merged.Floats);
             if (!IsTransposed(parameter))
             {
                 writer.Write(specs[i].Name, (byte*)values, parameter.Count * sizeof(float));
