@@ -68,6 +68,7 @@ internal static class CommandLine
             EvalVerb.Create(),
             TrainVerb.Create(),
             FinetuneVerb.Create(),
+            CorpusVerb.Create(),
             RunVerb.Create(),
             ChatVerb.Create(),
             BenchVerb.Create(),
