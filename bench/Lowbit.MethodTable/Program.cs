@@ -1,117 +1,125 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
-using System.Globalization;
 using System.IO;
 using System.Linq;
-using System.Text;
 using System.Text.Json.Nodes;
+using System.Threading.Tasks;
 using Lowbit.MethodTable;
 
-// Quantizes a model by every method, measures each result and prints the table of docs/results-methods.md:
-//
-//   dotnet run -c Release --project bench/Lowbit.MethodTable -- MODEL --calibration FILE --text FILE --rows FILE.jsonl
-//       [--samples N] [--context N] [--windows N] [--only TEXT]
-//
-// Every row is appended to FILE.jsonl when it is measured, and rows that are there are not measured again. A run of
-// `lowbit` is a process of its own, so that time and peak memory are those that a user sees.
-Dictionary<string, string> options = [];
-for (int i = 1; i + 1 < args.Length; i += 2) options[args[i]] = args[i + 1];
-if (args.Length == 0 || options.GetValueOrDefault("--calibration") is not { } calibration || options.GetValueOrDefault("--text") is not { } textFile ||
-    options.GetValueOrDefault("--rows") is not { } rows)
+// Quantizes a model by every method, measures each result and keeps a row for it; prints the table of docs/methods-table.md.
+// Every row is written when it is measured, and rows that are there are not measured again. A run of `lowbit` is a process
+// of its own, so that its peak memory is what a user sees. Decode speed and time tell something on a quiet machine only, so
+// a second pass, --speed-only, fills them in.
+const string Usage = """
+    usage: lowbit-method-table MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
+               [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only]
+           lowbit-method-table --print FILE.jsonl...
+    --only         parts of names of settings; rows are made in this order
+    --keep         folder where quantized models stay, for a pass with --speed-only
+    --perplexity-only  leaves out divergence and agreement, for which the float model has to compute too
+    --speed-only   fills decode speed into rows that are there, and time where the model has to be quantized anew
+    --print        the table of rows that are there
+    """;
+if (args is ["--print", .. string[] files])
 {
-    Console.Error.WriteLine("usage: MODEL --calibration FILE --text FILE --rows FILE.jsonl [--samples N] [--context N] [--windows N] [--only TEXT]");
+    foreach (string file in files) RowTable.Print(new RowFile(file));
+    return 0;
+}
+Dictionary<string, string> given = [];
+bool isSpeed = false, isShort = false;
+for (int i = 1; i < args.Length; i++)
+{
+    if (args[i] == "--speed-only") isSpeed = true;
+    else if (args[i] == "--perplexity-only") isShort = true;
+    else if (i + 1 < args.Length) given[args[i]] = args[++i];
+}
+if (args.Length == 0 || new[] { "--rows", "--calibration", "--text" }.Any(option => !given.ContainsKey(option)))
+{
+    Console.Error.WriteLine(Usage);
     return 2;
 }
-string model = args[0];
-string samples = options.TryGetValue("--samples", out string? count) ? $"--samples {count}" : "", context = options.GetValueOrDefault("--context", "512");
-string windows = options.GetValueOrDefault("--windows", "0"), only = options.GetValueOrDefault("--only", "");
-string evaluation = $"--text {textFile} --context {context} --windows {windows} --json";
-List<JsonNode> done = File.Exists(rows) ? [.. File.ReadLines(rows).Select(line => JsonNode.Parse(line)!)] : [];
+string model = args[0], threads = given.TryGetValue("--threads", out string? number) ? $"--threads {number}" : "", context = given.GetValueOrDefault("--context", "512");
+string calibration = $"--calibration {given["--calibration"]} {(given.TryGetValue("--samples", out string? count) ? $"--samples {count}" : "")} --context {context} --sampling sequential";
+string evaluation = $"--text {given["--text"]} --context {context} --windows {given.GetValueOrDefault("--windows", "0")}";
+string? keep = given.GetValueOrDefault("--keep");
+RowFile rows = new(given["--rows"]);
+string[] only = given.TryGetValue("--only", out string? parts) ? parts.Split(';') : [""];
+IEnumerable<Setting> chosen = only.SelectMany(part => Settings.All.Where(setting => setting.Name.Contains(part, StringComparison.OrdinalIgnoreCase))).Distinct();
 
-if (Find("float") is null)
+foreach (Setting setting in chosen.Prepend(RowTable.Float))
 {
-    JsonNode measured = Lowbit($"eval {model} {evaluation}"), speed = Lowbit($"bench {model} --json");
-    Keep(new JsonObject
-    {
-        ["name"] = "float",
-        ["options"] = "",
-        ["perplexity"] = Number(measured, "perplexity"),
-        ["nll"] = Number(measured, "mean_nll"),
-        ["tokens_per_second"] = Number(speed, "decode_tokens_per_second"),
-    });
-}
-string output = Path.Combine(Path.GetTempPath(), $"lowbit-method-{Environment.ProcessId}");
-foreach (Setting setting in Settings.All.Where(setting => setting.Name.Contains(only, StringComparison.OrdinalIgnoreCase)))
-{
-    if (Find(setting.Name) is not null) continue;
     try
     {
-        JsonNode quantized = Lowbit($"quantize {model} -o {output} {setting.Options} --calibration {calibration} {samples} --context {context} --sampling sequential --force --json");
-        JsonNode measured = Lowbit($"eval {output} {evaluation} --base {model}"), speed = Lowbit($"bench {output} --json");
-        Keep(new JsonObject
-        {
-            ["name"] = setting.Name,
-            ["options"] = setting.Options,
-            ["nominal_bits"] = Number(quantized, "nominal_bits_per_weight"),
-            ["bits"] = Number(quantized, "linear_bits_per_weight"),
-            ["seconds"] = Number(quantized, "seconds"),
-            ["peak_memory"] = Number(quantized, "peak_memory_bytes"),
-            ["perplexity"] = Number(measured, "perplexity"),
-            ["nll"] = Number(measured, "mean_nll"),
-            ["divergence"] = Number(measured, "kl_divergence"),
-            ["top1"] = Number(measured, "top1_agreement"),
-            ["tokens_per_second"] = Number(speed, "decode_tokens_per_second"),
-        });
+        if (isSpeed) MeasureSpeed(setting);
+        else if (rows.Find(setting.Name) is null) MeasureQuality(setting);
     }
     catch (InvalidOperationException e)
     {
         Console.Error.WriteLine($"{setting.Name}: {e.Message}");
     }
-    finally
-    {
-        if (Directory.Exists(output)) Directory.Delete(output, recursive: true);
-    }
 }
-PrintTable();
+RowTable.Print(rows);
 return 0;
 
-JsonNode? Find(string name) => done.FirstOrDefault(row => (string?)row["name"] == name);
-
-void Keep(JsonObject row)
+void MeasureQuality(Setting setting)
 {
-    done.Add(row);
-    File.AppendAllText(rows, row.ToJsonString() + "\n");
-    Console.Error.WriteLine($"{row["name"]}: perplexity {row["perplexity"]}");
-}
-
-void PrintTable()
-{
-    var table = new StringBuilder();
-    table.AppendLine("| method | nominal bits | true bits | perplexity | mean NLL | KL divergence | same top token | quantize, s | peak, MB | decode, tokens/s |");
-    table.AppendLine("|---|---|---|---|---|---|---|---|---|---|");
-    foreach (string name in Settings.All.Select(setting => setting.Name).Prepend("float"))
+    JsonObject row = new() { ["name"] = setting.Name, ["options"] = setting.Options };
+    string folder = model;
+    if (setting != RowTable.Float)
     {
-        if (Find(name) is not { } row) continue;
-        table.AppendLine(string.Join(" | ",
-            $"| {name}", Cell(row, "nominal_bits", "F2"), Cell(row, "bits", "F3"), Cell(row, "perplexity", "F2"), Cell(row, "nll", "F4"), Cell(row, "divergence", "F4"),
-            Cell(row, "top1", "P1"), Cell(row, "seconds", "F1"), Cell(row, "peak_memory", "F0", 1e-6), Cell(row, "tokens_per_second", "F0")) + " |");
+        (folder, JsonNode quantized) = Quantize(setting);
+        Copy(quantized, row, ("nominal_bits_per_weight", "nominal_bits"), ("linear_bits_per_weight", "bits"), ("peak_memory_bytes", "peak_memory"));
     }
-    Console.Write(table);
+    JsonNode measured = Lowbit($"eval {folder} {evaluation}{(setting == RowTable.Float || isShort ? "" : $" --base {model}")}");
+    Copy(measured, row, ("perplexity", "perplexity"), ("mean_nll", "nll"));
+    if (setting != RowTable.Float && !isShort) Copy(measured, row, ("kl_divergence", "divergence"), ("top1_agreement", "top1"));
+    row["text"] = $"{Path.GetFileName(given["--text"])}, context {context}, {measured["windows"]} windows";
+    rows.Set(row);
+    Forget(setting, folder);
+    Console.Error.WriteLine($"{DateTime.Now:HH:mm} {row["name"]}: {row["bits"]} bits, perplexity {row["perplexity"]}");
 }
 
-static string Cell(JsonNode row, string key, string format, double unit = 1) =>
-    row[key] is { } value ? ((double)value * unit).ToString(format, CultureInfo.InvariantCulture) : "";
+void MeasureSpeed(Setting setting)
+{
+    if (rows.Find(setting.Name) is not { } row || row["tokens_per_second"] is not null) return;
+    string folder = setting == RowTable.Float ? model : Folder(setting);
+    if (!Directory.Exists(folder))
+    {
+        (_, JsonNode quantized) = Quantize(setting);
+        Copy(quantized, row, ("seconds", "seconds"));
+    }
+    Copy(Lowbit($"bench {folder}"), row, ("decode_tokens_per_second", "tokens_per_second"));
+    rows.Set(row);
+    Forget(setting, folder);
+    Console.Error.WriteLine($"{row["name"]}: {row["tokens_per_second"]} tokens/s");
+}
 
-static double Number(JsonNode report, string key) => (double?)report[key] ?? throw new InvalidOperationException($"the report has no {key}: {report.ToJsonString()}");
+(string Folder, JsonNode Report) Quantize(Setting setting) =>
+    (Folder(setting), Lowbit($"quantize {model} -o {Folder(setting)} {setting.Options} {(setting.Calibrated ? calibration : "")} --force"));
 
-static JsonNode Lowbit(string arguments)
+string Folder(Setting setting) =>
+    Path.Combine(keep ?? Path.Combine(Path.GetTempPath(), $"lowbit-method-{Environment.ProcessId}"), string.Concat(setting.Options.Where(c => c != '-')).Trim().Replace(' ', '-'));
+
+void Forget(Setting setting, string folder)
+{
+    if (keep is null && setting != RowTable.Float) Directory.Delete(folder, recursive: true);
+}
+
+static void Copy(JsonNode report, JsonObject row, params (string From, string To)[] numbers)
+{
+    foreach ((string from, string to) in numbers)
+        row[to] = report[from]?.DeepClone() ?? throw new InvalidOperationException($"the report has no {from}: {report.ToJsonString()}");
+}
+
+JsonNode Lowbit(string arguments)
 {
     string program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Lowbit.Cli", "release", "lowbit.dll"));
-    using Process process = Process.Start(new ProcessStartInfo("dotnet", $"{program} {arguments}") { RedirectStandardOutput = true, RedirectStandardError = true })!;
-    System.Threading.Tasks.Task<string> errors = process.StandardError.ReadToEndAsync();
+    ProcessStartInfo start = new("dotnet", $"{program} {arguments} {threads} --json") { RedirectStandardOutput = true, RedirectStandardError = true };
+    using Process process = Process.Start(start)!;
+    Task<string> errors = process.StandardError.ReadToEndAsync();
     string text = process.StandardOutput.ReadToEnd();
     process.WaitForExit();
-    if (process.ExitCode != 0) throw new InvalidOperationException($"lowbit {arguments} ended with {process.ExitCode}: {errors.Result.Trim()}");
+    if (process.ExitCode != 0) throw new InvalidOperationException($"lowbit {arguments} ended with {process.ExitCode}: {errors.Result.Trim().Split('\n')[^1]}");
     return JsonNode.Parse(text)!;
 }

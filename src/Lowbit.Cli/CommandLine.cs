@@ -15,7 +15,7 @@ internal static class CommandLine
     public static int Run(string[] arguments)
     {
         if (OperatingSystem.IsWindows()) Console.OutputEncoding = new System.Text.UTF8Encoding(false);
-        RootCommand root = Create();
+        RootCommand root = Create(arguments);
         // No response files: a prompt may begin with @. No bundling: -o is the only short option.
         ParseResult parsed = root.Parse(arguments, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
         var terminal = new Terminal(parsed.GetValue(SharedOptions.Json), parsed.GetValue(SharedOptions.Quiet), parsed.GetValue(SharedOptions.Verbose));
@@ -55,29 +55,42 @@ internal static class CommandLine
         }
     }
 
+    private static readonly (string Name, Func<Command> Create)[] s_verbs =
+    [
+        ("quickstart", QuickstartVerb.Create),
+        ("inspect", InspectVerb.Create),
+        ("tokenize", TokenizeVerb.Create),
+        ("quantize", QuantizeVerb.Create),
+        ("layer", LayerVerb.Create),
+        ("eval", EvalVerb.Create),
+        ("train", TrainVerb.Create),
+        ("finetune", FinetuneVerb.Create),
+        ("corpus", CorpusVerb.Create),
+        ("run", RunVerb.Create),
+        ("chat", ChatVerb.Create),
+        ("bench", BenchVerb.Create),
+        ("convert", ConvertVerb.Create),
+    ];
+
     /// <summary>The tree of commands.</summary>
-    public static RootCommand Create()
+    /// <param name="arguments">
+    /// The command line: where its first word is a verb, the tree has that one alone, since the others load libraries that it does not need.
+    /// </param>
+    public static RootCommand Create(params string[] arguments)
     {
         var root = new RootCommand("Lowbit makes large language models small and keeps them good.")
         {
-            QuickstartVerb.Create(),
-            InspectVerb.Create(),
-            TokenizeVerb.Create(),
-            QuantizeVerb.Create(),
-            LayerVerb.Create(),
-            EvalVerb.Create(),
-            TrainVerb.Create(),
-            FinetuneVerb.Create(),
-            CorpusVerb.Create(),
-            RunVerb.Create(),
-            ChatVerb.Create(),
-            BenchVerb.Create(),
-            ConvertVerb.Create(),
             SharedOptions.Json,
             SharedOptions.Threads,
             SharedOptions.Quiet,
             SharedOptions.Verbose,
         };
+        string? first = Array.Find(arguments, argument => !argument.StartsWith('-'));
+        bool isVerb = Array.Exists(s_verbs, verb => verb.Name == first);
+        foreach ((string name, Func<Command> create) in s_verbs)
+        {
+            if (!isVerb || name == first) root.Add(create());
+        }
         root.Directives.Clear();
         root.SetAction(_ => Console.Out.Write(Help.Overview));
         foreach (Option option in root.Options)

@@ -63,8 +63,9 @@ public sealed unsafe partial class MappedFile : IDisposable
     {
         if (!OperatingSystem.IsLinux() || _view is null) return;
         const int dontNeed = 4;
-        nuint page = (nuint)Environment.SystemPageSize;
-        nuint first = ((nuint)start + page - 1) & ~(page - 1), end = ((nuint)start + (nuint)bytes) & ~(page - 1);
+        const nuint step = 1 << 21; // Linux maps up to so much around a byte that is read; what others need of it comes back when they read it
+        nuint mapping = (nuint)_pointer & ~((nuint)Environment.SystemPageSize - 1);
+        nuint first = Math.Max(mapping, (nuint)start & ~(step - 1)), end = Math.Min((nuint)_pointer + (nuint)Length, ((nuint)start + (nuint)bytes + step - 1) & ~(step - 1));
         if (end > first) _ = Advise((void*)first, end - first, dontNeed); // advice only: nothing breaks if it is not taken
     }
 

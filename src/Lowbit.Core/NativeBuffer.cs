@@ -8,6 +8,7 @@ public sealed unsafe partial class NativeBuffer : IDisposable
 {
     private const nuint Alignment = 64;
     private const int OwnMapping = 1 << 18; // bytes from which on memory goes back to the system when it is freed
+    private const nuint LargePage = 1 << 21;
     private void* _allocation;
     private readonly byte* _pointer;
 
@@ -22,21 +23,28 @@ public sealed unsafe partial class NativeBuffer : IDisposable
 
     /// <summary>Allocates and clears.</summary>
     /// <param name="bytes">Size; zero is allowed.</param>
+    /// <param name="largePages">
+    /// Asks the system for pages of 2 MiB, for memory that is filled whole and then read again and again, such as weights:
+    /// a page that is touched anywhere is there with all its bytes. A wish: without such pages the memory is the same.
+    /// </param>
     /// <exception cref="LowbitException">The system has no such amount of memory.</exception>
-    public NativeBuffer(long bytes)
+    public NativeBuffer(long bytes, bool largePages = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         Bytes = bytes;
+        nuint alignment = largePages && OperatingSystem.IsLinux() && (nuint)bytes >= LargePage ? LargePage : Alignment;
         try
         {
             // Pages that are never touched cost nothing. 64 spare bytes let a kernel load a whole vector at the last element.
-            _allocation = NativeMemory.AllocZeroed((nuint)bytes + 2 * Alignment);
+            _allocation = NativeMemory.AllocZeroed((nuint)bytes + alignment + Alignment);
         }
         catch (OutOfMemoryException e)
         {
             throw new LowbitException($"out of memory: {bytes} bytes were asked for; use a shorter --context or fewer --samples.", e);
         }
-        _pointer = (byte*)(((nuint)_allocation + Alignment - 1) & ~(Alignment - 1));
+        _pointer = (byte*)(((nuint)_allocation + alignment - 1) & ~(alignment - 1));
+        const int hugePage = 14;
+        if (alignment == LargePage) _ = Advise(_pointer, (nuint)bytes & ~(LargePage - 1), hugePage);
     }
 
     /// <summary>Frees memory that was not disposed of.</summary>
@@ -68,6 +76,9 @@ public sealed unsafe partial class NativeBuffer : IDisposable
 
     [LibraryImport("libc", EntryPoint = "mallopt")]
     private static partial int SetAllocator(int parameter, int value);
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint bytes, int advice);
 
     private void Free()
     {

@@ -76,6 +76,10 @@ public sealed unsafe class Tensor
     /// <summary>Tells the system that mapped bytes are not needed for now; reading them again brings them back.</summary>
     public void ReleasePages() => (_owner as MappedFile)?.Release(Pointer, Bytes);
 
+    /// <summary>The same for the first rows of a matrix.</summary>
+    /// <param name="rows">Number of rows.</param>
+    public void ReleasePages(long rows) => (_owner as MappedFile)?.Release(Pointer, rows * RowBytes);
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Format} {ShapeText}";
 }

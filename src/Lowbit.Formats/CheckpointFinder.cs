@@ -2,7 +2,6 @@ using System;
 using System.IO;
 using System.Linq;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using Lowbit.Core;
 using Lowbit.Formats.Gguf;
 using Lowbit.Formats.Llama2C;
@@ -11,13 +10,10 @@ using Lowbit.Formats.Safetensors;
 namespace Lowbit.Formats;
 
 /// <summary>Decides which files a path given by the user means.</summary>
-internal static partial class CheckpointFinder
+internal static class CheckpointFinder
 {
     private const int MaximumConfigBytes = 1 << 24;
     private const string SingleFile = "model.safetensors", IndexFile = "model.safetensors.index.json", ConfigFile = "config.json";
-
-    [GeneratedRegex(@"-\d{5}-of-\d{5}\.")]
-    private static partial Regex ShardName();
 
     internal static Checkpoint Open(string path)
     {
@@ -28,7 +24,7 @@ internal static partial class CheckpointFinder
         {
             ".gguf" => OpenGguf(path, path),
             ".bin" => OpenBin(path),
-            ".safetensors" when ShardName().IsMatch(name) =>
+            ".safetensors" when IsShard(name) =>
                 throw new LowbitException($"{path}: this is one of several shards of a model; give the folder or the {IndexFile} in it."),
             ".safetensors" => OpenSafetensors(path, path),
             ".json" when name.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase) => OpenSharded(path, path),
@@ -41,7 +37,7 @@ internal static partial class CheckpointFinder
         string[] safetensors = Names(folder, "*.safetensors"), gguf = Names(folder, "*.gguf");
         if (safetensors.Contains(SingleFile)) return OpenSafetensors(folder, Path.Combine(folder, SingleFile));
         if (File.Exists(Path.Combine(folder, IndexFile))) return OpenSharded(folder, Path.Combine(folder, IndexFile));
-        if (safetensors.Length == 1 && !ShardName().IsMatch(safetensors[0])) return OpenSafetensors(folder, Path.Combine(folder, safetensors[0]));
+        if (safetensors.Length == 1 && !IsShard(safetensors[0])) return OpenSafetensors(folder, Path.Combine(folder, safetensors[0]));
         if (safetensors.Length > 0) throw new LowbitException($"{folder}: there are {safetensors.Length} .safetensors files but no {IndexFile}; get the index too, or name one file.");
         if (gguf.Length == 1) return OpenGguf(folder, Path.Combine(folder, gguf[0]));
         if (gguf.Length > 1) throw new LowbitException($"{folder}: there are {gguf.Length} .gguf files, such as {gguf[0]} and {gguf[1]}; name one of them.");
@@ -52,6 +48,10 @@ internal static partial class CheckpointFinder
         }
         throw new LowbitException($"{folder}: the folder has no model; expected {ConfigFile} with {SingleFile} (or {IndexFile}), or a .gguf file.");
     }
+
+    /// <summary>Whether a name is that of one of several parts, as in model-00001-of-00003.safetensors.</summary>
+    private static bool IsShard(string name) =>
+        Path.GetFileNameWithoutExtension(name).Split('-') is [_, .., { Length: 5 } number, "of", { Length: 5 } count] && number.All(char.IsAsciiDigit) && count.All(char.IsAsciiDigit);
 
     private static string[] Names(string folder, string pattern)
     {

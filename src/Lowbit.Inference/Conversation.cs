@@ -60,9 +60,15 @@ public sealed class Conversation : IDisposable
     /// <summary>Lets the model answer, piece by piece; the answer then belongs to the conversation.</summary>
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="LowbitException">The conversation does not fit in the context.</exception>
-    public IEnumerable<string> Answer(CancellationToken cancellation = default)
+    public IEnumerable<string> Answer(CancellationToken cancellation = default) =>
+        Answer(_tokenizer.Encode(_template.Render(_messages, addGenerationPrompt: true), addSpecial: false, parseSpecial: true), cancellation);
+
+    /// <summary>The same after a conversation that is given as tokens, template and all, instead of what was said here.</summary>
+    /// <param name="prompt">The whole of it.</param>
+    /// <param name="cancellation">Stops between two tokens.</param>
+    /// <exception cref="LowbitException">The conversation does not fit in the context.</exception>
+    public IEnumerable<string> Answer(List<int> prompt, CancellationToken cancellation = default)
     {
-        List<int> prompt = _tokenizer.Encode(_template.Render(_messages, addGenerationPrompt: true), addSpecial: false, parseSpecial: true);
         int known = 0;
         while (known < _session.Position && known < prompt.Count - 1 && prompt[known] == _read[known]) known++;
         _session.Truncate(known);

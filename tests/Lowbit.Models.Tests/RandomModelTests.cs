@@ -60,6 +60,9 @@ public sealed class RandomModelTests : IDisposable
     [Theory]
     [InlineData("pb-0.1")]
     [InlineData("uniform-4")]
+    [InlineData("Q4_0")]
+    [InlineData("Q4_K_M")]
+    [InlineData("F16")]
     public void DecodingAllocatesNothing(string type)
     {
         using LanguageModel model = LanguageModel.Open(Write("model", type));

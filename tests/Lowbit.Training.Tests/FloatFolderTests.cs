@@ -30,7 +30,7 @@ public sealed class FloatFolderTests
         using (TrainableModel model = TrainableModel.Random(ModelConfig.Read(file), 1))
         {
             loss = HeldOutLoss.Measure(model, pool, ids, 20);
-            FloatFolder.Write(output, model, (JsonObject)JsonNode.Parse(config)!, Path.GetDirectoryName(file)!);
+            FloatFolder.Write(output, model, (JsonObject)JsonNode.Parse(config)!, Path.GetDirectoryName(file)!, pool);
         }
         Assert.True(File.Exists(Path.Combine(output, "tokenizer.json")));
         using LanguageModel engine = LanguageModel.Open(output);

@@ -3,6 +3,7 @@ using System.Linq;
 using Lowbit.Core;
 using Lowbit.Training.Model;
 using Lowbit.Training.Optimization;
+using Lowbit.Training.Run;
 using Xunit;
 
 namespace Lowbit.Training.Tests;
@@ -35,6 +36,63 @@ public sealed unsafe class OptimizerTests
             optimizer.Step(step, rate, gradientScale: 0.5f);
             for (int i = 0; i < count; i++) Assert.Equal(w[i], parameter.Value.Floats[i], 1e-5);
         }
+    }
+
+    [Fact]
+    public void EightBitMeansAreTheNearestLevelsOfTheirBlock()
+    {
+        const int count = 2 * RunningMeans.Block + 5;
+        foreach (bool signed in new[] { true, false })
+        {
+            float[] levels = RunningMeans.DynamicMap(signed);
+            Assert.Equal(256, levels.Distinct().Count());
+            Assert.Equal(1, levels[^1]);
+            Assert.Contains(0, levels);
+            using RunningMeans means = new(count, eightBit: true, signed);
+            Assert.True(means.Values.Bytes + means.Scales!.Bytes < 1.03 * count);
+            SplitMix64 random = new(1);
+            float* scratch = stackalloc float[RunningMeans.Block];
+            for (int block = 0; block < 3; block++)
+            {
+                int length = Math.Min(RunningMeans.Block, count - block * RunningMeans.Block);
+                float* read = means.Read(block, scratch);
+                for (int i = 0; i < length; i++) Assert.Equal(0, read[i]);
+                float[] values = [.. Enumerable.Range(0, length).Select(i => (float)(Math.Pow(10, -6 * random.NextDouble()) * (signed && i % 2 == 0 ? -3 : 3)))];
+                for (int i = 0; i < length; i++) read[i] = values[i];
+                means.Write(block, read);
+                float largest = values.Max(Math.Abs);
+                read = means.Read(block, scratch);
+                for (int i = 0; i < length; i++)
+                {
+                    float value = values[i];
+                    Assert.Equal(levels.Min(level => Math.Abs(largest * level - value)), Math.Abs(read[i] - value), 1e-6 * largest);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void TrainingWithEightBitMeansIsNearThatWithFloatsAndGoesOnFromItsCheckpointToTheLastBit()
+    {
+        using TestKit.TemporaryFolder folder = new();
+        using WorkerPool pool = new(2);
+        TrainingOptions options = Tiny.Options with { Optimizer = new AdamWOptions { EightBit = true } };
+        using TrainableModel plain = Tiny.Model(), whole = Tiny.Model(), first = Tiny.Model(), second = Tiny.Model();
+        double[] floats = Tiny.Train(plain, Tiny.Options, 8), losses = Tiny.Train(whole, options, 8);
+        Assert.NotEqual(floats, losses);
+        Assert.Equal(floats[^1], losses[^1], 0.05 * floats[^1]);
+        Assert.True(losses[^1] < losses[0] - 0.1);
+        string path = folder.File("checkpoint.safetensors");
+        using (Trainer trainer = new(first, Tiny.Data(), options, pool))
+        {
+            for (int i = 0; i < 3; i++) trainer.Step();
+            trainer.Save(path, "same");
+        }
+        using Trainer resumed = new(second, Tiny.Data(), options, pool);
+        resumed.Resume(path, "same");
+        Assert.Equal(losses[3..], Enumerable.Range(0, 5).Select(_ => resumed.Step().Loss));
+        using Trainer other = new(first, Tiny.Data(), Tiny.Options, pool);
+        Assert.Contains("F32", Assert.Throws<LowbitFormatException>(() => other.Resume(path, "same")).Message);
     }
 
     [Fact]

@@ -145,7 +145,7 @@ public sealed unsafe class PbLlmTrainingTests
             }
             trained = Math.Exp(HeldOutLoss.Measure(model, pool, ids, TinyLlama.Context));
             PackedSize size = PackedFolder.Write(
-                new QuantizeOptions { Method = "pb-llm-qat", MethodOptions = new PbLlmOptions { ScalePrecision = ScalePrecision.Float16 }, Output = output }, model, source);
+                new QuantizeOptions { Method = "pb-llm-qat", MethodOptions = new PbLlmOptions { ScalePrecision = ScalePrecision.Float16 }, Output = output }, model, source, pool);
             Assert.InRange(size.NominalBitsPerWeight, 2.69, 2.71);
             Assert.InRange(size.LinearBitsPerWeight, 2.69, 4); // rows of 64 pay for their scales
         }

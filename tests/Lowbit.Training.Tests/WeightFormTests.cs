@@ -105,36 +105,41 @@ public sealed unsafe class WeightFormTests
     }
 
     [Fact]
-    public void AnAdapterBeginsAtZeroAndHasTheGradientsOfAProduct()
+    public void SignsBetweenVectorsFollowTheirFormulas()
     {
         using WorkerPool pool = new(2);
-        using Parameter weight = RandomWeight(4, 1);
-        using TrainableLinear linear = new(weight, null);
-        LowRankAdapter adapter = new(linear, rank: 3, alpha: 6, seed: 1);
-        Parameter a = adapter.Parameters[0], b = adapter.Parameters[1];
-        Assert.Equal(Values(weight), Forward(pool, adapter, weight));
-        SplitMix64 random = new(5);
-        for (int i = 0; i < b.Count; i++) b.Value.Floats[i] = (float)random.NextDouble();
-        float[] effective = Forward(pool, adapter, weight), upstream = [.. Enumerable.Range(0, (int)weight.Count).Select(i => MathF.Cos(i))];
-        Backward(pool, adapter, weight, upstream);
-        for (int r = 0; r < Rows; r++)
-            for (int c = 0; c < Columns; c++)
-            {
-                double sum = Enumerable.Range(0, 3).Sum(k => (double)b.Value.Floats[r * 3 + k] * a.Value.Floats[k * Columns + c]);
-                Assert.Equal(weight.Value.Floats[r * Columns + c] + 2 * sum, effective[r * Columns + c], 1e-5);
-            }
-        for (int k = 0; k < 3; k++)
+        using Parameter weight = RandomWeight(7, 1), product = RandomWeight(8, 1);
+        // |W| of rank one is taken apart to the last digit.
+        for (int i = 0; i < product.Count; i++) product.Value.Floats[i] = MathF.CopySign((1 + i / Columns) * (1 + 0.1f * (i % Columns)) / 16, product.Value.Floats[i]);
+        OneBit exact = new(product), form = new(weight);
+        float[] apart = Forward(pool, exact, product);
+        for (int i = 0; i < apart.Length; i++) Assert.Equal(product.Value.Floats[i], apart[i], 2e-3 * Math.Abs(apart[i]));
+
+        Parameter rows = form.Parameters[0], columns = form.Parameters[1];
+        float[] w = Values(weight), g = [.. Values(rows).Select(x => (float)(Half)x)], h = [.. Values(columns).Select(x => (float)(Half)x)];
+        float[] effective = Forward(pool, form, weight), upstream = [.. w.Select((_, i) => MathF.Cos(i))], gradient = Backward(pool, form, weight, upstream);
+        double[] ofRows = new double[Rows], ofColumns = new double[Columns];
+        double error = 0, byRows = 0;
+        for (int i = 0; i < w.Length; i++)
         {
-            for (int c = 0; c < Columns; c++) Assert.Equal(2 * Enumerable.Range(0, Rows).Sum(r => (double)b.Value.Floats[r * 3 + k] * upstream[r * Columns + c]), a.Gradient!.Floats[k * Columns + c], 1e-4);
-            for (int r = 0; r < Rows; r++) Assert.Equal(2 * Enumerable.Range(0, Columns).Sum(c => (double)upstream[r * Columns + c] * a.Value.Floats[k * Columns + c]), b.Gradient!.Floats[r * 3 + k], 1e-4);
+            int r = i / Columns, c = i % Columns, sign = w[i] < 0 ? -1 : 1;
+            Assert.Equal(g[r] * sign * h[c], effective[i], 1e-6);
+            Assert.Equal(upstream[i] * g[r] * h[c], gradient[i], 1e-6);
+            ofRows[r] += upstream[i] * sign * h[c];
+            ofColumns[c] += upstream[i] * sign * g[r];
+            error += Math.Pow(w[i] - effective[i], 2);
+            byRows += Math.Pow(Math.Abs(w[i]) - w[(r * Columns)..((r + 1) * Columns)].Average(Math.Abs), 2);
         }
-        adapter.Parameters[0].Dispose();
-        adapter.Parameters[1].Dispose();
+        Assert.True(error < byRows, $"{error}, with the best scale of a row {byRows}"); // two vectors are nearer than one
+        for (int r = 0; r < Rows; r++) Assert.Equal(ofRows[r], rows.Gradient!.Floats[r], 1e-5);
+        for (int c = 0; c < Columns; c++) Assert.Equal(ofColumns[c], columns.Gradient!.Floats[c], 1e-5);
+        foreach (Parameter parameter in exact.Parameters.Concat(form.Parameters)) parameter.Dispose();
     }
 
     [Theory]
     [InlineData("xnor")]
     [InlineData("bnn")]
+    [InlineData("onebit")]
     [InlineData("bitnet")]
     [InlineData("efficientqat")]
     public void CodesAreTheEffectiveWeightToTheLastBit(string name)
@@ -143,6 +148,7 @@ public sealed unsafe class WeightFormTests
         using Parameter weight = RandomWeight(6, 1);
         IWeightForm form = name switch
         {
+            "onebit" => new OneBit(weight),
             "bitnet" => new BitNet(ScalePrecision.Float16),
             "efficientqat" => new UniformTraining(weight, new UniformTrainingOptions { GroupSize = 8, ScalePrecision = ScalePrecision.Float16 }),
             _ => new BinaryTraining(Binarizer(name), ScalePrecision.Float16),

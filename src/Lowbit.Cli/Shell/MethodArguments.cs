@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Kernels.Blocks;
 using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Cli.Shell;
@@ -17,6 +18,7 @@ internal static class MethodArguments
         Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
         Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
+        Options.Choice("--scale-search", "What range a uniform grid spans: all weights, or the part with the least squared error, or with the least error to the power 2.4.", "minmax", "mse", "lp"),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),
         Options.Real("--damping", "Added to the diagonal of the Hessian, as a share of its mean.", "D", 0.01, 0, 1e6),
         Options.Integer("--block-size", "Columns between two updates of the columns behind.", 128, 1),
@@ -35,6 +37,7 @@ internal static class MethodArguments
         Options.Integer("--repair-rank", "Rank of that product.", 32, 1),
         Options.Flag("--double-quantization", "Quantize the scales of blocks too, for nf4 and fp4."),
         Options.Choice("--format", "Bits of exponent and fraction (fp6, fp8, mxfp6, mxfp8).", "e2m3", "e3m2", "e4m3", "e5m2"),
+        Options.Choice("--type", "Blocks of ggml.", [.. BlockEncoder.Formats.Where(format => format.BlockLength() > 1).Select(format => format.ToString())]),
         Options.Flag("--natural-order", "Blocks of neighbouring columns instead of similar ones (pt2-llm)."),
         Options.Choice("--scale-rule", "Over which weights the scale of the binary part is taken.", "paper", "repository"),
     ];

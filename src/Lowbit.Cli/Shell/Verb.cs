@@ -32,7 +32,8 @@ internal sealed class Verb : Command
 /// <summary>One execution of a verb: what the user asked for, where to answer, and whether he still wants it.</summary>
 internal sealed record Invocation(ParseResult Arguments, Terminal Terminal, CancellationToken Cancellation)
 {
-    public int Threads => Arguments.GetValue(SharedOptions.Threads);
+    /// <summary>As asked for, but no more than there are cores: two threads that share a core wait for each other at the end of every product.</summary>
+    public int Threads => Math.Min(Arguments.GetValue(SharedOptions.Threads), Environment.ProcessorCount);
 
     public T Get<T>(Option<T> option) => Arguments.GetValue(option)!;
 

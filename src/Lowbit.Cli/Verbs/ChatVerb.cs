@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.CommandLine;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
@@ -13,6 +14,7 @@ internal static class ChatVerb
 {
     private static readonly Argument<string> s_model = Options.Model();
     private static readonly Option<string?> s_prompt = Options.Text("--prompt", "Say this, print the answer and leave; without it a conversation begins.");
+    private static readonly Option<int[]?> s_promptIds = Options.Ids("--prompt-ids", "The same for a whole conversation as tokens, with all that the template adds.");
     private static readonly Option<string?> s_system = Options.Text("--system", "What the model is told before the conversation.");
     private static readonly Option<int> s_context = Options.Integer("--context", "Most tokens of the conversation; never more than the model reads.", 4096, minimum: 2);
     private static readonly GenerationArguments s_generation = new(temperature: 0.7, topP: 0.95);
@@ -23,14 +25,16 @@ internal static class ChatVerb
         "Talk with a model; an empty line or Ctrl-D ends the conversation.",
         "lowbit chat models/SmolLM2\nlowbit chat models/SmolLM2 --prompt \"What is gravity?\" --temperature 0",
         Execute,
-        [s_model, s_prompt, s_system, s_context, .. s_generation.All, s_activations]);
+        [s_model, s_prompt, s_promptIds, s_system, s_context, .. s_generation.All, s_activations]);
 
     private static void Execute(Invocation invocation)
     {
         string path = invocation.Get(s_model);
         string? prompt = invocation.Get(s_prompt);
+        int[]? ids = invocation.Get(s_promptIds);
         if (prompt is { Length: 0 }) throw new UsageException("--prompt is empty; say something.");
-        if (invocation.Terminal.IsJson && prompt is null) throw new UsageException("chat with --json needs --prompt TEXT.");
+        if (ids is not null && (prompt is not null || invocation.Has(s_system))) throw new UsageException("--prompt-ids is a whole conversation; leave --prompt and --system away.");
+        if (invocation.Terminal.IsJson && prompt is null && ids is null) throw new UsageException("chat with --json needs --prompt TEXT or --prompt-ids 1,2,3.");
         using LanguageModel model = LanguageModel.Open(path);
         Tokenizer tokenizer = TokenizerLoader.Load(path);
         SamplingOptions sampling = s_generation.Sampling(invocation);
@@ -40,18 +44,27 @@ internal static class ChatVerb
             model, tokenizer, pool, ComputeArguments.Mode(invocation.Get(s_activations)), context,
             new Sampler(sampling, model.Config.VocabularySize), s_generation.Ends(invocation, model, tokenizer));
         if (invocation.Get(s_system) is { } system) chat.Add("system", system);
-        while ((prompt ?? Ask()) is { Length: > 0 } line)
+        if (prompt is not null) chat.Add("user", prompt);
+        if (prompt is not null || ids is not null)
         {
-            chat.Add("user", line);
-            foreach (string piece in chat.Answer(invocation.Cancellation))
-            {
-                if (!invocation.Terminal.IsJson) Console.Out.Write(piece);
-            }
-            if (!invocation.Terminal.IsJson) Console.Out.WriteLine();
-            if (prompt is null) continue;
+            Print(ids is null ? chat.Answer(invocation.Cancellation) : chat.Answer([.. ids], invocation.Cancellation), invocation.Terminal);
             invocation.Terminal.Result(RunVerb.Report(chat.AnswerText, chat.AnswerIds, chat.Statistics, sampling.Seed), JsonReports.Default.RunReport, (_, _) => { });
             return;
         }
+        while (Ask() is { Length: > 0 } line)
+        {
+            chat.Add("user", line);
+            Print(chat.Answer(invocation.Cancellation), invocation.Terminal);
+        }
+    }
+
+    private static void Print(IEnumerable<string> answer, Terminal terminal)
+    {
+        foreach (string piece in answer)
+        {
+            if (!terminal.IsJson) Console.Out.Write(piece);
+        }
+        if (!terminal.IsJson) Console.Out.WriteLine();
     }
 
     private static string? Ask()

@@ -4,6 +4,7 @@ using System.IO;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
 using Lowbit.Formats;
+using Lowbit.Kernels.Blocks;
 using Lowbit.Models.Conversion;
 
 namespace Lowbit.Cli.Verbs;
@@ -17,7 +18,7 @@ internal static class ConvertVerb
     private static readonly Argument<string?> s_model = Options.OptionalModel();
     private static readonly Option<string?> s_output = Options.Text("--output", "The file or folder to write.", "OUT");
     private static readonly Option<string> s_to = Options.Choice("--to", "The format of the file.", "gguf");
-    private static readonly Option<string?> s_type = Options.Text("--type", $"What matrices are stored as: {string.Join(", ", GgufConversion.Types)}; as they are if not given. With --random any ggml type or mixture such as Q4_K_M, and pb-0.1 or uniform-4, which make a folder.", "TYPE");
+    private static readonly Option<string?> s_type = Options.Text("--type", $"What matrices are stored as: {string.Join(", ", BlockEncoder.Formats)}; as they are if not given. With --random any ggml type or mixture such as Q4_K_M, and pb-0.1 or uniform-4, which make a folder.", "TYPE");
     private static readonly Option<string?> s_random = Options.Text("--random", $"Make a model of random weights instead, for measuring speed: {string.Join(", ", RandomShape.All.Keys)}.", "SHAPE");
     private static readonly Option<ulong?> s_seed = Options.Seed("Decides the random weights; 0 if not given.");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT.");
@@ -58,11 +59,11 @@ internal static class ConvertVerb
     private static ElementFormat? Format(string? type)
     {
         if (type is null) return null;
-        foreach (ElementFormat format in GgufConversion.Types)
+        foreach (ElementFormat format in BlockEncoder.Formats)
         {
             if (format.ToString().Equals(type, StringComparison.OrdinalIgnoreCase)) return format;
         }
-        throw new UsageException($"--type is '{type}', but a MODEL can be turned into {string.Join(", ", GgufConversion.Types)}.");
+        throw new UsageException($"--type is '{type}', but a MODEL can be turned into {string.Join(", ", BlockEncoder.Formats)}.");
     }
 
     private static void Picture(Terminal _, ConvertReport report) => Terminal.Write(Terminal.Facts(

@@ -31,9 +31,10 @@ internal static class FinetuneVerb
         string path = invocation.Get(s_model);
         TrainingMethod method = TrainingMethods.Find(invocation, invocation.Get(s_method));
         using LanguageModel source = LanguageModel.Open(path);
-        using TrainableModel model = TrainableModel.From(source);
-        using TrainableModel? teacher = invocation.Get(s_distill) > 0 ? TrainableModel.From(source) : null;
         using var pool = new WorkerPool(invocation.Threads);
+        using TrainingAdapters? adapters = method.Base?.Invoke(invocation, source, pool);
+        using TrainableModel model = TrainableModel.From(source, adapters?.Packed);
+        using TrainableModel? teacher = invocation.Get(s_distill) > 0 ? TrainableModel.From(source) : null;
         var job = new TrainingJob
         {
             Path = path,
@@ -41,8 +42,8 @@ internal static class FinetuneVerb
             Settings = TrainingMethods.Describe(invocation),
             Model = model,
             Tokenizer = TokenizerLoader.Load(path),
-            Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, source, ids)),
-            Write = report => TrainingMethods.Write(invocation, method, model, source, FloatFolder.ConfigOf(source), path, report),
+            Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, source, ids) { Adapters = adapters }),
+            Write = report => TrainingMethods.Write(invocation, method, model, source, FloatFolder.ConfigOf(source), path, report, pool),
             Teacher = teacher,
             TeacherShare = invocation.Get(s_distill),
         };

@@ -90,6 +90,7 @@ internal static class TrainingCommand
     private static readonly Option<double> s_warmUp = Options.Real("--warm-up", "Share of the steps in which the learning rate goes up.", "R", 0.05, 0, 1);
     private static readonly Option<string> s_schedule = Options.Choice("--schedule", "How the learning rate goes down.", "cosine", "linear", "constant");
     private static readonly Option<double> s_clip = Options.Real("--clip", "Longest gradient; 0 for no limit.", "L", 1, 0, 1e9);
+    private static readonly Option<string> s_optimizer = Options.Choice("--optimizer", "adamw8 keeps the running means in eight bits.", "adamw", "adamw8");
     private static readonly Option<double> s_beta1 = Options.Real("--beta1", "Share of the running mean of gradients that stays in a step.", "B", 0.9, 0, 0.999999);
     private static readonly Option<double> s_beta2 = Options.Real("--beta2", "Share of the running mean of squared gradients that stays in a step.", "B", 0.999, 0, 0.999999);
     private static readonly Option<double> s_weightDecay = Options.Real("--weight-decay", "Decoupled weight decay.", "D", 0, 0, 100);
@@ -101,7 +102,7 @@ internal static class TrainingCommand
 
     public static IEnumerable<Symbol> Symbols =>
     [
-        s_output, s_text, s_evalText, s_steps, s_batch, s_context, s_accumulate, s_learningRate, s_warmUp, s_schedule, s_clip, s_beta1, s_beta2, s_weightDecay,
+        s_output, s_text, s_evalText, s_steps, s_batch, s_context, s_accumulate, s_learningRate, s_warmUp, s_schedule, s_clip, s_optimizer, s_beta1, s_beta2, s_weightDecay,
         s_recompute, s_seed, s_checkpoint, s_resume, s_force,
     ];
 
@@ -184,7 +185,7 @@ internal static class TrainingCommand
         WarmUp = invocation.Get(s_warmUp),
         Decay = invocation.Get(s_schedule) switch { "linear" => Decay.Linear, "constant" => Decay.Constant, _ => Decay.Cosine },
         Clip = invocation.Get(s_clip),
-        Optimizer = new AdamWOptions { Beta1 = (float)invocation.Get(s_beta1), Beta2 = (float)invocation.Get(s_beta2), WeightDecay = (float)invocation.Get(s_weightDecay) },
+        Optimizer = new AdamWOptions { Beta1 = (float)invocation.Get(s_beta1), Beta2 = (float)invocation.Get(s_beta2), WeightDecay = (float)invocation.Get(s_weightDecay), EightBit = invocation.Get(s_optimizer) == "adamw8" },
         Recompute = invocation.Get(s_recompute),
     };
 

@@ -9,6 +9,7 @@ using Lowbit.Core;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
 using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.Methods;
 using Lowbit.Quantization.Pipeline;
 using Lowbit.Training.Export;
 using Lowbit.Training.Methods;
@@ -20,8 +21,12 @@ namespace Lowbit.Cli.Verbs;
 /// <param name="Name">What <c>--method</c> takes.</param>
 /// <param name="Settings">The settings that it has.</param>
 /// <param name="TrainsWeights">Whether the weights of the linears are trained, or only what the method adds.</param>
-/// <param name="Form">What it makes of a linear; null for training in float.</param>
-internal sealed record TrainingMethod(string Name, Option[] Settings, bool TrainsWeights, Func<TrainingContext, TrainableLinear, IWeightForm>? Form);
+/// <param name="Form">What it makes of a linear; null for training in float and for adapters.</param>
+/// <param name="Base">What adapters stand on; null where there are none.</param>
+/// <param name="Packs">Whether the result is packed.</param>
+internal sealed record TrainingMethod(
+    string Name, Option[] Settings, bool TrainsWeights, Func<TrainingContext, TrainableLinear, IWeightForm>? Form,
+    Func<Invocation, LanguageModel, WorkerPool, TrainingAdapters>? Base = null, bool Packs = true);
 
 /// <summary>What a method may look at.</summary>
 /// <param name="Invocation">Options.</param>
@@ -33,12 +38,16 @@ internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, T
 {
     /// <summary>Salient weights, where a method has found them before.</summary>
     public IReadOnlyDictionary<TrainableLinear, bool[]>? Salient { get; init; }
+
+    /// <summary>What adapters stand on, for methods that have some.</summary>
+    public TrainingAdapters? Adapters { get; init; }
 }
 
 /// <summary>The methods that <c>train</c> and <c>finetune</c> have, their settings, and how their results are written.</summary>
 internal static class TrainingMethods
 {
     private const int CalibrationWindows = 32, CalibrationContext = 512; // of the training text, for saliency by Hessian
+    private const int PooledInputs = 32;                              // a group of qa-lora, the paper's
 
     private static readonly Option<double> s_salient = Options.Real("--salient", "Share of weights kept in high precision.", "R", 0.1, 0, 1);
     private static readonly Option<string> s_saliency = Options.Choice("--saliency", "How salient weights are found.", "magnitude", "hessian");
@@ -48,18 +57,19 @@ internal static class TrainingMethods
     private static readonly Option<string> s_scaleOf = Options.Choice("--scale-of", "What shares a scale of the binary part.", "row", "matrix");
     private static readonly Option<string> s_positions = Options.Choice("--positions", "How the positions of salient weights are stored: coded is smaller on disk.", "bitmap", "coded");
     private static readonly Option<string> s_scales = Options.Choice("--scales", "Precision of the scales.", "f16", "f32");
-    private static readonly Option<int> s_bits = Options.Integer("--bits", "Bits of a weight, for efficientqat.", 4, 2, 8);
-    private static readonly Option<int> s_groupSize = Options.Integer("--group-size", "Inputs that share a step, for efficientqat; -1 for the whole row.", -1, -1);
+    private static readonly Option<int> s_bits = Options.Integer("--bits", "Bits of a weight, for efficientqat and qa-lora.", 4, 2, 8);
+    private static readonly Option<int> s_groupSize = Options.Integer("--group-size", $"Inputs that share a step, for efficientqat and qa-lora ({PooledInputs} if not given); -1 for the whole row.", -1, -1);
     private static readonly Option<bool> s_fixedCodes = Options.Flag("--fixed-codes", "Train the steps alone, for efficientqat: its second phase.");
-    private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters, for lora.", 8, 1, 4096);
-    private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank, for lora.", "A", 16, 0, 1e6);
+    private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters.", 8, 1, 4096);
+    private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank.", "A", 16, 0, 1e6);
+    private static readonly Option<int> s_loftq = Options.Integer("--loftq", "Rounds in which quantizer and adapters are fitted to the weight in turn before the training, for qlora; 0: adapters begin at zero.", 0, 0, 100);
     private static readonly Option<string> s_type = Options.Choice("--type", "What weights in float are stored as.", "f32", "f16");
     private static readonly Option<bool> s_trainAll = Options.Flag("--train-all", "Train embeddings, norms and biases too.");
 
     private static readonly TrainingMethod[] s_all =
     [
         new("pb-llm", [s_salient, s_saliency, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm),
-        new("full", [s_type], true, null),
+        new("full", [s_type], true, null, Packs: false),
         new("xnor", [s_scales, s_trainAll], true, Binary(new Xnor())),
         new("bnn", [s_scales, s_trainAll], true, Binary(new Bnn())),
         new("bi-real", [s_scales, s_trainAll], true, Binary(new BiReal())),
@@ -67,8 +77,11 @@ internal static class TrainingMethods
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
         new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
         new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
-        new("lora", [s_rank, s_alpha, s_type], false, LowRank),
+        new("lora", [s_rank, s_alpha, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
+        new("qlora", [s_rank, s_alpha, s_loftq, s_type], false, null, OverPacked, Packs: false),
+        new("qa-lora", [s_rank, s_alpha, s_bits, s_groupSize], false, null, OverUniform),
     ];
 
     public static IReadOnlyList<Option> Settings { get; } = [.. s_all.SelectMany(method => method.Settings).Distinct()];
@@ -95,10 +108,11 @@ internal static class TrainingMethods
     public static void Apply(TrainingMethod method, TrainingContext context)
     {
         Invocation invocation = context.Invocation;
-        if (context.Source is null || invocation.Get(s_trainAll) || method.Form is null)
+        if (context.Source is null || invocation.Get(s_trainAll) || (method.Form is null && method.Base is null))
         {
             foreach (Parameter parameter in context.Model.Parameters) parameter.Trainable = true;
         }
+        context.Adapters?.Attach(context.Model, invocation.Get(s_rank), invocation.Get(s_alpha), TrainingCommand.Seed(invocation), method.Packs ? PooledGroup(invocation) : 1);
         if (method.Form is null) return;
         if (invocation.Get(s_saliency) == "hessian") context = context with { Salient = ByHessian(context) };
         foreach (TrainableLinear linear in context.Model.Linears)
@@ -116,11 +130,12 @@ internal static class TrainingMethods
     /// <param name="config">What <c>config.json</c> says of a float model.</param>
     /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
     /// <param name="report">Gets the sizes.</param>
-    public static TrainingReport Write(Invocation invocation, TrainingMethod method, TrainableModel model, LanguageModel? source, JsonObject config, string tokenizer, TrainingReport report)
+    /// <param name="pool">Threads.</param>
+    public static TrainingReport Write(Invocation invocation, TrainingMethod method, TrainableModel model, LanguageModel? source, JsonObject config, string tokenizer, TrainingReport report, WorkerPool pool)
     {
-        if (method.Form is null || method.Name == "lora")
+        if (!method.Packs)
         {
-            FloatFolder.Write(report.Output, model, config, tokenizer, invocation.Get(s_type) == "f16" ? ElementFormat.F16 : ElementFormat.F32);
+            FloatFolder.Write(report.Output, model, config, tokenizer, pool, invocation.Get(s_type) == "f16" ? ElementFormat.F16 : ElementFormat.F32);
             return report;
         }
         QuantizeOptions options = new()
@@ -131,15 +146,15 @@ internal static class TrainingMethods
             // Without salient weights coded positions take next to nothing.
             Positions = method.Name == "pb-llm" && invocation.Get(s_positions) == "bitmap" ? PositionsForm.Bitmap : PositionsForm.Coded,
         };
-        if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source));
+        if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source, pool));
         // Everything was trained: the rest comes from a float folder of the trained model, in no more bits than it had before.
         string temporary = report.Output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".float";
         try
         {
             bool isHalf = source is not null && source.Checkpoint.Tensors.Values.All(tensor => tensor.Format == ElementFormat.F16);
-            FloatFolder.Write(temporary, model, config, tokenizer, isHalf ? ElementFormat.F16 : ElementFormat.F32);
+            FloatFolder.Write(temporary, model, config, tokenizer, pool, isHalf ? ElementFormat.F16 : ElementFormat.F32);
             using LanguageModel trained = LanguageModel.Open(temporary);
-            return Sizes(report, PackedFolder.Write(options, model, trained));
+            return Sizes(report, PackedFolder.Write(options, model, trained, pool));
         }
         finally
         {
@@ -190,6 +205,11 @@ internal static class TrainingMethods
         ScalePrecision = Precision(context.Invocation),
     });
 
-    private static LowRankAdapter LowRank(TrainingContext context, TrainableLinear linear) =>
-        new(linear, context.Invocation.Get(s_rank), context.Invocation.Get(s_alpha), TrainingCommand.Seed(context.Invocation));
+    private static TrainingAdapters OverPacked(Invocation invocation, LanguageModel source, WorkerPool pool) =>
+        TrainingAdapters.OverPacked(source, invocation.Get(s_rank), invocation.Get(s_loftq), pool, invocation);
+
+    private static TrainingAdapters OverUniform(Invocation invocation, LanguageModel source, WorkerPool pool) =>
+        TrainingAdapters.OverUniform(source, new RtnOptions { Bits = invocation.Get(s_bits), GroupSize = PooledGroup(invocation) }, pool, invocation);
+
+    private static int PooledGroup(Invocation invocation) => invocation.Has(s_groupSize) ? invocation.Get(s_groupSize) : PooledInputs;
 }

@@ -5,10 +5,11 @@ namespace Lowbit.Kernels.Blocks;
 /// <summary>Blocks of 32 weights whose codes of 4 bits point into a table.</summary>
 internal static unsafe class TableBlocks
 {
-    private static ReadOnlySpan<sbyte> NonLinear => [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+    /// <summary>Levels of IQ4_NL.</summary>
+    internal static ReadOnlySpan<sbyte> NonLinear => [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-    // Twice the values of E2M1. The code of −0 gives +0, as in ggml.
-    private static ReadOnlySpan<sbyte> TwiceE2M1 => [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+    /// <summary>Twice the values of E2M1. The code of −0 gives +0, as in ggml.</summary>
+    internal static ReadOnlySpan<sbyte> TwiceE2M1 => [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
     internal static void IQ4_NL(BlockIQ4_NL* block, long blocks, float* w)
     {

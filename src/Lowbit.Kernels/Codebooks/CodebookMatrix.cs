@@ -55,14 +55,15 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
             for (int c = 0; c < Columns; c++) secondClass[c] = _classes[c] != 0;
         }
         CodebookCodes codes = new(Rows, Columns, Layout.Bits, Layout.GroupSize, secondClass);
-        byte* block = stackalloc byte[CodebookLayout.BlockLength];
+        byte* block = stackalloc byte[TernaryBlock.UnpackedBytes];
         float* table = stackalloc float[ILevelLookup.TableLength];
         int levels = Layout.Classes << Layout.Bits;
         for (int r = 0; r < Rows; r++)
         {
             for (int b = 0; b < Layout.Blocks; b++)
             {
-                CodeBlock.UnpackScalar(Block(r, b), Layout.Bits, block);
+                if (Layout.Levels.IsTernary()) TernaryBlock.Unpack(Block(r, b), block);
+                else CodeBlock.UnpackScalar(Block(r, b), Layout.Bits, block);
                 int first = b * CodebookLayout.BlockLength, count = Math.Min(CodebookLayout.BlockLength, Columns - first);
                 new ReadOnlySpan<byte>(block, count).CopyTo(codes.Codes.AsSpan(checked(r * Columns + first)));
             }
@@ -102,7 +103,7 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfNegative(rowCount);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
-        byte* indices = stackalloc byte[CodebookLayout.BlockLength];
+        byte* indices = stackalloc byte[TernaryBlock.UnpackedBytes];
         float* table = stackalloc float[ILevelLookup.TableLength];
         int levels = Layout.Classes << Layout.Bits;
         for (int r = firstRow; r < firstRow + rowCount; r++, destination += Columns)
@@ -111,7 +112,8 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
             for (int b = 0; b < Layout.Blocks; b++)
             {
                 int first = b * CodebookLayout.BlockLength, end = Math.Min(Columns, first + CodebookLayout.BlockLength);
-                CodeBlock.Unpack(Block(r, b), Layout.Bits, indices);
+                if (Layout.Levels.IsTernary()) TernaryBlock.Unpack(Block(r, b), indices);
+                else CodeBlock.Unpack(Block(r, b), Layout.Bits, indices);
                 if (_classes != null)
                 {
                     ulong* words = (ulong*)indices, classes = (ulong*)(_classes + first);

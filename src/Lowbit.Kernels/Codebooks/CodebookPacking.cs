@@ -31,7 +31,7 @@ public sealed record CodebookLayout(int Rows, int Columns, int Bits, int GroupSi
     public int Groups => (int)(((long)Columns + GroupSize - 1) / GroupSize);
 
     /// <summary>Bytes of the codes of a block.</summary>
-    public int BlockBytes => BlockLength / 8 * Bits;
+    public int BlockBytes => Levels.IsTernary() ? TernaryBlock.Bytes : BlockLength / 8 * Bits;
 
     /// <summary>Bytes of all codes.</summary>
     public long CodeBytes => (long)Rows * Blocks * BlockBytes;
@@ -96,7 +96,7 @@ public static unsafe class CodebookPacking
     {
         CodebookLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, LevelForm.Table, codes.Classes, ElementFormat.F16);
         layout.Check("the matrix to pack");
-        byte[] packed = PackCodes(codes, layout, out bool lastCodeOccurs);
+        bool lastCodeOccurs = CheckCodes(codes);
         foreach (ElementFormat format in new[] { ElementFormat.F16, ElementFormat.F32 })
             foreach (LevelForm form in LevelForms.BySize)
             {
@@ -104,7 +104,7 @@ public static unsafe class CodebookPacking
                 layout = layout with { Levels = form, ScaleFormat = format };
                 List<PackedPart> parts =
                 [
-                    new(Codes, ElementFormat.U8, [layout.Rows, (long)layout.Blocks * layout.BlockBytes], packed),
+                    new(Codes, ElementFormat.U8, [layout.Rows, (long)layout.Blocks * layout.BlockBytes], PackCodes(codes, layout)),
                     new(Levels, format, [layout.Rows, layout.Groups, layout.Numbers], numbers),
                 ];
                 if (codes.SecondClass is not null) parts.Add(new(Class, ElementFormat.U8, [layout.ClassBytes], Bitmap(codes.SecondClass)));
@@ -114,27 +114,30 @@ public static unsafe class CodebookPacking
         throw new LowbitException($"the matrix to pack: level {wrong} is {codes.Levels[wrong]}, a finite number was expected; look for the fault in the weight.");
     }
 
-    private static byte[] PackCodes(CodebookCodes codes, CodebookLayout layout, out bool lastCodeOccurs)
+    // Whether the last code occurs.
+    private static bool CheckCodes(CodebookCodes codes)
+    {
+        int last = (1 << codes.Bits) - 1, wrong = codes.Codes.AsSpan().IndexOfAnyExceptInRange((byte)0, (byte)last);
+        if (wrong >= 0)
+            throw new LowbitException($"the matrix to pack: code {codes.Codes[wrong]} at [{wrong / codes.Columns}, {wrong % codes.Columns}] does not fit {codes.Bits} bits; the method that made it is at fault.");
+        return codes.Codes.AsSpan().Contains((byte)last);
+    }
+
+    private static byte[] PackCodes(CodebookCodes codes, CodebookLayout layout)
     {
         byte[] packed = new byte[layout.CodeBytes];
         byte* block = stackalloc byte[CodebookLayout.BlockLength];
-        int last = (1 << codes.Bits) - 1;
-        lastCodeOccurs = false;
         fixed (byte* target = packed)
         {
             for (int r = 0; r < layout.Rows; r++)
                 for (int b = 0; b < layout.Blocks; b++)
                 {
                     new Span<byte>(block, CodebookLayout.BlockLength).Clear();
-                    int first = b * CodebookLayout.BlockLength;
-                    for (int i = 0; i < Math.Min(CodebookLayout.BlockLength, layout.Columns - first); i++)
-                    {
-                        block[i] = codes.Codes[(long)r * layout.Columns + first + i];
-                        if (block[i] > last)
-                            throw new LowbitException($"the matrix to pack: code {block[i]} at [{r}, {first + i}] does not fit {codes.Bits} bits; the method that made it is at fault.");
-                        lastCodeOccurs |= block[i] == last;
-                    }
-                    CodeBlock.Pack(block, layout.Bits, target + ((long)r * layout.Blocks + b) * layout.BlockBytes);
+                    int first = b * CodebookLayout.BlockLength, count = Math.Min(CodebookLayout.BlockLength, layout.Columns - first);
+                    codes.Codes.AsSpan(checked(r * layout.Columns + first), count).CopyTo(new Span<byte>(block, count));
+                    byte* at = target + ((long)r * layout.Blocks + b) * layout.BlockBytes;
+                    if (layout.Levels.IsTernary()) TernaryBlock.Pack(block, at);
+                    else CodeBlock.Pack(block, layout.Bits, at);
                 }
         }
         return packed;

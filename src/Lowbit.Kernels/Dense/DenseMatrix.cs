@@ -45,6 +45,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
         Dequantizer.ToFloat(_tensor.Format, _tensor.Pointer + firstRow * _rowBytes, (long)rowCount * Columns, destination);
+        if (_interleaved is not null) _tensor.ReleasePages(); // an embedding that is also the output projection: the weights are there once more
     }
 
     /// <inheritdoc/>
@@ -76,12 +77,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         if (_interleaved is not null || !InterleavedWeights.Supports(_tensor.Format)) return _interleaved;
         lock (_interleaving)
         {
-            if (_interleaved is null)
-            {
-                _interleaved = InterleavedWeights.Create(pool, _tensor);
-                _tensor.ReleasePages();
-            }
-            return _interleaved;
+            return _interleaved ??= InterleavedWeights.Create(pool, _tensor);
         }
     }
 

@@ -13,7 +13,7 @@ internal readonly unsafe struct FormatQ6_K : IBlockFormat
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => false;
     public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => IBlockFormat.Factors;
+    public static int HeaderBytes => 2 * IBlockFormat.Factors; // one row of factors and as much again, so that vectors lie on cache lines
     public static int ChunkBytes => 13 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)

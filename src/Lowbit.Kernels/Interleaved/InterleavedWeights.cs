@@ -59,6 +59,8 @@ internal abstract unsafe class InterleavedWeights
 /// <inheritdoc/>
 internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights where TFormat : struct, IBlockFormat
 {
+    private const long PieceBytes = 1 << 23;
+
     [ThreadStatic]
     private static NativeBuffer? t_panel;
 
@@ -78,11 +80,17 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         _columns = (int)tensor.Columns;
         _chunks = (_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns;
         _tileBytes = (long)Groups * GroupBytes;
-        NativeBuffer memory = new(Tiles * _tileBytes);
+        NativeBuffer memory = new(Tiles * _tileBytes, largePages: true);
         _owner = memory;
         _tiles = memory.Pointer;
-        Interleaving work = new() { Weights = this };
-        pool.Run(ref work, Tiles, 4);
+        // In pieces, so that never both forms of a large matrix are there.
+        int piece = (int)Math.Max(4, PieceBytes / (IBlockFormat.Rows * tensor.RowBytes));
+        for (int first = 0; first < Tiles; first += piece)
+        {
+            Interleaving work = new() { Weights = this, FirstTile = first };
+            pool.Run(ref work, Math.Min(piece, Tiles - first), 4);
+            tensor.ReleasePages(Math.Min(_rows, (first + (long)piece) * IBlockFormat.Rows));
+        }
     }
 
     private static int GroupChunks => TFormat.BlockLength == 32 ? 1 : 4;
@@ -116,10 +124,11 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
     private struct Interleaving : IParallelWork
     {
         public InterleavedWeights<TFormat> Weights;
+        public int FirstTile;
 
         public readonly void Execute(int start, int end)
         {
-            for (int row = start * IBlockFormat.Rows; row < Math.Min(Weights._rows, end * IBlockFormat.Rows); row++)
+            for (int row = (FirstTile + start) * IBlockFormat.Rows; row < Math.Min(Weights._rows, (FirstTile + end) * IBlockFormat.Rows); row++)
             {
                 byte* group = Weights._tiles + row / IBlockFormat.Rows * Weights._tileBytes;
                 byte* block = Weights._tensor.Pointer + row * Weights._tensor.RowBytes;

@@ -39,6 +39,9 @@ internal unsafe struct PackedRows
     public readonly bool GroupsHoldWholeBlocks =>
         (LowGroups == 1 || LowGroupSize % 64 == 0) && (HighGroups == 1 || HighGroupSize % 64 == 0);
 
+    /// <summary>64 columns of a low plane.</summary>
+    public readonly ulong LowWord(int row, int plane, int word) => Low[((long)row * LowBits + plane) * Words + word];
+
     /// <summary>Salient weights of a row.</summary>
     public readonly int SalientCount(int row)
     {
@@ -68,9 +71,17 @@ internal unsafe struct PackedRows
     public readonly float Scale(byte* table, long index) => HalfScales ? (float)((Half*)table)[index] : ((float*)table)[index];
 
     /// <summary>The elements of eight rows for one group; rows beyond the last repeat it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly Vector256<float> ScalesOfRows(byte* table, int firstRow, int groups, int group)
     {
-        long last = (long)(Rows - 1) * groups + group, i = (long)firstRow * groups + group;
+        long last = (long)(Rows - 1) * groups + group, i = Math.Min(last, (long)firstRow * groups + group);
+        if (groups == 1 && i + 7 <= last)
+            return HalfScales ? FromHalf(Vector256.WidenLower(Vector128.Load((ushort*)table + i).ToVector256Unsafe())) : Vector256.Load((float*)table + i);
+        return GatheredScales(table, i, last, groups);
+    }
+
+    private readonly Vector256<float> GatheredScales(byte* table, long i, long last, int groups)
+    {
         if (!HalfScales)
         {
             float* floats = (float*)table;

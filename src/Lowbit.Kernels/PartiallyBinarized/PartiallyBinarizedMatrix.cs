@@ -11,22 +11,21 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// each row's codes begin is counted once, and products of few tokens put the weights once more in the order that they like.
 /// </summary>
 /// <remarks>
-/// 8-bit activations: integer sums for up to sixteen tokens, the same with any kernel to the last bit. Float activations, and
-/// more tokens in both modes: rows are rebuilt as floats, which equals the definition up to rounding of sums.
+/// In 8-bit mode activations are rounded to 12 bits a token and sums are integers, the same with any kernel to the last bit
+/// (<see cref="IntegerProduct"/>). In float mode, with groups that end inside of 64 columns, and for many tokens without AVX2, activations
+/// stay floats and rows are rebuilt, which equals the definition up to rounding of sums.
 /// </remarks>
 public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 {
-    private const int RowsOfChunk = 32; // what a thread takes at a time
-    private const int FewTokens = 16;   // up to here multiplying the codes is faster than rebuilding the rows
+    private const int RowsOfChunk = 32;  // what a thread takes at a time
+    private const int TilesOfChunk = 4;
+    private const int TokensAtOnce = 16; // whose tables stay in the second cache
 
     [ThreadStatic]
     private static NativeBuffer? t_codes;
 
     [ThreadStatic]
     private static NativeBuffer? t_row;
-
-    [ThreadStatic]
-    private static NativeBuffer? t_tables;
 
     private readonly List<object> _owners = [];
     private readonly PackedRows _rows;
@@ -91,6 +90,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             if (rows.HighZero[i] >> layout.HighBits != 0)
                 throw new LowbitException($"tensor {reader.NameOf(PartiallyBinarizedPacking.HighZero)}: element {i} is {rows.HighZero[i]}, codes have {layout.HighBits} bits; the file is damaged.");
         }
+        TakeTables(layout, ref rows);
         _rows = rows;
         long tables = (layout.LowBits > 0 ? 2 : 1) * layout.LowScales + layout.HighScales;
         Parts = new PartiallyBinarizedBytes(
@@ -160,13 +160,11 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     public override void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
-        bool eightBit = activations.Mode == ActivationMode.EightBit;
-        bool fewTokens = activations.Tokens < Activations.ManyTokens;
-        bool integers = eightBit && _rows.GroupsHoldWholeBlocks && activations.Tokens <= FewTokens, tiles = integers && Bmi2.X64.IsSupported;
-        if (tiles && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
-        else if (tiles && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
-        else if (!fewTokens) DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
+        bool integers = UsesIntegers(activations);
+        if (integers && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
+        else if (integers && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
         else if (integers) MultiplyScalar(pool, activations, output);
+        else if (activations.Tokens >= Activations.ManyTokens) DequantizedProduct.Multiply(pool, this, activations.Values, activations.Tokens, output);
         else
         {
             FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
@@ -174,22 +172,34 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         }
     }
 
+    /// <summary>Whether a product keeps integers; otherwise it takes the activations as floats.</summary>
+    internal bool UsesIntegers(Activations activations) =>
+        activations.Mode == ActivationMode.EightBit && _rows.GroupsHoldWholeBlocks && (Avx2.IsSupported || activations.Tokens < Activations.ManyTokens);
+
     /// <summary>The product with integer sums, row by row from the parts as they are: the oracle.</summary>
     internal void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
     {
-        ScalarWork work = new() { Matrix = this, Activations = activations, Output = output };
-        pool.Run(ref work, Rows, RowsOfChunk);
+        for (int first = 0; first < activations.Tokens; first += TokensAtOnce)
+        {
+            int tokens = Math.Min(TokensAtOnce, activations.Tokens - first);
+            ScalarWork work = new() { Matrix = this, Input = RoundedTokens.Make(pool, activations, first, tokens, tables: false), Tokens = tokens, Output = output + (long)first * Rows };
+            pool.Run(ref work, Rows, RowsOfChunk);
+        }
     }
 
     /// <summary>The product with integer sums from tiles.</summary>
     internal void MultiplyTiles<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, ITileProduct
     {
         RowTiles tiles = Tiles(pool);
-        int blocks = TKernel.TakesTables ? activations.Tokens * activations.Blocks : 0;
-        byte* tables = Scratch.Ensure(ref t_tables, (long)blocks * SumTables.BlockBytes);
-        for (int b = 0; b < blocks; b++) SumTables.Make(activations.Codes + (long)b * Activations.BlockLength, tables + (long)b * SumTables.BlockBytes);
-        TileWork<TKernel> work = new() { Matrix = this, Tiles = tiles, Tables = tables, Activations = activations, Output = output };
-        pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, RowsOfChunk / RowTiles.Rows);
+        for (int first = 0; first < activations.Tokens; first += TokensAtOnce)
+        {
+            int tokens = Math.Min(TokensAtOnce, activations.Tokens - first);
+            TileWork<TKernel> work = new()
+            {
+                Matrix = this, Tiles = tiles, Input = RoundedTokens.Make(pool, activations, first, tokens, tables: true), Tokens = tokens, Output = output + (long)first * Rows,
+            };
+            pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, TilesOfChunk);
+        }
     }
 
     private RowTiles Tiles(WorkerPool pool)
@@ -202,6 +212,26 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             foreach (object owner in _owners) (owner as Tensor)?.ReleasePages(); // the next product needs the tiles alone
             Volatile.Write(ref _tiles, made);
             return made;
+        }
+    }
+
+    // Every product reads the tables: beside the tiles they would keep the pages of the file in memory, most of which are not theirs.
+    private void TakeTables(PartiallyBinarizedLayout layout, ref PackedRows rows)
+    {
+        long low = layout.ScaleFormat.ByteCount(layout.LowScales), high = layout.ScaleFormat.ByteCount(layout.HighScales);
+        NativeBuffer tables = new(2 * low + high + layout.HighScales);
+        _owners.Add(tables);
+        byte* next = tables.Pointer;
+        if (layout.LowBits > 0) rows.LowScale = Take(rows.LowScale, low);
+        rows.LowMean = Take(rows.LowMean, low);
+        rows.HighScale = Take(rows.HighScale, high);
+        rows.HighZero = Take(rows.HighZero, layout.HighScales);
+
+        byte* Take(byte* table, long bytes)
+        {
+            Buffer.MemoryCopy(table, next, bytes, bytes);
+            next += bytes;
+            return next - bytes;
         }
     }
 
@@ -238,21 +268,18 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     private struct ScalarWork : IParallelWork
     {
         public PartiallyBinarizedMatrix Matrix;
-        public Activations Activations;
+        public RoundedTokens Input;
+        public int Tokens;
         public float* Output;
 
         public readonly void Execute(int start, int end)
         {
             ref readonly PackedRows rows = ref Matrix._rows;
-            byte* codes = Scratch.Ensure(ref t_codes, rows.CodeStride);
+            byte* rest = Scratch.Ensure(ref t_codes, rows.CodeStride);
             for (int r = start; r < end; r++)
             {
-                rows.UnpackHigh(r, codes);
-                for (int t = 0; t < Activations.Tokens; t++)
-                {
-                    long block = (long)t * Activations.Blocks;
-                    Output[(long)t * rows.Rows + r] = EightBitProduct.Row(rows, r, codes, Activations.Codes + block * Activations.BlockLength, Activations.Scales + block, Activations.Sums + block);
-                }
+                rows.UnpackHigh(r, rest);
+                for (int t = 0; t < Tokens; t++) Output[(long)t * rows.Rows + r] = IntegerProduct.Row(rows, r, rest, Input.Token(t));
             }
         }
     }
@@ -261,8 +288,8 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     {
         public PartiallyBinarizedMatrix Matrix;
         public RowTiles Tiles;
-        public byte* Tables;
-        public Activations Activations;
+        public RoundedTokens Input;
+        public int Tokens;
         public float* Output;
 
         public readonly void Execute(int start, int end)
@@ -272,11 +299,10 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             for (int tile = start; tile < end; tile++)
             {
                 int firstRow = tile * RowTiles.Rows, count = Math.Min(RowTiles.Rows, rows.Rows - firstRow);
-                for (int t = 0; t < Activations.Tokens; t++)
+                for (int t = 0; t < Tokens; t++)
                 {
-                    long block = (long)t * Activations.Blocks;
-                    TKernel.Run(rows, Tiles.Records(tile), firstRow, Activations.Codes + block * Activations.BlockLength, Tables + block * SumTables.BlockBytes, Activations.Scales + block, Activations.Sums + block, results);
-                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + firstRow + i] = results[i];
+                    TKernel.Run(rows, Tiles[tile], firstRow, Input.Token(t), results);
+                    new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * rows.Rows + firstRow, count));
                 }
             }
         }
@@ -296,27 +322,8 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             {
                 Matrix.DequantizeRows(r, 1, row);
                 for (int t = 0; t < Activations.Tokens; t++)
-                {
-                    Output[(long)t * Matrix.Rows + r] = Activations.Mode == ActivationMode.EightBit
-                        ? RoundedDot(row, t)
-                        : VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(Activations.Values + (long)t * columns, columns));
-                }
+                    Output[(long)t * Matrix.Rows + r] = VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(Activations.Values + (long)t * columns, columns));
             }
-        }
-
-        private readonly float RoundedDot(float* row, int token)
-        {
-            const int Block = Activations.BlockLength;
-            float* values = stackalloc float[Block];
-            float sum = 0;
-            for (int b = 0; b < Activations.Blocks; b++)
-            {
-                long block = (long)token * Activations.Blocks + b;
-                int count = Math.Min(Block, Matrix.Columns - b * Block);
-                for (int i = 0; i < count; i++) values[i] = Activations.Codes[block * Block + i];
-                sum += Activations.Scales[block] * VectorMath.Dot(new ReadOnlySpan<float>(row + b * Block, count), new ReadOnlySpan<float>(values, count));
-            }
-            return sum;
         }
     }
 }

@@ -1,31 +1,50 @@
 using System;
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
+/// <summary>Where the bytes of a tile of sixteen rows begin.</summary>
+internal unsafe struct RowTile
+{
+    /// <summary>Planes and steps, segment after segment.</summary>
+    public byte* Data;
+
+    /// <summary>For every segment the number of its steps, and of each step the first block of its window, from the segment's on.</summary>
+    public ushort* Windows;
+}
+
 /// <summary>
-/// The weights of a packed matrix once more, in the order in which <see cref="TileProductAvx512"/> reads them: tiles of eight rows, and in
-/// a tile one record for every 64 columns. A record is: 8 bytes, the numbers of salient weights of the rows; 64 bytes for each low plane,
-/// bit j of byte 8 r + i for row r and column 8 j + i; and the salient weights, first the first eight of each row, then the next eight,
-/// and so on, each time a byte for every place, then one for every code. A place is the column; its bits 6 and 7 repeat what the
-/// low planes hold there. At a tenth of salient weights this takes as many bytes as the file.
+/// The weights of a packed matrix once more, in the order in which <see cref="ITileProduct"/> reads them: tiles of sixteen rows, and in a
+/// tile the segments of <see cref="IntegerProduct"/>. A segment is, in units of 64 bytes,
+/// <list type="bullet">
+/// <item>for each low plane and each block of 64 columns two units, the halves of the block: byte 16 g + r is bits 8 g to 8 g + 7 of the half of row
+/// <see cref="RowOfByte"/>(r), with zeros for salient weights;</item>
+/// <item>steps of two units for the salient weights: bytes 4 r to 4 r + 3 are the places of up to four of row r, then their codes, at the same bytes.
+/// A place is a column of the step's window of 128 columns; 128 and the code 0 stand where a row has none.</item>
+/// </list>
+/// A step takes from every row what comes next, if its window, which begins with the first column that is left, holds it. So rows need not have
+/// the same number of salient weights near a column, and at a tenth of salient weights four fifths of the places are filled.
 /// </summary>
 internal sealed unsafe class RowTiles
 {
     /// <summary>Rows of a tile.</summary>
-    public const int Rows = 8;
+    public const int Rows = 16;
 
-    /// <summary>Bytes of eight rows of a plane in a record.</summary>
-    public const int PlaneBytes = 64;
+    /// <summary>Bytes of a unit.</summary>
+    public const int Unit = 64;
 
-    private const int Slack = 64; // whole vectors are loaded at the last code
+    /// <summary>Blocks of 64 columns of a window.</summary>
+    public const int WindowBlocks = 2;
 
-    private readonly object _owner; // of the memory; as with mapped tensors, it goes when nobody refers to it
-    private readonly byte* _records;
-    private readonly long[] _starts;
+    private const int RowSlots = Unit / Rows;
+    private const byte NoPlace = 128;
+
+    private readonly object[] _owners; // of the memory; as with mapped tensors, it goes when nobody refers to it
+    private readonly byte* _data;
+    private readonly ushort* _windows;
+    private readonly long[] _dataStarts, _windowStarts;
 
     /// <summary>Makes the tiles.</summary>
     /// <param name="pool">Threads that share them.</param>
@@ -33,137 +52,149 @@ internal sealed unsafe class RowTiles
     public RowTiles(WorkerPool pool, in PackedRows rows)
     {
         int tiles = (rows.Rows + Rows - 1) / Rows;
-        _starts = new long[tiles + 1];
-        CountWork count = new() { Packed = rows, Sizes = _starts };
-        pool.Run(ref count, tiles, 8);
-        for (int tile = 0; tile < tiles; tile++) _starts[tile + 1] += _starts[tile];
-        NativeBuffer memory = new(_starts[tiles] + Slack);
-        _owner = memory;
-        _records = memory.Pointer;
-        FillWork fill = new() { Packed = rows, Tiles = this };
-        pool.Run(ref fill, tiles, 8);
-    }
-
-    /// <summary>The records of a tile.</summary>
-    public byte* Records(int tile) => _records + _starts[tile];
-
-    private struct CountWork : IParallelWork
-    {
-        public PackedRows Packed;
-        public long[] Sizes;
-
-        public readonly void Execute(int start, int end)
+        _dataStarts = new long[tiles + 1];
+        _windowStarts = new long[tiles + 1];
+        Work work = new() { Packed = rows, Tiles = this };
+        pool.Run(ref work, tiles, 1);
+        for (int tile = 0; tile < tiles; tile++)
         {
-            for (int tile = start; tile < end; tile++)
-            {
-                long salient = 0;
-                for (int r = tile * Rows; r < Math.Min(Packed.Rows, (tile + 1) * Rows); r++) salient += Packed.SalientCount(r);
-                Sizes[tile + 1] = 2 * salient + (long)Packed.Words * (Rows + PlaneBytes * Packed.LowBits);
-            }
+            _dataStarts[tile + 1] += _dataStarts[tile];
+            _windowStarts[tile + 1] += _windowStarts[tile];
         }
+        NativeBuffer data = new(_dataStarts[tiles], largePages: true), windows = new(_windowStarts[tiles] * sizeof(ushort));
+        _owners = [data, windows];
+        _data = data.Pointer;
+        _windows = (ushort*)windows.Pointer;
+        work.Fill = true;
+        pool.Run(ref work, tiles, 1);
     }
 
-    private struct FillWork : IParallelWork
+    /// <summary>A tile.</summary>
+    public RowTile this[int tile] => new() { Data = _data + _dataStarts[tile], Windows = _windows + _windowStarts[tile] };
+
+    /// <summary>The row in its tile of a byte of sixteen: even bytes are rows 0 to 7, odd ones 8 to 15.</summary>
+    public static int RowOfByte(int index) => index / 2 + index % 2 * 8;
+
+    // Counts units and windows, then, once there is memory, fills it: the same steps both times.
+    private struct Work : IParallelWork
     {
         [ThreadStatic]
         private static NativeBuffer? t_codes;
 
+        [ThreadStatic]
+        private static NativeBuffer? t_entries;
+
         public PackedRows Packed;
         public RowTiles Tiles;
+        public bool Fill;
 
         public readonly void Execute(int start, int end)
         {
-            byte* codes = Scratch.Ensure(ref t_codes, Rows * (long)Packed.CodeStride);
-            for (int tile = start; tile < end; tile++) Fill(tile, codes);
+            byte* codes = Scratch.Ensure(ref t_codes, (long)Rows * Packed.CodeStride);
+            ushort* entries = (ushort*)Scratch.Ensure(ref t_entries, Rows * (64L * IntegerProduct.SegmentBlocks + 1) * sizeof(ushort));
+            for (int tile = start; tile < end; tile++) Make(tile, codes, entries);
         }
 
-        // Runs once, too short for the compiler to settle.
+        // Runs once a matrix, too short for the compiler to settle.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Fill(int tile, byte* codes)
+        private readonly void Make(int tile, byte* codes, ushort* entries)
         {
-            int firstRow = tile * Rows, rowCount = Math.Min(Rows, Packed.Rows - firstRow), words = Packed.Words, lowBits = Packed.LowBits;
-            byte** cursors = stackalloc byte*[Rows];
-            for (int r = 0; r < rowCount; r++)
+            int firstRow = tile * Rows, rowCount = Math.Min(Rows, Packed.Rows - firstRow);
+            byte** rest = stackalloc byte*[Rows];
+            for (int r = 0; Fill && r < rowCount; r++)
             {
-                cursors[r] = codes + r * (long)Packed.CodeStride;
-                Packed.UnpackHigh(firstRow + r, cursors[r]);
+                rest[r] = codes + (long)r * Packed.CodeStride;
+                Packed.UnpackHigh(firstRow + r, rest[r]);
             }
-            byte* places = stackalloc byte[64 * Rows + 16]; // stores of eight bytes may reach beyond the last place
-            byte* counts = Tiles.Records(tile), tileEnd = Tiles.Records(tile + 1);
-            for (int word = 0; word < words; word++)
+            RowTile target = Fill ? Tiles[tile] : default;
+            byte* data = target.Data;
+            ushort* windows = target.Windows;
+            long units = 0, steps = 0;
+            int segments = 0;
+            for (int block = 0, end; block < Packed.Words; block = end, segments++)
             {
-                int most = 0;
-                for (int r = 0; r < Rows; r++)
+                end = IntegerProduct.SegmentEnd(Packed, block);
+                units += 2L * Packed.LowBits * (end - block);
+                if (Fill)
                 {
-                    counts[r] = r < rowCount ? (byte)BitOperations.PopCount(Packed.Positions[(long)(firstRow + r) * words + word]) : (byte)0;
-                    most = Math.Max(most, counts[r]);
+                    for (int plane = 0; plane < Packed.LowBits; plane++)
+                        for (int b = block; b < end; b++, data += 2 * Unit) Plane(firstRow, rowCount, plane, b, data);
                 }
-                ulong* plane = (ulong*)(counts + Rows);
-                for (int bit = 0; bit < lowBits; bit++, plane += Rows)
+                steps += Steps(firstRow, rowCount, block, end, entries, rest, ref data, ref windows);
+            }
+            if (Fill) return;
+            Tiles._dataStarts[tile + 1] = (units + 2 * steps) * Unit;
+            Tiles._windowStarts[tile + 1] = segments + steps;
+        }
+
+        private readonly void Plane(int firstRow, int rowCount, int plane, int block, byte* target)
+        {
+            for (int i = 0; i < Rows; i++)
+            {
+                int row = RowOfByte(i);
+                ulong word = row < rowCount ? Packed.LowWord(firstRow + row, plane, block) & ~Packed.Positions[(long)(firstRow + row) * Packed.Words + block] : 0;
+                for (int g = 0; g < 8; g++) target[16 * g + i] = (byte)(word >> 8 * g);
+            }
+        }
+
+        // Gives the number of steps of a segment.
+        private readonly int Steps(int firstRow, int rowCount, int block, int end, ushort* entries, byte** rest, ref byte* data, ref ushort* windows)
+        {
+            const int Most = 64 * IntegerProduct.SegmentBlocks;
+            ushort** next = stackalloc ushort*[Rows];
+            for (int r = 0; r < Rows; r++)
+            {
+                ushort* last = next[r] = entries + r * (Most + 1);
+                if (r < rowCount) last = Columns(Packed.Positions + (long)(firstRow + r) * Packed.Words, block, end, last);
+                *last = ushort.MaxValue;
+            }
+            ushort* count = windows++;
+            for (int steps = 0; ; steps++)
+            {
+                int first = ushort.MaxValue;
+                for (int r = 0; r < rowCount; r++) first = Math.Min(first, *next[r]);
+                if (first == ushort.MaxValue)
                 {
-                    for (int r = 0; r < Rows; r++) plane[r] = r < rowCount ? Transposed(Low(firstRow + r, bit, word)) : 0;
+                    if (Fill) *count = (ushort)steps;
+                    return steps;
                 }
-                byte* target = (byte*)plane;
+                int window = first / 64, start = 64 * window, limit = start + 64 * WindowBlocks;
+                if (Fill)
+                {
+                    *windows++ = (ushort)window;
+                    new Span<byte>(data, Unit).Fill(NoPlace);
+                    new Span<byte>(data + Unit, Unit).Clear();
+                }
                 for (int r = 0; r < rowCount; r++)
                 {
-                    ulong salient = Packed.Positions[(long)(firstRow + r) * words + word];
-                    Places(salient, lowBits > 0 ? Low(firstRow + r, 0, word) : 0, lowBits > 1 ? Low(firstRow + r, 1, word) : 0, places + 64 * r);
-                }
-                for (int first = 0; first < most; first += Rows)
-                {
-                    for (int r = 0; r < rowCount; r++)
+                    for (int slot = RowSlots * r; slot < RowSlots * (r + 1) && *next[r] < limit; slot++)
                     {
-                        int count = Math.Clamp(counts[r] - first, 0, Rows);
-                        // Eight bytes at once where they do not reach into the next tile, which another thread may be filling.
-                        if (tileEnd - target >= sizeof(ulong)) *(ulong*)target = *(ulong*)(places + 64 * r + first);
-                        else Buffer.MemoryCopy(places + 64 * r + first, target, count, count);
-                        target += count;
-                    }
-                    for (int r = 0; r < rowCount; r++)
-                    {
-                        int count = Math.Clamp(counts[r] - first, 0, Rows);
-                        if (tileEnd - target >= sizeof(ulong)) *(ulong*)target = *(ulong*)cursors[r];
-                        else Buffer.MemoryCopy(cursors[r], target, count, count);
-                        target += count;
-                        cursors[r] += count;
+                        int column = *next[r]++;
+                        if (!Fill) continue;
+                        data[slot] = (byte)(column - start);
+                        data[Unit + slot] = Code(firstRow + r, block + column / 64, column % 64, *rest[r]++);
                     }
                 }
-                counts = target;
+                if (Fill) data += 2 * Unit;
             }
         }
 
-        // The columns of the ones, each with the bits that the low planes hold there as its bits 6 and 7.
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Places(ulong salient, ulong low0, ulong low1, byte* places)
+        private readonly byte Code(int row, int word, int bit, byte rest)
         {
-            byte* next = places;
-            for (int shift = 0; shift < 64; shift += 16)
+            int upper = 0;
+            for (int plane = 0; plane < Packed.LowBits; plane++) upper |= (int)(Packed.LowWord(row, plane, word) >> bit & 1) << plane;
+            return (byte)(upper << Packed.RestBits | rest);
+        }
+
+        // The columns of the ones of some words, from the first word's on.
+        private static ushort* Columns(ulong* words, int block, int end, ushort* columns)
+        {
+            for (int b = block; b < end; b++)
             {
-                // Sixteen bits become sixteen nibbles of ones, which choose among the numbers 0 to 15.
-                ulong bits = salient >> shift & 0xFFFF, start = (ulong)shift * 0x0101010101010101;
-                ulong numbers = Bmi2.X64.ParallelBitExtract(0xFEDCBA9876543210, Bmi2.X64.ParallelBitDeposit(bits, 0x1111111111111111) * 15);
-                *(ulong*)next = Bmi2.X64.ParallelBitDeposit(numbers, 0x0F0F0F0F0F0F0F0F) | start;
-                int count = BitOperations.PopCount(bits);
-                if (count > 8) *(ulong*)(next + 8) = Bmi2.X64.ParallelBitDeposit(numbers >> 32, 0x0F0F0F0F0F0F0F0F) | start;
-                next += count;
+                for (ulong bits = words[b]; bits != 0; bits &= bits - 1)
+                    *columns++ = (ushort)(64 * (b - block) + BitOperations.TrailingZeroCount(bits));
             }
-            ulong here0 = Bmi2.X64.ParallelBitExtract(low0, salient), here1 = Bmi2.X64.ParallelBitExtract(low1, salient);
-            for (; places < next; places += 8, here0 >>= 8, here1 >>= 8)
-                *(ulong*)places |= Bmi2.X64.ParallelBitDeposit(here0, 0x4040404040404040) | Bmi2.X64.ParallelBitDeposit(here1, 0x8080808080808080);
-        }
-
-        private readonly ulong Low(int row, int bit, int word) => Packed.Low[((long)row * Packed.LowBits + bit) * Packed.Words + word];
-
-        // Bit i of byte j becomes bit j of byte i.
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static ulong Transposed(ulong bits)
-        {
-            ulong swap = (bits ^ (bits >> 7)) & 0x00AA00AA00AA00AA;
-            bits ^= swap ^ (swap << 7);
-            swap = (bits ^ (bits >> 14)) & 0x0000CCCC0000CCCC;
-            bits ^= swap ^ (swap << 14);
-            swap = (bits ^ (bits >> 28)) & 0x00000000F0F0F0F0;
-            return bits ^ swap ^ (swap << 28);
+            return columns;
         }
     }
 }

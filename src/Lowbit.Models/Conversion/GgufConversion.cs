@@ -1,5 +1,4 @@
 using System.Collections.Generic;
-using System.Collections.Immutable;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
@@ -12,13 +11,10 @@ namespace Lowbit.Models.Conversion;
 /// <summary>Writes a GGUF file once more with its matrices in another type. Metadata, norms and biases are taken over as they are.</summary>
 public static unsafe class GgufConversion
 {
-    /// <summary>Types that matrices can be turned into.</summary>
-    public static ImmutableArray<ElementFormat> Types { get; } = [ElementFormat.F32, ElementFormat.F16, ElementFormat.Q8_0];
-
     /// <summary>Writes the file.</summary>
     /// <param name="source">A GGUF file.</param>
     /// <param name="path">The file to make; not the source.</param>
-    /// <param name="type">One of <see cref="Types"/>; null leaves matrices as they are.</param>
+    /// <param name="type">One of <see cref="BlockEncoder.Formats"/>, or what <see cref="BlockEncoder.ForRows"/> has for rows that it does not fit; null leaves matrices as they are.</param>
     /// <param name="cancellation">Leaves nothing behind.</param>
     /// <returns>Bits per weight over all tensors.</returns>
     /// <exception cref="LowbitException">The source is of another kind, a matrix does not fit the type, or the file cannot be written.</exception>
@@ -34,10 +30,10 @@ public static unsafe class GgufConversion
         List<(Tensor Tensor, ElementFormat Format, GgufTensorSpec Spec)> tensors = [];
         foreach (Tensor tensor in gguf.Tensors.Values)
         {
-            bool converts = type is not null && tensor.Shape.Length > 1 && tensor.Format != type;
-            if (converts) Check(source.Path, gguf, tensor, type!.Value);
-            ElementFormat format = converts ? type!.Value : tensor.Format;
-            tensors.Add((tensor, format, new GgufTensorSpec(tensor.Name, converts ? format.ToString() : gguf.TypeNames[tensor.Name], tensor.Shape)));
+            ElementFormat format = type is null || tensor.Shape.Length < 2 ? tensor.Format : BlockEncoder.ForRows(type.Value, tensor.Columns);
+            if (format != tensor.Format && !Dequantizer.Supports(tensor.Format))
+                throw new LowbitFormatException(source.Path, $"tensor {tensor.Name} is {gguf.TypeNames[tensor.Name]}, which this version cannot read; leave out --type to carry it over.");
+            tensors.Add((tensor, format, new GgufTensorSpec(tensor.Name, format != tensor.Format ? format.ToString() : gguf.TypeNames[tensor.Name], tensor.Shape)));
         }
         using GgufWriter writer = new(path, metadata, [.. tensors.Select(tensor => tensor.Spec)]);
         foreach ((Tensor tensor, ElementFormat format, GgufTensorSpec spec) in tensors)
@@ -49,16 +45,6 @@ public static unsafe class GgufConversion
         }
         writer.Commit();
         return 8.0 * tensors.Sum(tensor => tensor.Spec.Bytes) / tensors.Sum(tensor => tensor.Tensor.Elements);
-    }
-
-    private static void Check(string path, GgufFile gguf, Tensor tensor, ElementFormat type)
-    {
-        if (!Types.Contains(type))
-            throw new LowbitException($"--type {type}: weights cannot be turned into it in this version; choose one of {string.Join(", ", Types)}.");
-        if (!Dequantizer.Supports(tensor.Format))
-            throw new LowbitFormatException(path, $"tensor {tensor.Name} is {gguf.TypeNames[tensor.Name]}, which this version cannot read; leave out --type to carry it over.");
-        if (tensor.Columns % type.BlockLength() != 0)
-            throw new LowbitException($"--type {type}: rows of {tensor.Columns} in {tensor.Name} are no whole blocks of {type.BlockLength()}; choose F16.");
     }
 
     private static void Convert(GgufWriter writer, Tensor tensor, ElementFormat format)

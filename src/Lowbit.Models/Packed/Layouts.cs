@@ -4,6 +4,7 @@ using System.Linq;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Kernels;
+using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
 using Lowbit.Kernels.Floats;
@@ -18,6 +19,7 @@ namespace Lowbit.Models;
 internal static class Layouts
 {
     private const string PartiallyBinarized = "partially-binarized", Uniform = "uniform", Table = "table", Codebook = "codebook", Sparse = "sparse", LowRank = "low-rank", Plain = "plain", Floats = "floats", Integers = "integers";
+    private const string BlocksPart = "blocks";
 
     /// <summary>Packs a matrix; null where its codes have no layout.</summary>
     public static PackedMatrix? Pack(MatrixCodes codes, ElementFormat scaleFormat, PositionsForm positions)
@@ -55,6 +57,8 @@ internal static class Layouts
                 return new(LowRankPacking.Pack(lowRank), Declare(codes, LowRank, ("rank", lowRank.Rank)));
             case PlainCodes plain:
                 return new([HalfPart.Of(HalfMatrix.Values, plain.Values, [plain.Rows, plain.Columns])], Declare(codes, Plain));
+            case BlockCodes blocks:
+                return new([new PackedPart(BlocksPart, ElementFormat.U8, [blocks.Rows, blocks.RowBytes], blocks.Blocks)], Declare(codes, blocks.Format.ToString()));
             case IntegerCodes integers:
                 return new(IntegerPacking.Pack(integers), Declare(codes, Integers));
             case CompositeCodes composite:
@@ -107,8 +111,8 @@ internal static class Layouts
     {
         if (!Enum.TryParse(entry.Format, out ElementFormat format) || format.BlockLength() == 1)
             throw entry.Entry.Wrong("format", "partially-binarized, uniform, table, codebook, floats, composite, sparse, low-rank, plain, integers or a ggml type");
-        Tensor bytes = entry.Parts(["blocks"]).GetValueOrDefault("blocks")
-            ?? throw new LowbitFormatException(entry.File, $"the tensor '{entry.Name}.blocks' is missing, though the configuration declares it; quantize the model again.");
+        Tensor bytes = entry.Parts([BlocksPart]).GetValueOrDefault(BlocksPart)
+            ?? throw new LowbitFormatException(entry.File, $"the tensor '{entry.Name}.{BlocksPart}' is missing, though the configuration declares it; quantize the model again.");
         if (entry.Columns % format.BlockLength() != 0 || bytes.Bytes != format.ByteCount((long)entry.Rows * entry.Columns))
             throw new LowbitFormatException(entry.File, $"tensor {bytes.Name} has {bytes.Bytes} bytes; [{entry.Rows}, {entry.Columns}] in {format} takes {format.ByteCount((long)entry.Rows * entry.Columns)}.");
         return new DenseMatrix(new Tensor(entry.Name, format, [entry.Rows, entry.Columns], bytes.Pointer, bytes.Bytes, bytes.Owner));

@@ -4,8 +4,8 @@ namespace Lowbit.Quantization.Grids;
 
 /// <summary>
 /// Equally spaced levels: code q of 0 to 2^bits − 1 means <see cref="Scale"/> · (q − <see cref="Zero"/>). Fitted to the
-/// smallest and the largest weight of a group, as the quantizer of GPTQ does it (arXiv 2210.17323; IST-DASLab/gptq,
-/// without the search for a smaller range).
+/// smallest and the largest weight of a group, as the quantizer of GPTQ does it (arXiv 2210.17323; IST-DASLab/gptq), or to
+/// a smaller range (<see cref="ScaleSearch"/>).
 /// </summary>
 /// <param name="Scale">Step between two levels, above zero.</param>
 /// <param name="Zero">The code that means zero, 0 to 2^bits − 1.</param>
@@ -19,7 +19,8 @@ public readonly record struct UniformGrid(float Scale, float Zero, float MaxCode
     /// <param name="bits">Bits of a code, 2 to 8.</param>
     /// <param name="symmetric">Whether the range is as wide below zero as above.</param>
     /// <param name="rounding">Precision of the scale.</param>
-    public static UniformGrid Fit(ReadOnlySpan<float> weights, int bits, bool symmetric, ScaleRounding rounding)
+    /// <param name="search">What range it spans.</param>
+    public static UniformGrid Fit(ReadOnlySpan<float> weights, int bits, bool symmetric, ScaleRounding rounding, ScaleSearch search = ScaleSearch.MinMax)
     {
         float min = 0, max = 0; // the range contains zero
         foreach (float w in weights)
@@ -27,7 +28,7 @@ public readonly record struct UniformGrid(float Scale, float Zero, float MaxCode
             min = MathF.Min(min, w);
             max = MathF.Max(max, w);
         }
-        return FromRange(min, max, bits, symmetric, rounding);
+        return search == ScaleSearch.MinMax ? FromRange(min, max, bits, symmetric, rounding) : ScaleSearches.Least(weights, min, max, bits, symmetric, search, rounding);
     }
 
     /// <summary>The grid over a range that contains zero.</summary>

@@ -26,70 +26,24 @@ using Lowbit.Quantization.LinearAlgebra;
 namespace Lowbit.Quantization.Methods;
 
 /// <summary>Settings of GPTAQ: those of GPTQ and the strength of the correction.</summary>
-public sealed record GptaqOptions : MethodOptions
+public sealed record GptaqOptions : CompensatingOptions
 {
-    /// <summary>Bits of a code, 2 to 8.</summary>
-    public int Bits { get; init; } = 4;
-
-    /// <summary>Consecutive columns that share a scale; −1 for the whole row.</summary>
-    public int GroupSize { get; init; } = -1;
-
-    /// <summary>Whether the grid is as wide below zero as above.</summary>
-    public bool Symmetric { get; init; }
-
-    /// <summary>Whether columns are taken by falling diagonal of the Hessian.</summary>
-    public bool ActivationOrder { get; init; }
-
-    /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
-    public double Damping { get; init; } = 0.01;
-
-    /// <summary>Columns between two updates of the columns behind.</summary>
-    public int BlockSize { get; init; } = 128;
-
     /// <summary>α; 0 is GPTQ.</summary>
     public double Strength { get; init; } = 0.25;
 
     /// <inheritdoc/>
-    public override bool NeedsHessian => true;
-
-    /// <inheritdoc/>
     public override bool NeedsFloatInputs => true;
-
-    /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns);
-
-    internal GptqOptions Gptq => new()
-    {
-        Bits = Bits,
-        GroupSize = GroupSize,
-        Symmetric = Symmetric,
-        ActivationOrder = ActivationOrder,
-        Damping = Damping,
-        BlockSize = BlockSize,
-        ScalePrecision = ScalePrecision,
-    };
 
     internal static GptaqOptions Read(MethodSettings settings)
     {
-        GptqOptions gptq = GptqOptions.Read(settings);
-        return new GptaqOptions
-        {
-            Bits = gptq.Bits,
-            GroupSize = gptq.GroupSize,
-            Symmetric = gptq.Symmetric,
-            ActivationOrder = gptq.ActivationOrder,
-            Damping = gptq.Damping,
-            BlockSize = gptq.BlockSize,
-            Strength = settings.Number("strength", new GptaqOptions().Strength),
-        };
+        var defaults = new GptaqOptions();
+        return defaults.With<GptaqOptions>(settings) with { Strength = settings.Number("strength", defaults.Strength) };
     }
 
     /// <inheritdoc/>
     protected override void Validate()
     {
-        Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
-        RequireGroupSize(GroupSize);
-        RequireCompensation(Damping, BlockSize);
+        base.Validate();
         Require(Strength is >= 0 and <= 1, "--strength", Strength, "0 to 1");
     }
 
@@ -105,11 +59,11 @@ public static unsafe class Gptaq
     internal static QuantizedMatrix Quantize(LinearLayer layer, GptaqOptions options, WorkerPool pool, CancellationToken cancellation)
     {
         Hessian hessian = layer.RequireHessian("gptaq");
-        if (!hessian.HasDrift || options.Strength == 0) return Gptq.Quantize(layer, options.Gptq, pool, cancellation); // the inputs of both models count as equal
+        if (!hessian.HasDrift || options.Strength == 0) return Gptq.Quantize(layer, options, null, pool, cancellation); // the inputs of both models count as equal
         InverseFactor factor = hessian.Factor(pool, options.Damping, options.ActivationOrder, cancellation);
         using NativeBuffer feedback = Feedback(pool, hessian, factor, options.ActivationOrder ? hessian.ActivationOrder() : null, options.Strength);
         cancellation.ThrowIfCancellationRequested();
-        return Gptq.Quantize(layer, options.Gptq, feedback.Floats, pool, cancellation);
+        return Gptq.Quantize(layer, options, feedback.Floats, pool, cancellation);
     }
 
     // −α · Pᵀ = −α · Uᵀ ((D Uᵀ) ⊙ M_U)ᵀ, [columns, columns].

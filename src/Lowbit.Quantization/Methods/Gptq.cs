@@ -28,53 +28,9 @@ using Lowbit.Quantization.LinearAlgebra;
 namespace Lowbit.Quantization.Methods;
 
 /// <summary>Settings of GPTQ; the defaults are the paper's.</summary>
-public sealed record GptqOptions : MethodOptions
+public sealed record GptqOptions : CompensatingOptions
 {
-    /// <summary>Bits of a code, 2 to 8.</summary>
-    public int Bits { get; init; } = 4;
-
-    /// <summary>Consecutive columns that share a scale; −1 for the whole row.</summary>
-    public int GroupSize { get; init; } = -1;
-
-    /// <summary>Whether the grid is as wide below zero as above.</summary>
-    public bool Symmetric { get; init; }
-
-    /// <summary>Whether columns are taken by falling diagonal of the Hessian.</summary>
-    public bool ActivationOrder { get; init; }
-
-    /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
-    public double Damping { get; init; } = 0.01;
-
-    /// <summary>Columns between two updates of the columns behind.</summary>
-    public int BlockSize { get; init; } = 128;
-
-    /// <inheritdoc/>
-    public override bool NeedsHessian => true;
-
-    /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns);
-
-    internal static GptqOptions Read(MethodSettings settings)
-    {
-        var defaults = new GptqOptions();
-        return new GptqOptions
-        {
-            Bits = settings.Integer("bits", defaults.Bits),
-            GroupSize = settings.Integer("group-size", defaults.GroupSize),
-            Symmetric = settings.Flag("symmetric", defaults.Symmetric),
-            ActivationOrder = settings.Flag("activation-order", defaults.ActivationOrder),
-            Damping = settings.Number("damping", defaults.Damping),
-            BlockSize = settings.Integer("block-size", defaults.BlockSize),
-        };
-    }
-
-    /// <inheritdoc/>
-    protected override void Validate()
-    {
-        Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
-        RequireGroupSize(GroupSize);
-        RequireCompensation(Damping, BlockSize);
-    }
+    internal static GptqOptions Read(MethodSettings settings) => new GptqOptions().With<GptqOptions>(settings);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>
@@ -89,7 +45,7 @@ public static unsafe class Gptq
         Quantize(layer, options, null, pool, cancellation);
 
     /// <summary>The same with the feedback of GPTAQ, see <see cref="Compensation"/>.</summary>
-    internal static QuantizedMatrix Quantize(LinearLayer layer, GptqOptions options, float* feedback, WorkerPool pool, CancellationToken cancellation)
+    internal static QuantizedMatrix Quantize(LinearLayer layer, CompensatingOptions options, float* feedback, WorkerPool pool, CancellationToken cancellation)
     {
         Hessian hessian = layer.RequireHessian("gptq");
         int rows = layer.OutFeatures, columns = layer.InFeatures;
@@ -113,6 +69,7 @@ public static unsafe class Gptq
             WholeRow = options.GroupSize < 0,
             Bits = options.Bits,
             Symmetric = options.Symmetric,
+            Search = options.ScaleSearch,
             Rounding = rounding,
         };
         if (quantizer.WholeRow)

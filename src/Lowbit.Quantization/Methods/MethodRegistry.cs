@@ -25,11 +25,16 @@ public sealed record QuantizationMethod(string Name, string Summary, Func<Method
     }
 
     /// <summary>Whether the method has a setting of this name.</summary>
-    public bool Takes(string setting)
+    public bool Takes(string setting) => Asked().WasRead(setting);
+
+    /// <summary>Whether the method has a setting of this name that is a whole number.</summary>
+    public bool TakesWhole(string setting) => Asked().IsWhole(setting);
+
+    private MethodSettings Asked()
     {
         var settings = new MethodSettings(new Dictionary<string, string>());
         Read(settings);
-        return settings.WasRead(setting);
+        return settings;
     }
 }
 
@@ -61,6 +66,7 @@ public static class MethodRegistry
         new("mxfp8", "8-bit floats, powers of two as scales of 32 (OCP MX)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E8M0, 32, SmallFloat.E4M3, SmallFloat.E5M2)),
         new("mxint8", "8-bit integers, powers of two as scales of 32 (OCP MX)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E8M0, 32, SmallFloat.Int8)),
         new("nvfp4", "4-bit floats, e4m3 scales of 16 and one of the matrix (NVIDIA)", settings => FloatRtnOptions.ReadBlocks(settings, BlockScale.E4M3, 16, SmallFloat.E2M1)),
+        new("ggml", "llama.cpp's block formats, by a search for the least error; weighted by the inputs where there is calibration text", GgmlOptions.Read),
         new("ternary", "three levels in groups, no calibration (arXiv 1605.04711)", TernaryRtnOptions.Read),
         new("binary", "two levels in groups, no calibration (arXiv 1603.05279)", settings => TernaryRtnOptions.Read(settings) with { Ternary = false }),
         new("pb-rtn", "PB-LLM without compensation (arXiv 2310.00034)", settings => PbLlmOptions.Read(settings) with { Compensate = false }),

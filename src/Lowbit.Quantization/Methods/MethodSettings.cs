@@ -12,13 +12,17 @@ namespace Lowbit.Quantization.Methods;
 /// <param name="values">For example bits: 4, group-size: 128, symmetric: true.</param>
 public sealed class MethodSettings(IReadOnlyDictionary<string, string> values)
 {
-    private readonly HashSet<string> _read = [];
+    private readonly HashSet<string> _read = [], _whole = [];
 
     /// <summary>A whole number.</summary>
     /// <exception cref="LowbitException">The text is none.</exception>
-    public int Integer(string name, int fallback) => Text(name) is not string text ? fallback
-        : int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) ? value
-        : throw Invalid(name, text, "a whole number");
+    public int Integer(string name, int fallback)
+    {
+        _whole.Add(name);
+        return Text(name) is not string text ? fallback
+            : int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) ? value
+            : throw Invalid(name, text, "a whole number");
+    }
 
     /// <summary>A number.</summary>
     /// <exception cref="LowbitException">The text is none.</exception>
@@ -57,6 +61,9 @@ public sealed class MethodSettings(IReadOnlyDictionary<string, string> values)
 
     /// <summary>Whether the method asked for a setting.</summary>
     public bool WasRead(string name) => _read.Contains(name);
+
+    /// <summary>Whether the method asked for a setting as a whole number.</summary>
+    public bool IsWhole(string name) => _whole.Contains(name);
 
     private string? Text(string name)
     {

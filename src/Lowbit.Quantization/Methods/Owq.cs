@@ -14,8 +14,8 @@
 // Bits      b for a column, 16 for a weak one. The paper gives a budget instead: its 3.01 and 3.1 bits are shares of 0.08 %
 //           and 0.8 % at b = 3.
 // Cost      that of GPTQ, where a U of its own is needed for every layer.
-// Departs   from the repository: grids from the range of the weights, as GPTQ has them; there their range and zero are searched
-//           for the least |w − ŵ|^2.4.
+// Departs   from the repository: grids from the range of the weights, as GPTQ has them, unless --scale-search asks for more;
+//           there their range and zero are searched for the least |w − ŵ|^2.4.
 
 using System;
 using System.Linq;
@@ -28,58 +28,29 @@ using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
-/// <summary>Settings of OWQ.</summary>
-public sealed record OwqOptions : MethodOptions
+/// <summary>Settings of OWQ: those of GPTQ, with 3 bits if not set, and the share of weak columns.</summary>
+public sealed record OwqOptions : CompensatingOptions
 {
-    /// <summary>Bits of a code, 2 to 8.</summary>
-    public int Bits { get; init; } = 3;
-
-    /// <summary>Consecutive columns that share a scale; −1 for the whole row.</summary>
-    public int GroupSize { get; init; } = -1;
-
-    /// <summary>Whether the grid is as wide below zero as above.</summary>
-    public bool Symmetric { get; init; }
+    /// <summary>Three bits.</summary>
+    public OwqOptions() => Bits = 3;
 
     /// <summary>Share of the columns that are weak.</summary>
     public double Share { get; init; } = 0.01;
 
-    /// <summary>Whether columns are taken by falling diagonal of the Hessian.</summary>
-    public bool ActivationOrder { get; init; }
-
-    /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
-    public double Damping { get; init; } = 0.01;
-
-    /// <summary>Columns between two updates of the columns behind.</summary>
-    public int BlockSize { get; init; } = 128;
-
     /// <inheritdoc/>
-    public override bool NeedsHessian => true;
-
-    /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns) + 16 * Share;
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => base.EstimateBitsPerWeight(columns, codedPositions) + 16 * Share;
 
     internal static OwqOptions Read(MethodSettings settings)
     {
         var defaults = new OwqOptions();
-        return new OwqOptions
-        {
-            Bits = settings.Integer("bits", defaults.Bits),
-            GroupSize = settings.Integer("group-size", defaults.GroupSize),
-            Symmetric = settings.Flag("symmetric", defaults.Symmetric),
-            Share = settings.Number("outliers", defaults.Share),
-            ActivationOrder = settings.Flag("activation-order", defaults.ActivationOrder),
-            Damping = settings.Number("damping", defaults.Damping),
-            BlockSize = settings.Integer("block-size", defaults.BlockSize),
-        };
+        return defaults.With<OwqOptions>(settings) with { Share = settings.Number("outliers", defaults.Share) };
     }
 
     /// <inheritdoc/>
     protected override void Validate()
     {
-        Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
-        RequireGroupSize(GroupSize);
+        base.Validate();
         Require(Share is >= 0 and <= 1, "--outliers", Share, "a share of 0 to 1");
-        RequireCompensation(Damping, BlockSize);
     }
 
     /// <inheritdoc/>
@@ -121,6 +92,7 @@ public static unsafe class Owq
                 WholeRow = options.GroupSize < 0,
                 Bits = options.Bits,
                 Symmetric = options.Symmetric,
+                Search = options.ScaleSearch,
                 Rounding = rounding,
             },
         };
@@ -146,7 +118,7 @@ public static unsafe class Owq
     private static double[] Sensitivities(LinearLayer layer, Hessian hessian, OwqOptions options, WorkerPool pool)
     {
         ReadOnlySpan<float> weight = layer.Weight.Span;
-        float[] rounded = Rtn.Quantize(layer, new RtnOptions { Bits = options.Bits, GroupSize = options.GroupSize, Symmetric = options.Symmetric }, pool).Dequantized;
+        float[] rounded = Rtn.Quantize(layer, new RtnOptions { Bits = options.Bits, GroupSize = options.GroupSize, Symmetric = options.Symmetric, ScaleSearch = options.ScaleSearch }, pool).Dequantized;
         var sensitivities = new double[layer.InFeatures];
         for (int i = 0; i < rounded.Length; i++)
         {

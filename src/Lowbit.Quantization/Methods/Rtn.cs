@@ -2,13 +2,16 @@
 //
 // Problem   each weight goes to the nearest level of its group's grid; no calibration, the baseline of every other method.
 // Formula   s = (max(w) − min(w)) / (2^b − 1), z = round(−min(w) / s), q = clamp(round(w / s) + z), ŵ = s · (q − z)
-// Source    the quantizer of IST-DASLab/gptq (arXiv 2210.17323), without its search for a smaller range
+// Search    the share of the range, 100 to 21 %, with the least Σ |w − ŵ|^p, p = 2 or 2.4, and a neighbouring zero if that is better
+// One bit   two levels for each group, stored as such: ±a, or the ends of the range, or the two means of the least squared error
+// Source    the quantizer of IST-DASLab/gptq (arXiv 2210.17323, quant.py)
 // Cost      O(in · out)
 // Departs   from the repository where a symmetric group has no negative weight, see UniformGrid.FromRange.
 
 using System;
 using System.Threading;
 using Lowbit.Core;
+using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 
@@ -17,7 +20,7 @@ namespace Lowbit.Quantization.Methods;
 /// <summary>Settings of round to nearest.</summary>
 public sealed record RtnOptions : MethodOptions
 {
-    /// <summary>Bits of a code, 2 to 8.</summary>
+    /// <summary>Bits of a code, 1 to 8.</summary>
     public int Bits { get; init; } = 4;
 
     /// <summary>Consecutive columns that share a scale; −1 for the whole row.</summary>
@@ -26,11 +29,14 @@ public sealed record RtnOptions : MethodOptions
     /// <summary>Whether the grid is as wide below zero as above.</summary>
     public bool Symmetric { get; init; }
 
+    /// <summary>What range of weights a grid spans.</summary>
+    public ScaleSearch ScaleSearch { get; init; }
+
     /// <inheritdoc/>
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + (Bits == 1 ? ScaleBits : 8)) / (double)GroupColumns(GroupSize, columns);
 
     internal static RtnOptions Read(MethodSettings settings)
     {
@@ -40,13 +46,15 @@ public sealed record RtnOptions : MethodOptions
             Bits = settings.Integer("bits", defaults.Bits),
             GroupSize = settings.Integer("group-size", defaults.GroupSize),
             Symmetric = settings.Flag("symmetric", defaults.Symmetric),
+            ScaleSearch = ScaleSearches.Read(settings),
         };
     }
 
     /// <inheritdoc/>
     protected override void Validate()
     {
-        Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
+        Require(Bits is >= 1 and <= 8, "--bits", Bits, "1 to 8");
+        Require(Bits > 1 || ScaleSearch != ScaleSearch.Lp, "--scale-search", "lp", "minmax or mse with one bit");
         RequireGroupSize(GroupSize);
     }
 
@@ -60,14 +68,53 @@ public static class Rtn
     /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
     internal static QuantizedMatrix Quantize(LinearLayer layer, RtnOptions options, WorkerPool pool)
     {
+        if (options.Bits == 1) return OneBit(layer, options, pool);
         int columns = layer.InFeatures, groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
         var rounding = new ScaleRounding(options.ScalePrecision);
         var codes = new UniformCodes(layer.OutFeatures, columns, options.Bits, groupSize);
         var dequantized = new float[layer.Weight.Length];
-        var work = new RowWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Symmetric = options.Symmetric, Rounding = rounding };
+        var work = new RowWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Options = options, Rounding = rounding };
         pool.Run(ref work, layer.OutFeatures, 16);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
         return new QuantizedMatrix(codes, dequantized, options.Bits, options.ScalePrecision);
+    }
+
+    private static QuantizedMatrix OneBit(LinearLayer layer, RtnOptions options, WorkerPool pool)
+    {
+        var rounding = new ScaleRounding(options.ScalePrecision);
+        var codes = new CodebookCodes(layer.OutFeatures, layer.InFeatures, 1, MethodOptions.GroupColumns(options.GroupSize, layer.InFeatures));
+        var dequantized = new float[layer.Weight.Length];
+        var work = new OneBitWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Options = options, Rounding = rounding };
+        pool.Run(ref work, layer.OutFeatures, 16);
+        if (rounding.Failed) return OneBit(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
+        return new QuantizedMatrix(codes, dequantized, 1, options.ScalePrecision);
+    }
+
+    private struct OneBitWork : IParallelWork
+    {
+        public ReadOnlyMemory<float> Weight;
+        public CodebookCodes Codes;
+        public float[] Dequantized;
+        public RtnOptions Options;
+        public ScaleRounding Rounding;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int r = start; r < end; r++)
+                for (int c = 0; c < Codes.Columns; c += Codes.GroupSize)
+                {
+                    int first = r * Codes.Columns + c, width = Math.Min(Codes.GroupSize, Codes.Columns - c);
+                    ReadOnlySpan<float> group = Weight.Span.Slice(first, width);
+                    Span<float> levels = Codes.Levels.AsSpan((int)Codes.Codebook(r, c), 2);
+                    (levels[0], levels[1]) = TwoLevels.Fit(group, Options.Symmetric, Options.ScaleSearch, Rounding);
+                    for (int j = 0; j < width; j++)
+                    {
+                        byte code = Codebook.Nearest(levels, group[j]);
+                        Codes.Codes[first + j] = code;
+                        Dequantized[first + j] = levels[code];
+                    }
+                }
+        }
     }
 
     private struct RowWork : IParallelWork
@@ -75,7 +122,7 @@ public static class Rtn
         public ReadOnlyMemory<float> Weight;
         public UniformCodes Codes;
         public float[] Dequantized;
-        public bool Symmetric;
+        public RtnOptions Options;
         public ScaleRounding Rounding;
 
         public readonly void Execute(int start, int end)
@@ -86,7 +133,7 @@ public static class Rtn
                     int first = r * Codes.Columns + g * Codes.GroupSize;
                     int width = Math.Min(Codes.GroupSize, Codes.Columns - g * Codes.GroupSize);
                     ReadOnlySpan<float> group = Weight.Span.Slice(first, width);
-                    UniformGrid grid = UniformGrid.Fit(group, Codes.Bits, Symmetric, Rounding);
+                    UniformGrid grid = UniformGrid.Fit(group, Codes.Bits, Options.Symmetric, Rounding, Options.ScaleSearch);
                     Codes.Scales[r * Codes.Groups + g] = grid.Scale;
                     Codes.Zeros[r * Codes.Groups + g] = (byte)grid.Zero;
                     for (int j = 0; j < width; j++)

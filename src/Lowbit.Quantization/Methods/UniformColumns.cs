@@ -15,6 +15,7 @@ internal unsafe struct UniformColumns : IColumnQuantizer
     public byte* Codes;
     public int Columns, Stride, GroupSize, Bits;
     public bool WholeRow, Symmetric;
+    public ScaleSearch Search;
     public ScaleRounding Rounding;
 
     public readonly void Quantize(int column, int row, float* weights, float* quantized)
@@ -38,6 +39,16 @@ internal unsafe struct UniformColumns : IColumnQuantizer
     public readonly void FitGroup(int column, int row)
     {
         int end = Math.Min(Columns, column + GroupSize);
+        if (Search != ScaleSearch.MinMax)
+        {
+            Span<float> group = new float[end - column];
+            for (int r = row; r < row + WorkingCopy.Strip; r++)
+            {
+                for (int j = column; j < end; j++) group[j - column] = Weights[(long)j * Stride + r];
+                Keep(column, r, UniformGrid.Fit(group, Bits, Symmetric, Rounding, Search));
+            }
+            return;
+        }
         for (int r = row; r < row + WorkingCopy.Strip; r += Vector256<float>.Count)
         {
             Vector256<float> min = default, max = default;
@@ -47,14 +58,15 @@ internal unsafe struct UniformColumns : IColumnQuantizer
                 min = Vector256.Min(min, w);
                 max = Vector256.Max(max, w);
             }
-            for (int i = 0; i < Vector256<float>.Count; i++)
-            {
-                UniformGrid grid = UniformGrid.FromRange(min[i], max[i], Bits, Symmetric, Rounding);
-                long parameters = (long)(column / GroupSize) * Stride + r + i;
-                Scales[parameters] = grid.Scale;
-                Zeros[parameters] = grid.Zero;
-            }
+            for (int i = 0; i < Vector256<float>.Count; i++) Keep(column, r + i, UniformGrid.FromRange(min[i], max[i], Bits, Symmetric, Rounding));
         }
+    }
+
+    private readonly void Keep(int column, int row, UniformGrid grid)
+    {
+        long parameters = (long)(column / GroupSize) * Stride + row;
+        Scales[parameters] = grid.Scale;
+        Zeros[parameters] = grid.Zero;
     }
 
     /// <summary>Copies scales and zeros.</summary>

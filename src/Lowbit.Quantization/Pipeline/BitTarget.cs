@@ -18,11 +18,12 @@ public sealed record BitCandidate(ImmutableSortedDictionary<string, string> Sett
 /// <param name="Candidates">Of one method, from few bits to many.</param>
 public sealed record BitTarget(double Bits, ImmutableArray<BitCandidate> Candidates)
 {
-    // What a method can vary to take more or fewer bits.
-    private static readonly (string Setting, double[] Values)[] s_scales =
+    // What a method can vary to take more or fewer bits, and whether in fractions.
+    private static readonly (string Setting, bool IsWhole, double[] Values)[] s_scales =
     [
-        ("bits", [2, 3, 4, 5, 6, 8]),
-        ("salient", [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9]),
+        ("bits", true, [2, 3, 4, 5, 6, 8]),
+        ("bits", false, [1.5, 2, 2.5, 3, 3.5, 4, 5, 6]),
+        ("salient", false, [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9]),
     ];
 
     /// <summary>Varies what a method can vary: its bits, or else the share of its salient weights.</summary>
@@ -34,9 +35,9 @@ public sealed record BitTarget(double Bits, ImmutableArray<BitCandidate> Candida
     public static BitTarget Create(double bits, string method, IReadOnlyDictionary<string, string> settings, ScalePrecision precision)
     {
         QuantizationMethod found = MethodRegistry.Find(method);
-        foreach ((string setting, double[] values) in s_scales)
+        foreach ((string setting, bool isWhole, double[] values) in s_scales)
         {
-            if (!found.Takes(setting)) continue;
+            if (!found.Takes(setting) || found.TakesWhole(setting) != isWhole) continue;
             return new BitTarget(bits, [.. values.Select(value =>
             {
                 ImmutableSortedDictionary<string, string> all = settings.ToImmutableSortedDictionary().SetItem(setting, value.ToString(CultureInfo.InvariantCulture));

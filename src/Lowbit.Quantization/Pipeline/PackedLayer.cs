@@ -36,6 +36,7 @@ internal sealed record PackedLayer(IReadOnlyList<PackedPart> Parts, JsonObject L
         PartiallyBinarizedPacking.Low => "low planes",
         PartiallyBinarizedPacking.High => "salient codes",
         UniformPacking.Codes or IntegerPacking.Stream or TablePacking.Codes or CodebookPacking.Codes or FloatPacking.Codes => "codes",
+        "blocks" => "codes and scales",
         UniformPacking.Order => "order of columns",
         CodebookPacking.Class or InputPacking.Columns or SparsePacking.Starts or SparsePacking.Columns => "positions of salient weights",
         HalfMatrix.Values or SparsePacking.Values => "weights in half precision",

@@ -15,7 +15,7 @@ using Lowbit.Training.Model;
 
 namespace Lowbit.Training.Export;
 
-/// <summary>Writes a trained model as a Hugging Face folder in floats; linears with a form as their products saw them.</summary>
+/// <summary>Writes a trained model as a Hugging Face folder in floats; linears with a form as their products saw them, adapters merged.</summary>
 public static unsafe class FloatFolder
 {
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
@@ -23,16 +23,17 @@ public static unsafe class FloatFolder
     /// <param name="model">The model.</param>
     /// <param name="config">What <c>config.json</c> shall say.</param>
     /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
+    /// <param name="pool">Threads.</param>
     /// <param name="type">F32, or F16 for half the bytes.</param>
     /// <exception cref="LowbitException">A weight is too large for F16, or the folder cannot be written.</exception>
-    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer, ElementFormat type = ElementFormat.F32)
+    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer, WorkerPool pool, ElementFormat type = ElementFormat.F32)
     {
         string work = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".partial";
         try
         {
             if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
-            WriteTensors(Path.Combine(work, "model.safetensors"), model, type);
+            WriteTensors(Path.Combine(work, "model.safetensors"), model, pool, type);
             using (AtomicFile file = new(Path.Combine(work, "config.json")))
             {
                 using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
@@ -71,7 +72,7 @@ public static unsafe class FloatFolder
         LowbitFolder.CopyTokenizer(folder, checkpoint);
     }
 
-    private static void WriteTensors(string path, TrainableModel model, ElementFormat type)
+    private static void WriteTensors(string path, TrainableModel model, WorkerPool pool, ElementFormat type)
     {
         Dictionary<Parameter, TrainableLinear> linears = model.Linears.ToDictionary(linear => linear.Weight);
         bool IsTransposed(Parameter parameter) => model.Config.LinearsTransposed && linears.ContainsKey(parameter);
@@ -80,13 +81,16 @@ public static unsafe class FloatFolder
             string ending = Path.GetExtension(parameter.Name);
             return FolderNames.Of(model, parameter.Name[..^ending.Length]) + ending;
         }
-        TensorSpec[] specs = [.. model.Parameters.Select(parameter => new TensorSpec(Name(parameter), type,
+        Parameter[] parameters = [.. model.Parameters, .. model.Linears.Where(linear => linear.Packed is not null).Select(linear => linear.Weight)];
+        TensorSpec[] specs = [.. parameters.Select(parameter => new TensorSpec(Name(parameter), type,
             parameter.Shape.Length == 1 ? [parameter.Columns] : IsTransposed(parameter) ? [parameter.Columns, parameter.Rows] : [parameter.Rows, parameter.Columns]))];
         using SafetensorsWriter writer = new(path, specs, new Dictionary<string, string> { ["format"] = "pt", ["made_by"] = "lowbit" });
         for (int i = 0; i < specs.Length; i++)
         {
-            Parameter parameter = model.Parameters[i];
-            float* values = linears.TryGetValue(parameter, out TrainableLinear? linear) ? linear.Effective : parameter.Value.Floats;
+            Parameter parameter = parameters[i];
+            using NativeBuffer merged = new(linears.TryGetValue(parameter, out TrainableLinear? linear) ? parameter.Count * sizeof(float) : 0);
+            float* values = parameter.Value.Floats;
+            linear?.CopyMerged(pool, values = merged.Floats);
             if (!IsTransposed(parameter))
             {
                 if (type == ElementFormat.F16) WriteHalves(writer, specs[i].Name, new ReadOnlySpan<float>(values, checked((int)parameter.Count)));

@@ -6,6 +6,7 @@ using Lowbit.Formats.Safetensors;
 using Lowbit.Models;
 using Lowbit.Quantization.Methods;
 using Lowbit.Quantization.Pipeline;
+using Lowbit.Training.Methods;
 using Lowbit.Training.Model;
 
 namespace Lowbit.Training.Export;
@@ -23,16 +24,17 @@ public static class PackedFolder
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
     /// <remarks>Where more than the linears was trained, the source is a <see cref="FloatFolder"/> of the trained model.</remarks>
     /// <param name="options">Output, method and how things are stored.</param>
-    /// <param name="model">The trained model; every linear of its blocks has a form that gives codes.</param>
+    /// <param name="model">The trained model; every linear of its blocks has a form that gives codes, or an adapter that merges into zeros.</param>
     /// <param name="source">The model that the rest is taken from.</param>
-    public static PackedSize Write(QuantizeOptions options, TrainableModel model, LanguageModel source)
+    /// <param name="pool">Threads.</param>
+    public static PackedSize Write(QuantizeOptions options, TrainableModel model, LanguageModel source, WorkerPool pool)
     {
         LayerStore store = new(options.Output, Guid.NewGuid().ToString(), force: true);
         List<LayerReport> layers = [];
         double nominalBits = 0;
         foreach (TrainableLinear linear in model.Linears)
         {
-            QuantizedMatrix quantized = linear.Form?.Quantize(linear.Weight)
+            QuantizedMatrix quantized = (linear.Adapter is null ? linear.Form?.Quantize(linear.Weight) : QaLora.Merge(linear, pool))
                 ?? throw new LowbitException($"{linear.Name} has no packed form in this version.");
             string name = FolderNames.Of(model, linear.Name);
             store.Save(name, LowbitFolder.Pack(quantized, options), deadInputs: 0);

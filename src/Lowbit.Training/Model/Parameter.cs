@@ -10,14 +10,19 @@ public sealed unsafe class Parameter : IDisposable
     /// <summary>Allocates a tensor of zeros that is not trained.</summary>
     /// <param name="name">Full name in the file.</param>
     /// <param name="shape">[features], or [outFeatures, inFeatures].</param>
-    public Parameter(string name, params ReadOnlySpan<int> shape)
+    public Parameter(string name, params ReadOnlySpan<int> shape) : this(name, shape, hasValues: true) { }
+
+    private Parameter(string name, ReadOnlySpan<int> shape, bool hasValues)
     {
         Name = name;
         Shape = [.. shape];
         Rows = shape.Length == 1 ? 1 : shape[0];
         Columns = shape[^1];
-        Value = new NativeBuffer(Count * sizeof(float));
+        Value = new NativeBuffer(hasValues ? Count * sizeof(float) : 0);
     }
+
+    /// <summary>Name and shape of a tensor whose numbers lie elsewhere.</summary>
+    internal static Parameter WithoutValues(string name, params ReadOnlySpan<int> shape) => new(name, shape, hasValues: false);
 
     /// <summary>Full name in the file.</summary>
     public string Name { get; }

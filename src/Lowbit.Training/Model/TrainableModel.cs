@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Lowbit.Core;
+using Lowbit.Kernels;
 using Lowbit.Models;
 
 namespace Lowbit.Training.Model;
@@ -13,7 +14,7 @@ public sealed unsafe class TrainableModel : IDisposable
 {
     private readonly List<Parameter> _parameters = [];
 
-    private TrainableModel(ModelConfig config, Func<string, bool> hasBias)
+    private TrainableModel(ModelConfig config, Func<string, bool> hasBias, IReadOnlyDictionary<string, WeightMatrix>? packed = null)
     {
         Config = config;
         TensorNames names = config.Names;
@@ -23,8 +24,12 @@ public sealed unsafe class TrainableModel : IDisposable
             _parameters.Add(parameter);
             return parameter;
         }
-        TrainableLinear Linear(string name, int outFeatures, int inFeatures) =>
-            new(Tensor(name + ".weight", outFeatures, inFeatures), hasBias(name) ? Tensor(name + ".bias", outFeatures) : null);
+        TrainableLinear Linear(string name, int outFeatures, int inFeatures)
+        {
+            WeightMatrix? matrix = packed?.GetValueOrDefault(name);
+            Parameter weight = matrix is null ? Tensor(name + ".weight", outFeatures, inFeatures) : Parameter.WithoutValues(name + ".weight", outFeatures, inFeatures);
+            return new TrainableLinear(weight, hasBias(name) ? Tensor(name + ".bias", outFeatures) : null, matrix);
+        }
         TrainableNorm Norm(string name, int features) =>
             new(Tensor(name + ".weight", features), config.Norm == NormKind.Layer && hasBias(name) ? Tensor(name + ".bias", features) : null);
 
@@ -85,7 +90,7 @@ public sealed unsafe class TrainableModel : IDisposable
     /// <summary>[vocabulary, embeddingDim], the output projection; the embedding where the two are tied.</summary>
     public Parameter Head { get; }
 
-    /// <summary>All tensors of the file, each once, in the order of the forward pass.</summary>
+    /// <summary>All tensors in float32, each once, in the order of the forward pass; packed weights are not among them.</summary>
     public IReadOnlyList<Parameter> Parameters => _parameters;
 
     /// <summary>All linears of all blocks.</summary>
@@ -112,7 +117,7 @@ public sealed unsafe class TrainableModel : IDisposable
             }
             foreach (TrainableLinear linear in Linears)
             {
-                foreach (Parameter parameter in linear.Form?.Parameters ?? [])
+                foreach (Parameter parameter in linear.Added)
                 {
                     if (parameter.Trainable) trained.Add(parameter);
                 }
@@ -122,8 +127,9 @@ public sealed unsafe class TrainableModel : IDisposable
     }
 
     /// <summary>Copies the tensors of a model, whatever form they are stored in.</summary>
-    /// <param name="source">The model; not needed afterwards.</param>
-    public static TrainableModel From(LanguageModel source)
+    /// <param name="source">The model; not needed afterwards, except for packed weights that are its own.</param>
+    /// <param name="packed">Weights of linears of the blocks that stay packed and fixed, by the linear's name; they must outlive the model.</param>
+    public static TrainableModel From(LanguageModel source, IReadOnlyDictionary<string, WeightMatrix>? packed = null)
     {
         HashSet<string> biases = [];
         void Note(string name, NativeBuffer? bias)
@@ -132,7 +138,7 @@ public sealed unsafe class TrainableModel : IDisposable
         }
         foreach ((Linear linear, _) in Pairs(source, null)) Note(linear.Name, linear.Bias);
         foreach ((Norm norm, _) in NormPairs(source, null)) Note(norm.Name, norm.Bias);
-        TrainableModel model = new(source.Config, biases.Contains);
+        TrainableModel model = new(source.Config, biases.Contains, packed);
         try
         {
             source.Embedding.DequantizeRows(0, source.Embedding.Rows, model.Embedding.Value.Floats);
@@ -140,7 +146,7 @@ public sealed unsafe class TrainableModel : IDisposable
             if (model.Head != model.Embedding) source.Head.Weight.DequantizeRows(0, source.Head.Weight.Rows, model.Head.Value.Floats);
             foreach ((Linear from, TrainableLinear? to) in Pairs(source, model))
             {
-                from.Weight.DequantizeRows(0, from.Weight.Rows, to!.Weight.Value.Floats);
+                if (to!.Packed is null) from.Weight.DequantizeRows(0, from.Weight.Rows, to.Weight.Value.Floats);
                 if (from.Bias is { } bias) Rows.Copy(bias.Floats, to.Bias!.Value.Floats, to.Bias.Count);
             }
             foreach ((Norm from, TrainableNorm? to) in NormPairs(source, model))
@@ -199,6 +205,17 @@ public sealed unsafe class TrainableModel : IDisposable
             hash.AppendData(Encoding.UTF8.GetBytes(parameter.ToString()));
             const int piece = 1 << 24;
             for (long i = 0; i < parameter.Count; i += piece) hash.AppendData(MemoryMarshal.AsBytes(new ReadOnlySpan<float>(parameter.Value.Floats + i, (int)Math.Min(piece, parameter.Count - i))));
+        }
+        foreach (TrainableLinear linear in Linears)
+        {
+            if (linear.Packed is null) continue;
+            hash.AppendData(Encoding.UTF8.GetBytes(linear.Weight.ToString()));
+            float[] row = new float[linear.Weight.Columns];
+            for (int r = 0; r < linear.Weight.Rows; r++)
+            {
+                fixed (float* values = row) linear.Packed.DequantizeRows(r, 1, values);
+                hash.AppendData(MemoryMarshal.AsBytes<float>(row));
+            }
         }
         return Convert.ToHexString(hash.GetHashAndReset());
     }

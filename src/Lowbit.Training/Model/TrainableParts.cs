@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Models;
+using Lowbit.Training.Methods;
 using Lowbit.Training.Operators;
 
 namespace Lowbit.Training.Model;
@@ -50,16 +51,23 @@ public sealed unsafe class TrainableNorm(Parameter weight, Parameter? bias)
 }
 
 /// <summary>
-/// A linear layer y = x·Wᵀ + b. The weight of the products is the parameter itself, or what a <see cref="IWeightForm"/>
-/// makes of it once a step.
+/// A linear layer y = x·Wᵀ + b. The weight of the products is the parameter itself, what a <see cref="IWeightForm"/>
+/// makes of it once a step, or a packed matrix; an adapter may stand beside it.
 /// </summary>
 /// <param name="weight">[outFeatures, inFeatures].</param>
 /// <param name="bias">[outFeatures], or null.</param>
-public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias) : IDisposable
+/// <param name="packed">The fixed weight in packed form, or null; the parameter has no values then.</param>
+public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias, WeightMatrix? packed = null) : IDisposable
 {
     private NativeBuffer? _formed, _formedGradient;
 
-    /// <summary>[outFeatures, inFeatures]; with a form, what the form begins from.</summary>
+    /// <summary>The fixed weight where it stays packed, or null.</summary>
+    public WeightMatrix? Packed { get; } = packed;
+
+    /// <summary>What is trained beside the weight, or null.</summary>
+    public LowRankAdapter? Adapter { get; private set; }
+
+    /// <summary>[outFeatures, inFeatures]; with a form, what the form begins from. Without values where the weight is packed.</summary>
     public Parameter Weight { get; } = weight;
 
     /// <summary>[outFeatures], or null.</summary>
@@ -71,7 +79,7 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias) : 
     /// <summary>Name without <c>.weight</c>.</summary>
     public string Name => Weight.Name[..^".weight".Length];
 
-    /// <summary>The weight that the products take.</summary>
+    /// <summary>The weight that the products take, without an adapter; of no meaning where it is packed.</summary>
     public float* Effective => (_formed ?? Weight.Value).Floats;
 
     /// <summary>Gradient of <see cref="Effective"/>; null where nothing behind it is trained.</summary>
@@ -84,6 +92,35 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias) : 
         _formed = new NativeBuffer(Weight.Count * sizeof(float));
         // A frozen weight has no gradient of its own, but the form needs that of the products.
         if (!Weight.Trainable) _formedGradient = new NativeBuffer(Weight.Count * sizeof(float));
+    }
+
+    /// <summary>Puts an adapter beside the weight, which owns it from now on.</summary>
+    public void Use(LowRankAdapter adapter) => Adapter = adapter;
+
+    /// <summary>What is trained beside weight and bias: parameters of the form and of the adapter.</summary>
+    internal IEnumerable<Parameter> Added
+    {
+        get
+        {
+            foreach (Parameter parameter in Form?.Parameters ?? []) yield return parameter;
+            if (Adapter is null) yield break;
+            yield return Adapter.A;
+            yield return Adapter.B;
+        }
+    }
+
+    /// <summary>Copies the weight with the adapter's product added to it.</summary>
+    /// <param name="pool">Threads.</param>
+    /// <param name="destination">[outFeatures, inFeatures].</param>
+    public void CopyMerged(WorkerPool pool, float* destination)
+    {
+        if (Packed is null) Rows.Copy(Effective, destination, Weight.Count);
+        else Packed.DequantizeRows(0, Weight.Rows, destination);
+        if (Adapter is null) return;
+        float[] product = Adapter.Product(pool);
+        int groups = Adapter.A.Columns;
+        for (int r = 0; r < Weight.Rows; r++)
+            for (int c = 0; c < Weight.Columns; c++) destination[(long)r * Weight.Columns + c] += product[r * groups + c / Adapter.GroupSize];
     }
 
     /// <summary>Makes the weight of the products anew; called when the parameters have changed.</summary>
@@ -100,7 +137,9 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias) : 
 
     internal void Forward(WorkerPool pool, float* x, int tokens, float* y)
     {
-        Gemm.MultiplyTransposed(pool, x, Weight.Columns, Effective, Weight.Columns, y, Weight.Rows, tokens, Weight.Rows, Weight.Columns);
+        if (Packed is not null) PackedProducts.Forward(pool, Packed, x, tokens, y);
+        else Gemm.MultiplyTransposed(pool, x, Weight.Columns, Effective, Weight.Columns, y, Weight.Rows, tokens, Weight.Rows, Weight.Columns);
+        Adapter?.Forward(pool, x, tokens, y);
         if (Bias is not null) ColumnSums.AddToEach(pool, y, tokens, Weight.Rows, Bias.Value.Floats);
     }
 
@@ -108,7 +147,9 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias) : 
     internal void Backward(WorkerPool pool, float* x, float* dy, int tokens, float* dx)
     {
         int outFeatures = Weight.Rows, inFeatures = Weight.Columns;
-        Gemm.MultiplyAdd(pool, 1, dy, outFeatures, Effective, inFeatures, dx, inFeatures, tokens, inFeatures, outFeatures);
+        if (Packed is not null) PackedProducts.Backward(pool, Packed, dy, tokens, dx);
+        else Gemm.MultiplyAdd(pool, 1, dy, outFeatures, Effective, inFeatures, dx, inFeatures, tokens, inFeatures, outFeatures);
+        Adapter?.Backward(pool, x, dy, tokens, dx);
         if (EffectiveGradient is not null)
             Gemm.MultiplyLeftTransposedAdd(pool, dy, outFeatures, x, inFeatures, EffectiveGradient, inFeatures, outFeatures, inFeatures, tokens);
         if (Bias?.Gradient is { } gradient) ColumnSums.Accumulate(pool, dy, tokens, outFeatures, gradient.Floats);
@@ -119,7 +160,7 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias) : 
     {
         _formed?.Dispose();
         _formedGradient?.Dispose();
-        foreach (Parameter parameter in Form?.Parameters ?? []) parameter.Dispose();
+        foreach (Parameter parameter in Added) parameter.Dispose();
     }
 }
 

@@ -28,6 +28,9 @@ public sealed record AdamWOptions
 
     /// <summary>Decoupled weight decay, applied to all parameters.</summary>
     public float WeightDecay { get; init; }
+
+    /// <summary>Whether the running means are kept in eight bits instead of float32.</summary>
+    public bool EightBit { get; init; }
 }
 
 /// <summary>Two running means for every trained number, and the step that they give.</summary>
@@ -45,12 +48,12 @@ public sealed unsafe class AdamW : IDisposable
         _pool = pool;
         _options = options;
         Parameters = parameters;
-        Means = new NativeBuffer[parameters.Count];
-        Squares = new NativeBuffer[parameters.Count];
+        Means = new RunningMeans[parameters.Count];
+        Squares = new RunningMeans[parameters.Count];
         for (int i = 0; i < parameters.Count; i++)
         {
-            Means[i] = new NativeBuffer(parameters[i].Count * sizeof(float));
-            Squares[i] = new NativeBuffer(parameters[i].Count * sizeof(float));
+            Means[i] = new RunningMeans(parameters[i].Count, options.EightBit, signed: true);
+            Squares[i] = new RunningMeans(parameters[i].Count, options.EightBit, signed: false);
         }
     }
 
@@ -58,10 +61,10 @@ public sealed unsafe class AdamW : IDisposable
     public IReadOnlyList<Parameter> Parameters { get; }
 
     /// <summary>Running means of the gradients, parameter by parameter.</summary>
-    public NativeBuffer[] Means { get; }
+    internal RunningMeans[] Means { get; }
 
     /// <summary>Running means of the squared gradients, parameter by parameter.</summary>
-    public NativeBuffer[] Squares { get; }
+    internal RunningMeans[] Squares { get; }
 
     /// <summary>Changes all parameters by their gradients.</summary>
     /// <param name="step">Number of the step, from 1.</param>
@@ -77,8 +80,8 @@ public sealed unsafe class AdamW : IDisposable
             {
                 Value = parameter.Value.Floats,
                 Gradient = parameter.Gradient!.Floats,
-                Mean = Means[i].Floats,
-                Square = Squares[i].Floats,
+                Means = Means[i],
+                Squares = Squares[i],
                 Count = parameter.Count,
                 Beta1 = _options.Beta1,
                 Beta2 = _options.Beta2,
@@ -88,44 +91,58 @@ public sealed unsafe class AdamW : IDisposable
                 Rate = (float)(learningRate / correction1),
                 Root2 = (float)Math.Sqrt(correction2),
             };
-            _pool.Run(ref work, checked((int)((parameter.Count + Work.Piece - 1) / Work.Piece)), 1);
+            _pool.Run(ref work, checked((int)((parameter.Count + RunningMeans.Block - 1) / RunningMeans.Block)), Work.Blocks);
         }
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (NativeBuffer mean in Means) mean.Dispose();
-        foreach (NativeBuffer square in Squares) square.Dispose();
+        foreach (RunningMeans mean in Means) mean.Dispose();
+        foreach (RunningMeans square in Squares) square.Dispose();
     }
 
     private struct Work : IParallelWork
     {
-        public const int Piece = 8192;
+        public const int Blocks = 32;
 
-        public float* Value, Gradient, Mean, Square;
+        public float* Value, Gradient;
+        public RunningMeans Means, Squares;
         public long Count;
         public float Beta1, Beta2, Epsilon, GradientScale, Decay, Rate, Root2;
 
         public readonly void Execute(int start, int end)
         {
-            long i = (long)start * Piece, last = Math.Min(Count, (long)end * Piece);
-            for (; i <= last - Vector<float>.Count; i += Vector<float>.Count)
+            float* scratch = stackalloc float[2 * RunningMeans.Block];
+            for (int block = start; block < end; block++)
             {
-                Vector<float> gradient = Vector.Load(Gradient + i) * GradientScale;
-                Vector<float> mean = Vector.Load(Mean + i) * Beta1 + gradient * (1 - Beta1);
-                Vector<float> square = Vector.Load(Square + i) * Beta2 + gradient * gradient * (1 - Beta2);
-                mean.Store(Mean + i);
-                square.Store(Square + i);
-                Vector<float> divisor = Vector.SquareRoot(square) / new Vector<float>(Root2) + new Vector<float>(Epsilon);
-                (Vector.Load(Value + i) * Decay - mean * Rate / divisor).Store(Value + i);
+                long first = (long)block * RunningMeans.Block;
+                float* mean = Means.Read(block, scratch), square = Squares.Read(block, scratch + RunningMeans.Block);
+                Change(Value + first, Gradient + first, mean, square, (int)Math.Min(RunningMeans.Block, Count - first));
+                Means.Write(block, mean);
+                Squares.Write(block, square);
             }
-            for (; i < last; i++)
+        }
+
+        private readonly void Change(float* values, float* gradients, float* means, float* squares, int count)
+        {
+            int i = 0;
+            for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
             {
-                float gradient = Gradient[i] * GradientScale;
-                Mean[i] = Mean[i] * Beta1 + gradient * (1 - Beta1);
-                Square[i] = Square[i] * Beta2 + gradient * gradient * (1 - Beta2);
-                Value[i] = Value[i] * Decay - Mean[i] * Rate / (MathF.Sqrt(Square[i]) / Root2 + Epsilon);
+                Vector<float> gradient = Vector.Load(gradients + i) * GradientScale;
+                Vector<float> mean = Vector.Load(means + i) * Beta1 + gradient * (1 - Beta1);
+                Vector<float> square = Vector.Load(squares + i) * Beta2 + gradient * gradient * (1 - Beta2);
+                mean.Store(means + i);
+                square.Store(squares + i);
+                Vector<float> divisor = Vector.SquareRoot(square) / new Vector<float>(Root2) + new Vector<float>(Epsilon);
+                (Vector.Load(values + i) * Decay - mean * Rate / divisor).Store(values + i);
+            }
+            for (; i < count; i++)
+            {
+                float gradient = gradients[i] * GradientScale;
+                means[i] = means[i] * Beta1 + gradient * (1 - Beta1);
+                squares[i] = squares[i] * Beta2 + gradient * gradient * (1 - Beta2);
+                values[i] = values[i] * Decay - means[i] * Rate / (MathF.Sqrt(squares[i]) / Root2 + Epsilon);
             }
         }
     }

@@ -12,16 +12,16 @@ namespace Lowbit.Training.Run;
 
 /// <summary>
 /// A training in the middle, as one safetensors file: every trained tensor under its name, the optimizer's running means
-/// under name.mean and name.square, the number of steps and the fingerprint of the training in its metadata.
+/// under name.mean and name.square (in eight bits with name.mean.scales and name.square.scales), the number of steps and the fingerprint of the training in its metadata.
 /// </summary>
 internal static unsafe class TrainingCheckpoint
 {
     public static void Save(string path, string fingerprint, int steps, AdamW optimizer)
     {
-        List<(string Name, Parameter Parameter, NativeBuffer Values)> parts = [.. Parts(optimizer)];
+        List<Part> parts = [.. Parts(optimizer)];
         Dictionary<string, string> metadata = new() { ["fingerprint"] = fingerprint, ["steps"] = steps.ToString(CultureInfo.InvariantCulture) };
-        using SafetensorsWriter writer = new(path, [.. parts.Select(part => new TensorSpec(part.Name, ElementFormat.F32, [part.Parameter.Rows, part.Parameter.Columns]))], metadata);
-        foreach ((string name, Parameter parameter, NativeBuffer values) in parts) writer.Write(name, values.Pointer, parameter.Count * sizeof(float));
+        using SafetensorsWriter writer = new(path, [.. parts.Select(part => new TensorSpec(part.Name, part.Format, [part.Elements]))], metadata);
+        foreach (Part part in parts) writer.Write(part.Name, part.Values.Pointer, part.Values.Bytes);
         writer.Commit();
     }
 
@@ -33,28 +33,36 @@ internal static unsafe class TrainingCheckpoint
         if (file.Metadata.GetValueOrDefault("fingerprint") != fingerprint)
             throw new LowbitException($"{path} belongs to a training of another model, text or with other options; repeat that command with --resume, or start anew with --force.");
         if (done > steps) throw new LowbitFormatException(path, $"{done} steps were done, more than the {steps} asked for.");
-        List<(string Name, Parameter Parameter, NativeBuffer Values)> parts = [.. Parts(optimizer)];
-        foreach ((string name, Parameter parameter, _) in parts)
+        List<Part> parts = [.. Parts(optimizer)];
+        foreach (Part part in parts)
         {
-            if (!file.Tensors.TryGetValue(name, out Tensor? tensor) || tensor.Format != ElementFormat.F32 || tensor.Elements != parameter.Count)
-                throw new LowbitFormatException(path, $"the tensor {name} is missing or not [{string.Join(", ", parameter.Shape)}] in F32; the checkpoint is damaged.");
+            if (!file.Tensors.TryGetValue(part.Name, out Tensor? tensor) || tensor.Format != part.Format || tensor.Elements != part.Elements)
+                throw new LowbitFormatException(path, $"the tensor {part.Name} is missing or not {part.Elements} numbers in {part.Format}; the checkpoint is damaged.");
         }
-        foreach ((string name, _, NativeBuffer values) in parts)
+        foreach (Part part in parts)
         {
-            Tensor tensor = file.Tensors[name];
-            Buffer.MemoryCopy(tensor.Pointer, values.Pointer, values.Bytes, tensor.Bytes);
+            Tensor tensor = file.Tensors[part.Name];
+            Buffer.MemoryCopy(tensor.Pointer, part.Values.Pointer, part.Values.Bytes, tensor.Bytes);
         }
         return done;
     }
 
-    private static IEnumerable<(string Name, Parameter Parameter, NativeBuffer Values)> Parts(AdamW optimizer)
+    private static IEnumerable<Part> Parts(AdamW optimizer)
     {
         for (int i = 0; i < optimizer.Parameters.Count; i++)
         {
             Parameter parameter = optimizer.Parameters[i];
-            yield return (parameter.Name, parameter, parameter.Value);
-            yield return (parameter.Name + ".mean", parameter, optimizer.Means[i]);
-            yield return (parameter.Name + ".square", parameter, optimizer.Squares[i]);
+            yield return new Part(parameter.Name, ElementFormat.F32, parameter.Value);
+            foreach ((string suffix, RunningMeans means) in ((string, RunningMeans)[])[(".mean", optimizer.Means[i]), (".square", optimizer.Squares[i])])
+            {
+                yield return new Part(parameter.Name + suffix, means.Scales is null ? ElementFormat.F32 : ElementFormat.U8, means.Values);
+                if (means.Scales is not null) yield return new Part(parameter.Name + suffix + ".scales", ElementFormat.F32, means.Scales);
+            }
         }
+    }
+
+    private sealed record Part(string Name, ElementFormat Format, NativeBuffer Values)
+    {
+        public long Elements => Values.Bytes / Format.BlockBytes();
     }
 }

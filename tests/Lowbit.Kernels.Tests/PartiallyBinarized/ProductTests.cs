@@ -31,10 +31,61 @@ public unsafe class ProductTests
                     float[] got = new float[33];
                     fixed (float* output = got)
                         PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap)).MultiplyScalar(_pool, activations, output);
-                    Close(codes, activations, got, eightBit: true);
+                    Close(codes, activations, got, integers: true);
                 }
             }
         }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(63)]
+    [InlineData(64)]
+    [InlineData(200)]
+    public void Tokens_are_rounded_to_twelve_bits_and_every_choice_of_four_is_in_a_table(int features)
+    {
+        using Activations activations = Input(2, features, 3, ActivationMode.EightBit);
+        RoundedTokens tokens = RoundedTokens.Make(_pool, activations, 0, 2, tables: true);
+        for (int t = 0; t < 2; t++)
+        {
+            RoundedToken token = tokens.Token(t);
+            ReadOnlySpan<float> values = new(activations.Values + t * features, features);
+            int largest = 0, padded = (features + 63) / 64 * 64;
+            for (int i = 0; i < padded; i++)
+            {
+                int x = token.Value(i);
+                largest = Math.Max(largest, Math.Abs(x));
+                Assert.True(i < features ? Math.Abs(values[i] - token.Scale * x) <= 0.5001f * token.Scale : x == 0);
+                Assert.InRange(token.Lower[i], 0, 63);
+            }
+            Assert.Equal(2047, largest);
+            for (int first = 0; first < padded; first += 4)
+            {
+                byte* table = token.Tables + first / 64 * RoundedTokens.TableBytes + first / 32 % 2 * 256 + first / 4 % 2 * 128 + first / 8 % 4 * 16;
+                for (int n = 0; n < 16; n++)
+                {
+                    int sum = 0;
+                    for (int j = 0; j < 4; j++) sum += (n >> j & 1) * token.Value(first + j);
+                    Assert.Equal(sum + RoundedTokens.SumOffset, table[n] + 128 * table[64 + n]);
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(0)]
+    public void Values_that_are_not_finite_or_all_zero_show_in_every_output(float value)
+    {
+        PartiallyBinarizedMatrix matrix = PackedMatrices.Load(
+            PartiallyBinarizedPacking.Pack(PackedMatrices.Random(5, 130, 0.1, 1, 8, 130, 130), ElementFormat.F16, PositionsForm.Bitmap));
+        using Activations activations = new(1, 130, ActivationMode.EightBit) { Tokens = 1 };
+        activations.Values[129] = value;
+        activations.Quantize(_pool);
+        float* output = stackalloc float[5];
+        matrix.Multiply(_pool, activations, output);
+        for (int r = 0; r < 5; r++) Assert.Equal(value == 0 ? 0 : float.NaN, output[r]);
     }
 
     [Theory]
@@ -47,14 +98,14 @@ public unsafe class ProductTests
         {
             foreach (int group in new[] { 64, 128, 100, 7, 10_000 })
             {
-                foreach (int tokens in new[] { 1, 2, 7, 8, 16, 19 })
+                foreach (int tokens in new[] { 1, 2, 7, 8, 16, 35 })
                 {
                     PartiallyBinarizedCodes codes = PackedMatrices.Random(13, columns, 0.1, 1 + seed % 2, 8, group, 64, ++seed);
                     PartiallyBinarizedMatrix matrix = PackedMatrices.Load(PartiallyBinarizedPacking.Pack(codes, ElementFormat.F32, PositionsForm.Bitmap));
                     using Activations activations = Input(tokens, columns, seed, mode);
                     float[] got = new float[13 * tokens];
                     fixed (float* output = got) matrix.Multiply(_pool, activations, output);
-                    Close(codes, activations, got, mode == ActivationMode.EightBit);
+                    Close(codes, activations, got, matrix.UsesIntegers(activations));
                 }
             }
         }
@@ -110,6 +161,7 @@ public unsafe class ProductTests
                     {
                         Compare(9, columns, salient, lowBits, highBits, columns, 128, false);
                         Compare(8, columns, salient, lowBits, highBits, 64, columns, true);
+                        if (highBits % 3 == 2) Compare(37, 4000, salient, lowBits, highBits, 4000, 4000, true);
                     }
                 }
             }
@@ -138,17 +190,17 @@ public unsafe class ProductTests
         return activations;
     }
 
-    private static void Close(PartiallyBinarizedCodes codes, Activations activations, float[] got, bool eightBit)
+    private void Close(PartiallyBinarizedCodes codes, Activations activations, float[] got, bool integers)
     {
         for (int t = 0; t < activations.Tokens; t++)
         {
+            RoundedToken rounded = RoundedTokens.Make(_pool, activations, t, 1, tables: false).Token(0);
             for (int r = 0; r < codes.Rows; r++)
             {
                 double want = 0, magnitude = 0;
                 for (int c = 0; c < codes.Columns; c++)
                 {
-                    int block = t * activations.Blocks + c / 64;
-                    double x = eightBit ? (double)activations.Scales[block] * activations.Codes[64 * block + c % 64] : activations.Values[t * codes.Columns + c];
+                    double x = integers ? (double)rounded.Scale * rounded.Value(c) : activations.Values[t * codes.Columns + c];
                     want += codes.Dequantize(r, c) * x;
                     magnitude += Math.Abs(codes.Dequantize(r, c) * x);
                 }

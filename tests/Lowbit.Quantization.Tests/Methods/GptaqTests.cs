@@ -66,7 +66,7 @@ public sealed class GptaqTests
         using Hessian both = Hessian.FromInputs(Samples.Pool, "sample", inputs, Columns, 64, inputs), one = Hessian.FromInputs(Samples.Pool, "sample", inputs, Columns, 64);
         Assert.True(both.HasDrift);
         var options = new GptaqOptions { Bits = 3, GroupSize = groupSize, ActivationOrder = activationOrder, BlockSize = 13 };
-        float[] expected = options.Gptq.Quantize(new LinearLayer("sample", 37, Columns, weight, one), Samples.Pool).Dequantized;
+        float[] expected = new GptqOptions { Bits = 3, GroupSize = groupSize, ActivationOrder = activationOrder, BlockSize = 13 }.Quantize(new LinearLayer("sample", 37, Columns, weight, one), Samples.Pool).Dequantized;
         foreach (GptaqOptions asymmetric in new[] { options, options with { Strength = 1 }, options with { Strength = 0 } })
             Check.SameBits(expected, asymmetric.Quantize(new LinearLayer("sample", 37, Columns, weight, both), Samples.Pool).Dequantized);
     }
