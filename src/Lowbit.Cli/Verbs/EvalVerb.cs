@@ -75,8 +75,9 @@ internal static class EvalVerb
     {
         string path = invocation.Get(s_model);
         string textPath = invocation.Get(s_text) ?? throw new UsageException("eval needs --text FILE, the text to measure on.");
+        string? plain = CalibrationText.IsLines(textPath) ? null : TextFile.Read(textPath);
         using LanguageModel model = LanguageModel.Open(path);
-        ScoredText text = Cut(invocation, textPath, TokenizerLoader.Load(path), model.Config);
+        ScoredText text = Cut(invocation, textPath, plain, TokenizerLoader.Load(path), model.Config);
         using var pool = new WorkerPool(invocation.Threads);
         invocation.Terminal.Detail($"{path}: {text.Tokens} tokens, {text.Windows.Length} windows of {text.Context}, {pool.Threads} threads");
         invocation.Terminal.Result(
@@ -85,13 +86,13 @@ internal static class EvalVerb
             Picture);
     }
 
-    private static ScoredText Cut(Invocation invocation, string path, Tokenizer tokenizer, ModelConfig config)
+    private static ScoredText Cut(Invocation invocation, string path, string? plain, Tokenizer tokenizer, ModelConfig config)
     {
         PerplexityProtocol protocol = invocation.Get(s_protocol) == "gptq" ? PerplexityProtocol.Gptq : PerplexityProtocol.LlamaCpp;
         int context = invocation.Get(s_context), longest = config.ContextLength;
         if (context == 0) context = Math.Min(protocol == PerplexityProtocol.Gptq ? LongestDefaultContext : LlamaCppContext, longest);
         if (context > longest) throw new LowbitException($"--context is {context}, but the model reads at most {longest} tokens; choose a context within that.");
-        if (!CalibrationText.IsLines(path)) return ScoredText.Create(TextFile.Read(path), tokenizer, protocol, context, invocation.Get(s_windows));
+        if (plain is not null) return ScoredText.Create(plain, tokenizer, protocol, context, invocation.Get(s_windows));
         if (protocol != PerplexityProtocol.Gptq) throw new UsageException($"{path} has JSON lines, but the protocol llamacpp knows one plain text; use --protocol gptq.");
         return ScoredText.Cut(CalibrationText.Tokens(tokenizer, config, [path]), protocol, context, invocation.Get(s_windows), begin: null);
     }
