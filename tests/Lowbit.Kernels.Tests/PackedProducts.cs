@@ -1,5 +1,6 @@
 using System;
 using Lowbit.Core;
+using Lowbit.Kernels.PartiallyBinarized;
 using Xunit;
 
 namespace Lowbit.Kernels.Tests;
@@ -25,17 +26,21 @@ internal static unsafe class PackedProducts
         using Activations activations = Input(tokens, codes.Columns, tokens, mode, pool);
         float[] got = new float[(long)tokens * codes.Rows];
         fixed (float* output = got) matrix.Multiply(pool, activations, output);
+        bool? integers = (matrix as PartiallyBinarizedMatrix)?.UsesIntegers(activations);
         for (int t = 0; t < tokens; t++)
         {
+            RoundedToken rounded = integers == true ? RoundedTokens.Make(pool, activations, t, 1, tables: false).Token(0) : default;
             for (int r = 0; r < codes.Rows; r++)
             {
                 double want = 0, size = 0;
                 for (int c = 0; c < codes.Columns; c++)
                 {
                     long block = (long)t * activations.Blocks + c / Activations.BlockLength;
-                    double x = mode == ActivationMode.EightBit && slack < 1e-3
-                        ? (double)activations.Scales[block] * activations.Codes[Activations.BlockLength * block + c % Activations.BlockLength]
-                        : activations.Values[(long)t * codes.Columns + c];
+                    double x = integers == true
+                        ? (double)rounded.Scale * rounded.Value(c)
+                        : integers is null && mode == ActivationMode.EightBit && slack < 1e-3
+                            ? (double)activations.Scales[block] * activations.Codes[Activations.BlockLength * block + c % Activations.BlockLength]
+                            : activations.Values[(long)t * codes.Columns + c];
                     want += codes.Dequantize(r, c) * x;
                     size += Math.Abs(codes.Dequantize(r, c) * x);
                 }
