@@ -65,6 +65,7 @@ internal static class CommandLine
         ("eval", EvalVerb.Create),
         ("train", TrainVerb.Create),
         ("finetune", FinetuneVerb.Create),
+        ("corpus", CorpusVerb.Create),
         ("run", RunVerb.Create),
         ("chat", ChatVerb.Create),
         ("bench", BenchVerb.Create),

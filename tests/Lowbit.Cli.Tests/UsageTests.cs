@@ -13,7 +13,7 @@ public class UsageTests
     {
         LowbitResult result = LowbitProcess.Run();
         Assert.Equal(0, result.ExitCode);
-        Assert.Contains("lowbit quickstart MODEL", result.Output);
+        Assert.Contains("lowbit quickstart", result.Output);
         Assert.Empty(result.Error);
     }
 

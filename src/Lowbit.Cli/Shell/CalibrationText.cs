@@ -6,6 +6,8 @@ using System.Linq;
 using System.Text;
 using System.Text.Json;
 using Lowbit.Core;
+using Lowbit.Models;
+using Lowbit.Tokenizers;
 
 namespace Lowbit.Cli.Shell;
 
@@ -26,14 +28,31 @@ internal static class CalibrationText
         return files.Length > 0 ? files : throw new LowbitException($"{path}: the folder has no text to calibrate with; expected files that end in {string.Join(", ", s_endings)}.");
     }
 
+    /// <summary>All documents of some files in one row; where there are several, the model's end token, if it has one, stands between them.</summary>
+    public static int[] Tokens(Tokenizer tokenizer, ModelConfig config, IEnumerable<string> files)
+    {
+        List<int> ids = [];
+        foreach (string document in files.SelectMany(Documents))
+        {
+            if (ids.Count > 0 && !config.EndIds.IsEmpty) ids.Add(config.EndIds[0]);
+            ids.AddRange(tokenizer.EncodePlain(document));
+        }
+        return [.. ids];
+    }
+
+    /// <summary>Whether a file is read as JSON lines.</summary>
+    public static bool IsLines(string path)
+    {
+        string name = Unpacked(path);
+        return name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase);
+    }
+
     /// <param name="path">A file whose name ends in .json, .jsonl, .json.gz or .jsonl.gz, or any other one with plain text.</param>
     /// <exception cref="LowbitException">The file is not there or damaged.</exception>
-    public static IEnumerable<string> Documents(string path)
-    {
-        string name = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? path[..^3] : path;
-        bool isLines = name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase);
-        return isLines ? Lines(path, isPacked: name != path) : [TextFile.Read(path)];
-    }
+    public static IEnumerable<string> Documents(string path) =>
+        IsLines(path) ? Lines(path, isPacked: Unpacked(path) != path) : [TextFile.Read(path)];
+
+    private static string Unpacked(string path) => path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? path[..^3] : path;
 
     private static List<string> Lines(string path, bool isPacked)
     {

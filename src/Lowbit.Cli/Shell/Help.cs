@@ -11,7 +11,7 @@ internal sealed class Help(HelpAction generated) : SynchronousCommandLineAction
     public const string Overview = """
         Lowbit makes large language models small and keeps them good.
 
-          lowbit quickstart MODEL            compress a model, measure before and after, run it
+          lowbit quickstart                  compress the model that comes with lowbit, measure, run it
           lowbit quantize MODEL -o OUT       compress a model
           lowbit eval MODEL --text FILE      measure its perplexity
           lowbit run MODEL --prompt TEXT     generate text

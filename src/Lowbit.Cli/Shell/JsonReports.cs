@@ -19,6 +19,7 @@ internal sealed record FailureReport(string Error);
 [JsonSerializable(typeof(FailureReport))]
 [JsonSerializable(typeof(BenchReport))]
 [JsonSerializable(typeof(ConvertReport))]
+[JsonSerializable(typeof(CorpusReport))]
 [JsonSerializable(typeof(EvalReport))]
 [JsonSerializable(typeof(InspectReport))]
 [JsonSerializable(typeof(KernelsReport))]

@@ -57,7 +57,7 @@ internal static class EvalVerb
     private const int LongestDefaultContext = 2048, LlamaCppContext = 512;
 
     private static readonly Argument<string> s_model = Options.Model();
-    private static readonly Option<string?> s_text = Options.Text("--text", "A UTF-8 file, scored as it stands.", "FILE");
+    private static readonly Option<string?> s_text = Options.Text("--text", "A UTF-8 file, scored as it stands, or JSON lines with `text`, an end token between two.", "FILE");
     private static readonly Option<string> s_protocol = Options.Choice("--protocol", "How the text is cut and what of it is scored; figures of different protocols cannot be compared.", "gptq", "llamacpp");
     private static readonly Option<int> s_context = Options.Integer("--context", "Tokens of a window; 0 for the protocol's own: 512 for llamacpp, otherwise what the model reads, at most 2048.", 0, minimum: 0);
     private static readonly Option<int> s_windows = Options.Integer("--windows", "Only this many windows from the start; 0 for all.", 0, minimum: 0);
@@ -75,9 +75,9 @@ internal static class EvalVerb
     {
         string path = invocation.Get(s_model);
         string textPath = invocation.Get(s_text) ?? throw new UsageException("eval needs --text FILE, the text to measure on.");
-        string content = TextFile.Read(textPath);
+        string? plain = CalibrationText.IsLines(textPath) ? null : TextFile.Read(textPath);
         using LanguageModel model = LanguageModel.Open(path);
-        ScoredText text = Cut(invocation, content, TokenizerLoader.Load(path), model.Config.ContextLength);
+        ScoredText text = Cut(invocation, textPath, plain, TokenizerLoader.Load(path), model.Config);
         using var pool = new WorkerPool(invocation.Threads);
         invocation.Terminal.Detail($"{path}: {text.Tokens} tokens, {text.Windows.Length} windows of {text.Context}, {pool.Threads} threads");
         invocation.Terminal.Result(
@@ -86,13 +86,15 @@ internal static class EvalVerb
             Picture);
     }
 
-    private static ScoredText Cut(Invocation invocation, string content, Tokenizer tokenizer, int longest)
+    private static ScoredText Cut(Invocation invocation, string path, string? plain, Tokenizer tokenizer, ModelConfig config)
     {
         PerplexityProtocol protocol = invocation.Get(s_protocol) == "gptq" ? PerplexityProtocol.Gptq : PerplexityProtocol.LlamaCpp;
-        int context = invocation.Get(s_context);
+        int context = invocation.Get(s_context), longest = config.ContextLength;
         if (context == 0) context = Math.Min(protocol == PerplexityProtocol.Gptq ? LongestDefaultContext : LlamaCppContext, longest);
         if (context > longest) throw new LowbitException($"--context is {context}, but the model reads at most {longest} tokens; choose a context within that.");
-        return ScoredText.Create(content, tokenizer, protocol, context, invocation.Get(s_windows));
+        if (plain is not null) return ScoredText.Create(plain, tokenizer, protocol, context, invocation.Get(s_windows));
+        if (protocol != PerplexityProtocol.Gptq) throw new UsageException($"{path} has JSON lines, but the protocol llamacpp knows one plain text; use --protocol gptq.");
+        return ScoredText.Cut(CalibrationText.Tokens(tokenizer, config, [path]), protocol, context, invocation.Get(s_windows), begin: null);
     }
 
     private static EvalReport Measure(Invocation invocation, LanguageModel model, WorkerPool pool, ScoredText text, string textPath)

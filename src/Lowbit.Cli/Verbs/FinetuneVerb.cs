@@ -22,7 +22,10 @@ internal static class FinetuneVerb
         Execute,
         [s_model, s_method, s_distill, .. TrainingMethods.Settings, .. TrainingCommand.Symbols]);
 
-    private static void Execute(Invocation invocation)
+    private static void Execute(Invocation invocation) => TrainingCommand.Show(invocation, Train(invocation));
+
+    /// <summary>Does what the command line says.</summary>
+    internal static TrainingReport Train(Invocation invocation)
     {
         TrainingCommand.RequireOutput(invocation, "finetune");
         string path = invocation.Get(s_model);
@@ -44,6 +47,6 @@ internal static class FinetuneVerb
             Teacher = teacher,
             TeacherShare = invocation.Get(s_distill),
         };
-        TrainingCommand.Run(invocation, job, pool);
+        return TrainingCommand.Run(invocation, job, pool);
     }
 }

@@ -66,6 +66,6 @@ internal static class TrainVerb
             Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, null, ids)),
             Write = report => TrainingMethods.Write(invocation, method, model, null, (JsonObject)JsonNode.Parse(File.ReadAllText(file))!, tokenizer, report, pool),
         };
-        TrainingCommand.Run(invocation, job, pool);
+        TrainingCommand.Show(invocation, TrainingCommand.Run(invocation, job, pool));
     }
 }

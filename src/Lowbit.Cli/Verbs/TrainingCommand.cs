@@ -118,22 +118,22 @@ internal static class TrainingCommand
         if (Path.Exists(output) && !invocation.Get(s_force)) throw new LowbitException($"{output} is there already; choose another with -o or replace it with --force.");
     }
 
-    /// <summary>Trains a model, writes the result and reports.</summary>
+    /// <summary>Trains a model and writes the result.</summary>
     /// <param name="invocation">Options and terminal.</param>
     /// <param name="job">What to train and how.</param>
     /// <param name="pool">Threads.</param>
-    public static void Run(Invocation invocation, TrainingJob job, WorkerPool pool)
+    public static TrainingReport Run(Invocation invocation, TrainingJob job, WorkerPool pool)
     {
         Stopwatch total = Stopwatch.StartNew();
         TrainableModel model = job.Model;
         TrainingOptions options = Read(invocation, model.Config) with { TeacherShare = job.TeacherShare };
         options.Validate();
-        int[] ids = Tokens(job.Tokenizer, model.Config, invocation.Get(s_text));
+        int[] ids = CalibrationText.Tokens(job.Tokenizer, model.Config, invocation.Get(s_text));
         TokenWindows data = new(ids, options.Context, invocation.Get(s_seed));
         string fingerprint = string.Join("; ", model.Fingerprint(), job.Method, job.Settings, options, data.Fingerprint);
         TrainingFolder folder = new(invocation.Get(s_output)!, fingerprint, invocation.Get(s_resume), invocation.Get(s_force));
 
-        int[]? evaluation = invocation.Get(s_evalText) is { } file ? Tokens(job.Tokenizer, model.Config, [file]) : null;
+        int[]? evaluation = invocation.Get(s_evalText) is { } file ? CalibrationText.Tokens(job.Tokenizer, model.Config, [file]) : null;
         double? Measure() => evaluation is null ? null
             : Math.Exp(HeldOutLoss.Measure(model, pool, evaluation, Math.Min(LongestEvaluation, model.Config.ContextLength), invocation.Cancellation));
         double? ofSource = Measure();
@@ -170,8 +170,10 @@ internal static class TrainingCommand
             PerplexityOfSource = ofSource,
         });
         folder.Finish(report.Output);
-        invocation.Terminal.Result(report with { Seconds = total.Elapsed.TotalSeconds }, JsonReports.Default.TrainingReport, Picture);
+        return report with { Seconds = total.Elapsed.TotalSeconds };
     }
+
+    public static void Show(Invocation invocation, TrainingReport report) => invocation.Terminal.Result(report, JsonReports.Default.TrainingReport, Picture);
 
     private static TrainingOptions Read(Invocation invocation, ModelConfig config) => new()
     {
@@ -186,18 +188,6 @@ internal static class TrainingCommand
         Optimizer = new AdamWOptions { Beta1 = (float)invocation.Get(s_beta1), Beta2 = (float)invocation.Get(s_beta2), WeightDecay = (float)invocation.Get(s_weightDecay), EightBit = invocation.Get(s_optimizer) == "adamw8" },
         Recompute = invocation.Get(s_recompute),
     };
-
-    // All documents in one row; where there are several, an end token stands between them.
-    private static int[] Tokens(Tokenizer tokenizer, ModelConfig config, string[] files)
-    {
-        List<int> ids = [];
-        foreach (string document in files.SelectMany(CalibrationText.Documents))
-        {
-            if (ids.Count > 0 && !config.EndIds.IsEmpty) ids.Add(config.EndIds[0]);
-            ids.AddRange(tokenizer.EncodePlain(document));
-        }
-        return [.. ids];
-    }
 
     private static string Note(StepReport step, TrainingOptions options) => string.Create(CultureInfo.InvariantCulture,
         $"step {step.Step} of {options.Steps}, loss {step.Loss:F4}, {Quantities.Bytes(Environment.WorkingSet)}");

@@ -63,12 +63,13 @@ internal static class TrainingMethods
     private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters.", 8, 1, 4096);
     private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank.", "A", 16, 0, 1e6);
     private static readonly Option<int> s_loftq = Options.Integer("--loftq", "Rounds in which quantizer and adapters are fitted to the weight in turn before the training, for qlora; 0: adapters begin at zero.", 0, 0, 100);
+    private static readonly Option<string> s_type = Options.Choice("--type", "What weights in float are stored as.", "f32", "f16");
     private static readonly Option<bool> s_trainAll = Options.Flag("--train-all", "Train embeddings, norms and biases too.");
 
     private static readonly TrainingMethod[] s_all =
     [
         new("pb-llm", [s_salient, s_saliency, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm),
-        new("full", [], true, null, Packs: false),
+        new("full", [s_type], true, null, Packs: false),
         new("xnor", [s_scales, s_trainAll], true, Binary(new Xnor())),
         new("bnn", [s_scales, s_trainAll], true, Binary(new Bnn())),
         new("bi-real", [s_scales, s_trainAll], true, Binary(new BiReal())),
@@ -78,8 +79,8 @@ internal static class TrainingMethods
         new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
         new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
-        new("lora", [s_rank, s_alpha], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
-        new("qlora", [s_rank, s_alpha, s_loftq], false, null, OverPacked, Packs: false),
+        new("lora", [s_rank, s_alpha, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
+        new("qlora", [s_rank, s_alpha, s_loftq, s_type], false, null, OverPacked, Packs: false),
         new("qa-lora", [s_rank, s_alpha, s_bits, s_groupSize], false, null, OverUniform),
     ];
 
@@ -134,7 +135,7 @@ internal static class TrainingMethods
     {
         if (!method.Packs)
         {
-            FloatFolder.Write(report.Output, model, config, tokenizer, pool);
+            FloatFolder.Write(report.Output, model, config, tokenizer, pool, invocation.Get(s_type) == "f16" ? ElementFormat.F16 : ElementFormat.F32);
             return report;
         }
         QuantizeOptions options = new()
@@ -146,11 +147,12 @@ internal static class TrainingMethods
             Positions = method.Name == "pb-llm" && invocation.Get(s_positions) == "bitmap" ? PositionsForm.Bitmap : PositionsForm.Coded,
         };
         if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source, pool));
-        // Everything was trained: the rest comes from a float folder of the trained model.
+        // Everything was trained: the rest comes from a float folder of the trained model, in no more bits than it had before.
         string temporary = report.Output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".float";
         try
         {
-            FloatFolder.Write(temporary, model, config, tokenizer, pool);
+            bool isHalf = source is not null && source.Checkpoint.Tensors.Values.All(tensor => tensor.Format == ElementFormat.F16);
+            FloatFolder.Write(temporary, model, config, tokenizer, pool, isHalf ? ElementFormat.F16 : ElementFormat.F32);
             using LanguageModel trained = LanguageModel.Open(temporary);
             return Sizes(report, PackedFolder.Write(options, model, trained, pool));
         }

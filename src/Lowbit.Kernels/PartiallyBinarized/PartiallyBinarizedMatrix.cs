@@ -196,7 +196,11 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             int tokens = Math.Min(TokensAtOnce, activations.Tokens - first);
             TileWork<TKernel> work = new()
             {
-                Matrix = this, Tiles = tiles, Input = RoundedTokens.Make(pool, activations, first, tokens, tables: true), Tokens = tokens, Output = output + (long)first * Rows,
+                Matrix = this,
+                Tiles = tiles,
+                Input = RoundedTokens.Make(pool, activations, first, tokens, tables: true),
+                Tokens = tokens,
+                Output = output + (long)first * Rows,
             };
             pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, TilesOfChunk);
         }

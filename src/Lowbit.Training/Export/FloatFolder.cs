@@ -15,7 +15,7 @@ using Lowbit.Training.Model;
 
 namespace Lowbit.Training.Export;
 
-/// <summary>Writes a trained model as a Hugging Face folder in float32; linears with a form as their products saw them, adapters merged.</summary>
+/// <summary>Writes a trained model as a Hugging Face folder in floats; linears with a form as their products saw them, adapters merged.</summary>
 public static unsafe class FloatFolder
 {
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
@@ -24,14 +24,16 @@ public static unsafe class FloatFolder
     /// <param name="config">What <c>config.json</c> shall say.</param>
     /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
     /// <param name="pool">Threads.</param>
-    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer, WorkerPool pool)
+    /// <param name="type">F32, or F16 for half the bytes.</param>
+    /// <exception cref="LowbitException">A weight is too large for F16, or the folder cannot be written.</exception>
+    public static void Write(string output, TrainableModel model, JsonObject config, string tokenizer, WorkerPool pool, ElementFormat type = ElementFormat.F32)
     {
         string work = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".partial";
         try
         {
             if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
-            WriteTensors(Path.Combine(work, "model.safetensors"), model, pool);
+            WriteTensors(Path.Combine(work, "model.safetensors"), model, pool, type);
             using (AtomicFile file = new(Path.Combine(work, "config.json")))
             {
                 using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
@@ -70,7 +72,7 @@ public static unsafe class FloatFolder
         LowbitFolder.CopyTokenizer(folder, checkpoint);
     }
 
-    private static void WriteTensors(string path, TrainableModel model, WorkerPool pool)
+    private static void WriteTensors(string path, TrainableModel model, WorkerPool pool, ElementFormat type)
     {
         Dictionary<Parameter, TrainableLinear> linears = model.Linears.ToDictionary(linear => linear.Weight);
         bool IsTransposed(Parameter parameter) => model.Config.LinearsTransposed && linears.ContainsKey(parameter);
@@ -80,7 +82,7 @@ public static unsafe class FloatFolder
             return FolderNames.Of(model, parameter.Name[..^ending.Length]) + ending;
         }
         Parameter[] parameters = [.. model.Parameters, .. model.Linears.Where(linear => linear.Packed is not null).Select(linear => linear.Weight)];
-        TensorSpec[] specs = [.. parameters.Select(parameter => new TensorSpec(Name(parameter), ElementFormat.F32,
+        TensorSpec[] specs = [.. parameters.Select(parameter => new TensorSpec(Name(parameter), type,
             parameter.Shape.Length == 1 ? [parameter.Columns] : IsTransposed(parameter) ? [parameter.Columns, parameter.Rows] : [parameter.Rows, parameter.Columns]))];
         using SafetensorsWriter writer = new(path, specs, new Dictionary<string, string> { ["format"] = "pt", ["made_by"] = "lowbit" });
         for (int i = 0; i < specs.Length; i++)
@@ -91,16 +93,27 @@ public static unsafe class FloatFolder
             linear?.CopyMerged(pool, values = merged.Floats);
             if (!IsTransposed(parameter))
             {
-                writer.Write(specs[i].Name, (byte*)values, parameter.Count * sizeof(float));
+                if (type == ElementFormat.F16) WriteHalves(writer, specs[i].Name, new ReadOnlySpan<float>(values, checked((int)parameter.Count)));
+                else writer.Write(specs[i].Name, (byte*)values, parameter.Count * sizeof(float));
                 continue;
             }
             float[] column = new float[parameter.Rows];
             for (int c = 0; c < parameter.Columns; c++)
             {
                 for (int r = 0; r < column.Length; r++) column[r] = values[(long)r * parameter.Columns + c];
-                writer.Write(specs[i].Name, MemoryMarshal.AsBytes(column.AsSpan()));
+                if (type == ElementFormat.F16) WriteHalves(writer, specs[i].Name, column);
+                else writer.Write(specs[i].Name, MemoryMarshal.AsBytes(column.AsSpan()));
             }
         }
         writer.Commit();
+    }
+
+    private static void WriteHalves(SafetensorsWriter writer, string tensor, ReadOnlySpan<float> values)
+    {
+        var halves = new Half[values.Length];
+        for (int i = 0; i < halves.Length; i++) halves[i] = (Half)values[i];
+        if (halves.AsSpan().ContainsAnyExceptInRange(Half.MinValue, Half.MaxValue))
+            throw new LowbitException($"{tensor}: a weight is larger than 65504, the largest number of F16; write the model in F32.");
+        writer.Write(tensor, MemoryMarshal.AsBytes(halves.AsSpan()));
     }
 }
