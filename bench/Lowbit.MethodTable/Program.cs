@@ -12,14 +12,14 @@ using Lowbit.MethodTable;
 // of its own, so that its peak memory is what a user sees. Decode speed and time tell something on a quiet machine only, so
 // a second pass, --speed-only, fills them in.
 const string Usage = """
-    usage: lowbit-method-table MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
+    usage: MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
                [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only]
-           lowbit-method-table --print FILE.jsonl...
-    --only         parts of names of settings; rows are made in this order
-    --keep         folder where quantized models stay, for a pass with --speed-only
-    --perplexity-only  leaves out divergence and agreement, for which the float model has to compute too
-    --speed-only   fills decode speed into rows that are there, and time where the model has to be quantized anew
-    --print        the table of rows that are there
+           --print FILE.jsonl...
+    --only              parts of names of settings; rows are made in this order
+    --keep              folder where quantized models stay, for a pass with --speed-only
+    --perplexity-only   leaves out divergence and agreement, for which the float model has to compute too
+    --speed-only        fills decode speed into rows that are there, and time where the model has to be quantized anew
+    --print             the table of rows that are there
     """;
 if (args is ["--print", .. string[] files])
 {

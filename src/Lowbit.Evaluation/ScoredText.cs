@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Collections.Immutable;
 using Lowbit.Core;
-using Lowbit.Inference;
 using Lowbit.Tokenizers;
 
 namespace Lowbit.Evaluation;
@@ -58,7 +57,7 @@ public sealed class ScoredText
     /// <exception cref="LowbitException">The text does not fill one window.</exception>
     public static ScoredText Create(string text, Tokenizer tokenizer, PerplexityProtocol protocol, int context, int windows = 0)
     {
-        if (protocol == PerplexityProtocol.Gptq) return Cut(PlainText.Encode(tokenizer, text), protocol, context, windows, null);
+        if (protocol == PerplexityProtocol.Gptq) return Cut(tokenizer.EncodePlain(text), protocol, context, windows, null);
         // llama-perplexity drops one line end at the end of the file.
         string kept = text.EndsWith('\n') ? text[..^1] : text;
         bool addsBegin = tokenizer.BeginId is { } id && tokenizer.Encode("", addSpecial: true) is [int first, ..] && first == id;

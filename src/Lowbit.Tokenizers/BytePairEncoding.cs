@@ -37,24 +37,24 @@ internal sealed class BytePairEncoding : SubwordModel
     }
 
     /// <inheritdoc/>
-    public override void Encode(ReadOnlySpan<byte> piece, List<int> ids, WorkMeter meter)
+    public override void Encode(ReadOnlySpan<byte> piece, bool dropUnknown, List<int> ids, WorkMeter meter)
     {
         // Where no token has a blank mark after another character, no merge can cross such a place: a text that comes
         // as one piece falls into words, which the cache knows.
         while (_blankMarkBeginsWords && NextWord(piece) is int end && end < piece.Length)
         {
-            EncodeWord(piece[..end], ids, meter);
+            EncodeWord(piece[..end], dropUnknown, ids, meter);
             piece = piece[end..];
         }
-        EncodeWord(piece, ids, meter);
+        EncodeWord(piece, dropUnknown, ids, meter);
     }
 
-    private void EncodeWord(ReadOnlySpan<byte> word, List<int> ids, WorkMeter meter)
+    private void EncodeWord(ReadOnlySpan<byte> word, bool dropUnknown, List<int> ids, WorkMeter meter)
     {
         if (word.IsEmpty) return;
         if (word.Length > LongestCachedWord)
         {
-            Merge(word, ids, meter);
+            Merge(word, dropUnknown, ids, meter);
             return;
         }
         HashCode hash = default;
@@ -64,28 +64,30 @@ internal sealed class BytePairEncoding : SubwordModel
         if (cached is null || !cached.Bytes.AsSpan().SequenceEqual(word))
         {
             List<int> fresh = [];
-            Merge(word, fresh, meter);
-            slot = cached = new CachedWord(word.ToArray(), [.. fresh]);
+            bool known = Merge(word, dropUnknown, fresh, meter);
+            cached = new CachedWord(word.ToArray(), [.. fresh]);
+            if (known) slot = cached; // what becomes of the unknown is not the same every time
         }
         ids.AddRange(cached.Ids);
         meter.Add(1);
     }
 
-    private void Merge(ReadOnlySpan<byte> word, List<int> ids, WorkMeter meter)
+    /// <returns>Whether the vocabulary has all of the word.</returns>
+    private bool Merge(ReadOnlySpan<byte> word, bool dropUnknown, List<int> ids, WorkMeter meter)
     {
         if (_options.WholeWords && Vocabulary.Find(word) is >= 0 and int whole)
         {
             ids.Add(whole);
-            return;
+            return true;
         }
         List<int> symbols = [];
-        if (_options.ByteLevel) AddBytes(word, symbols);
-        else AddCharacters(word, symbols);
+        bool known = _options.ByteLevel ? AddBytes(word, dropUnknown, symbols) : AddCharacters(word, dropUnknown, symbols);
         if (symbols.Count > 1) MergeSymbols(symbols, meter);
         foreach (int symbol in symbols)
         {
             if (symbol >= 0) ids.Add(symbol);
         }
+        return known;
     }
 
     /// <summary>Merges in place; symbols merged away become -1.</summary>
@@ -123,24 +125,28 @@ internal sealed class BytePairEncoding : SubwordModel
         }
     }
 
-    private void AddBytes(ReadOnlySpan<byte> word, List<int> symbols)
+    private bool AddBytes(ReadOnlySpan<byte> word, bool dropUnknown, List<int> symbols)
     {
+        bool known = true;
         foreach (byte value in word)
         {
             if (_byteTokens[value] >= 0) symbols.Add(_byteTokens[value]);
-            else AddUnknown(symbols);
+            else known = AddUnknown(symbols, dropUnknown);
         }
+        return known;
     }
 
-    private void AddCharacters(ReadOnlySpan<byte> word, List<int> symbols)
+    private bool AddCharacters(ReadOnlySpan<byte> word, bool dropUnknown, List<int> symbols)
     {
+        bool known = true;
         while (!word.IsEmpty)
         {
             int length = Math.Min(CharacterLength(word[0]), word.Length);
             if (Vocabulary.Find(word[..length]) is >= 0 and int id) symbols.Add(id);
-            else if (!_options.ByteFallback || !AddByteTokens(word[..length], symbols)) AddUnknown(symbols);
+            else if (!_options.ByteFallback || !AddByteTokens(word[..length], symbols)) known = AddUnknown(symbols, dropUnknown);
             word = word[length..];
         }
+        return known;
     }
 
     private bool AddByteTokens(ReadOnlySpan<byte> character, List<int> symbols)
@@ -153,11 +159,11 @@ internal sealed class BytePairEncoding : SubwordModel
         return true;
     }
 
-    private void AddUnknown(List<int> symbols)
+    private bool AddUnknown(List<int> symbols, bool drop)
     {
-        if (_options.UnknownId is not int unknown) return; // as in Hugging Face tokenizers: dropped
-        if (_options.FuseUnknown && symbols.Count > 0 && symbols[^1] == unknown) return;
-        symbols.Add(unknown);
+        // Without an unknown token it is dropped too, as in Hugging Face tokenizers.
+        if (!drop && _options.UnknownId is int unknown && !(_options.FuseUnknown && symbols.Count > 0 && symbols[^1] == unknown)) symbols.Add(unknown);
+        return false;
     }
 
     /// <summary>Where the second word begins: at the first blank mark after another character.</summary>

@@ -17,9 +17,10 @@ internal abstract class SubwordModel(Vocabulary vocabulary)
 
     /// <summary>Appends the ids of the piece.</summary>
     /// <param name="piece">UTF-8.</param>
+    /// <param name="dropUnknown">Leaves out characters that the vocabulary lacks; otherwise they become the unknown token, if there is one.</param>
     /// <param name="ids">Where to append.</param>
     /// <param name="meter">Counts the steps.</param>
-    public abstract void Encode(ReadOnlySpan<byte> piece, List<int> ids, WorkMeter meter);
+    public abstract void Encode(ReadOnlySpan<byte> piece, bool dropUnknown, List<int> ids, WorkMeter meter);
 
     /// <summary>The ids of the 256 tokens <c>&lt;0x00&gt;</c> to <c>&lt;0xFF&gt;</c>; -1 where there is none.</summary>
     protected int[] FindByteTokens()

@@ -82,9 +82,18 @@ public sealed class Tokenizer
     /// <param name="parseSpecial">Special tokens written in the text become their ids; leave it off for text from outside.</param>
     /// <exception cref="LowbitException">The patterns of the tokenizer explode on this text.</exception>
     public List<int> Encode(string text, bool addSpecial = true, bool parseSpecial = false) =>
-        Encode(text, addSpecial, parseSpecial, WorkMeter.ForText(text.Length));
+        Encode(text, addSpecial, parseSpecial, plain: false, WorkMeter.ForText(text.Length));
 
-    internal List<int> Encode(string text, bool addSpecial, bool parseSpecial, WorkMeter meter)
+    /// <summary>
+    /// Turns text to calibrate with or to measure on into ids, as transformers 5 does: no special tokens of any kind, and characters
+    /// that the vocabulary lacks are left out, since the token for the unknown says nothing of a text. Vocabularies with all 256 bytes
+    /// lack none.
+    /// </summary>
+    /// <param name="text">The text.</param>
+    /// <exception cref="LowbitException">The patterns of the tokenizer explode on this text.</exception>
+    public List<int> EncodePlain(string text) => Encode(text, addSpecial: false, parseSpecial: false, plain: true, WorkMeter.ForText(text.Length));
+
+    internal List<int> Encode(string text, bool addSpecial, bool parseSpecial, bool plain, WorkMeter meter)
     {
         List<int> ids = [];
         if (addSpecial) ids.AddRange(_parts.Prefix);
@@ -102,8 +111,8 @@ public sealed class Tokenizer
         void EncodeUntil(int end)
         {
             string normalized = Normalize(text[at..end], meter);
-            if (at == 0 && addSpecial && _parts.SingleLeadingBlank && normalized.StartsWith(DoubleMark, StringComparison.Ordinal)) normalized = normalized[1..];
-            EncodeNormalized(normalized, at == 0, parseSpecial, ids, meter);
+            if (at == 0 && (addSpecial || plain) && _parts.SingleLeadingBlank && normalized.StartsWith(DoubleMark, StringComparison.Ordinal)) normalized = normalized[1..];
+            EncodeNormalized(normalized, at == 0, parseSpecial, plain, ids, meter);
         }
     }
 
@@ -163,19 +172,19 @@ public sealed class Tokenizer
         return text;
     }
 
-    private void EncodeNormalized(string text, bool isBeginning, bool parseSpecial, List<int> ids, WorkMeter meter)
+    private void EncodeNormalized(string text, bool isBeginning, bool parseSpecial, bool plain, List<int> ids, WorkMeter meter)
     {
         int at = 0;
         while (_inNormalizedText.Find(text, at, parseSpecial, out int start, out int end) is { } token)
         {
-            EncodePieces(text[at..start], isBeginning && at == 0, ids, meter);
+            EncodePieces(text[at..start], isBeginning && at == 0, plain, ids, meter);
             ids.Add(token.Id);
             at = end;
         }
-        EncodePieces(at == 0 ? text : text[at..], isBeginning && at == 0, ids, meter);
+        EncodePieces(at == 0 ? text : text[at..], isBeginning && at == 0, plain, ids, meter);
     }
 
-    private void EncodePieces(string text, bool isBeginning, List<int> ids, WorkMeter meter)
+    private void EncodePieces(string text, bool isBeginning, bool plain, List<int> ids, WorkMeter meter)
     {
         PieceList pieces = new(text, isBeginning);
         foreach (PreTokenizationStep step in _parts.PreTokenization) step(pieces, meter);
@@ -185,7 +194,7 @@ public sealed class Tokenizer
             int most = Encoding.UTF8.GetMaxByteCount(end - start);
             if (buffer.Length < most) buffer = new byte[Math.Max(most, 256)];
             int length = Encoding.UTF8.GetBytes(pieces.Text.AsSpan(start, end - start), buffer);
-            _parts.Model.Encode(buffer.AsSpan(0, length), ids, meter);
+            _parts.Model.Encode(buffer.AsSpan(0, length), plain, ids, meter);
         }
     }
 }
@@ -213,7 +222,7 @@ internal sealed record TokenizerParts
     public IReadOnlyList<int> Suffix { get; init; } = [];
 
     /// <summary>
-    /// A text to which special tokens are added keeps its own leading blank instead of getting a second one: what
+    /// A text to which special tokens are added, or a plain one, keeps its own leading blank instead of getting a second one: what
     /// transformers 5 does for <c>"legacy": false</c>, although the steps in <c>tokenizer.json</c> say otherwise.
     /// </summary>
     public bool SingleLeadingBlank { get; init; }

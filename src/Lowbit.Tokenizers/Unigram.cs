@@ -45,7 +45,7 @@ internal sealed class Unigram : SubwordModel
     }
 
     /// <inheritdoc/>
-    public override void Encode(ReadOnlySpan<byte> piece, List<int> ids, WorkMeter meter)
+    public override void Encode(ReadOnlySpan<byte> piece, bool dropUnknown, List<int> ids, WorkMeter meter)
     {
         // best[i]: the best cut of the first i bytes; its last token ends at i and begins at from[i].
         double[] best = new double[piece.Length + 1];
@@ -79,7 +79,7 @@ internal sealed class Unigram : SubwordModel
             {
                 foreach (byte value in piece[start..end]) ids.Add(_byteTokens[value]);
             }
-            else if (!unknown || !fused)
+            else if (!unknown || (!fused && !dropUnknown))
             {
                 ids.Add(token[end]);
             }

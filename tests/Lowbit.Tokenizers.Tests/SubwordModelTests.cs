@@ -14,7 +14,7 @@ public sealed class SubwordModelTests
     private static List<int> Encode(SubwordModel model, string text)
     {
         List<int> ids = [];
-        model.Encode(Encoding.UTF8.GetBytes(text), ids, WorkMeter.ForText(text.Length));
+        model.Encode(Encoding.UTF8.GetBytes(text), dropUnknown: false, ids, WorkMeter.ForText(text.Length));
         return ids;
     }
 
@@ -108,13 +108,13 @@ public sealed class SubwordModelTests
         BytePairEncoding model = new(Tokens(Enumerable.Range(0, 11).Select(i => new string('a', 1 << i))), merges, new BytePairOptions());
         WorkMeter meter = WorkMeter.ForText(1 << 20);
         List<int> ids = [];
-        model.Encode(Encoding.UTF8.GetBytes(new string('a', 1 << 20)), ids, meter);
+        model.Encode(Encoding.UTF8.GetBytes(new string('a', 1 << 20)), dropUnknown: false, ids, meter);
         Assert.Equal(Enumerable.Repeat(10, 1 << 10), ids);
         Assert.InRange(meter.Steps, 1 << 20, 5 << 20);
 
-        model.Encode("aaaaaaa"u8, ids, meter);
+        model.Encode("aaaaaaa"u8, dropUnknown: false, ids, meter);
         long before = meter.Steps;
-        model.Encode("aaaaaaa"u8, ids, meter);
+        model.Encode("aaaaaaa"u8, dropUnknown: false, ids, meter);
         Assert.Equal(1, meter.Steps - before);
     }
 

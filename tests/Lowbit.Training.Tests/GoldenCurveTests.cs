@@ -68,6 +68,6 @@ public sealed class GoldenCurveTests
     private static int[] Ids(int count)
     {
         string text = File.ReadAllText(Shared.Path("data", "tinystories", "generated.txt"))[..(8 * count)];
-        return PlainText.Encode(TokenizerLoader.Load(Shared.Path("models", "TinyStories-656K")), text)[..count].ToArray();
+        return TokenizerLoader.Load(Shared.Path("models", "TinyStories-656K")).EncodePlain(text)[..count].ToArray();
     }
 }

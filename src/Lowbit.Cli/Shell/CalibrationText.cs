@@ -6,7 +6,6 @@ using System.Linq;
 using System.Text;
 using System.Text.Json;
 using Lowbit.Core;
-using Lowbit.Inference;
 using Lowbit.Models;
 using Lowbit.Tokenizers;
 
@@ -36,7 +35,7 @@ internal static class CalibrationText
         foreach (string document in files.SelectMany(Documents))
         {
             if (ids.Count > 0 && !config.EndIds.IsEmpty) ids.Add(config.EndIds[0]);
-            ids.AddRange(PlainText.Encode(tokenizer, document));
+            ids.AddRange(tokenizer.EncodePlain(document));
         }
         return [.. ids];
     }

@@ -106,7 +106,7 @@ internal static class QuantizeVerb
         foreach (string document in texts.SelectMany(CalibrationText.Files).SelectMany(CalibrationText.Documents))
         {
             invocation.Cancellation.ThrowIfCancellationRequested();
-            documents.Add([.. PlainText.Encode(tokenizer, document)]);
+            documents.Add([.. tokenizer.EncodePlain(document)]);
         }
         CalibrationSampling sampling = invocation.Get(s_sampling) == "random" ? CalibrationSampling.Random : CalibrationSampling.Sequential;
         return CalibrationSet.Draw(documents, context, samples == 0 ? null : samples, sampling, invocation.Get(s_seed));

@@ -155,7 +155,7 @@ internal static class QuickstartVerb
     private static (int[] First, int[] Second) Halves(Tokenizer tokenizer, string text)
     {
         int line = text.IndexOf('\n', text.Length / 2), half = line < 0 ? text.Length / 2 : line + 1;
-        return ([.. PlainText.Encode(tokenizer, text[..half])], [.. PlainText.Encode(tokenizer, text[half..])]);
+        return ([.. tokenizer.EncodePlain(text[..half])], [.. tokenizer.EncodePlain(text[half..])]);
     }
 
     private static QuantizeReport Compress(Invocation invocation, string path, string method, double? salient, string output, CalibrationSet calibration, WorkerPool pool)

@@ -5,7 +5,7 @@ using Lowbit.Kernels;
 
 namespace Lowbit.Models.Architectures;
 
-/// <summary>The Llama family as GGUF files describe it. Files of <c>llama</c> order heads for rotation by neighbours, the others by halves.</summary>
+/// <summary>The Llama family as GGUF files describe it. Files of <c>llama</c> and <c>smollm3</c> order heads for rotation by neighbours, the others by halves.</summary>
 internal static class GgufModels
 {
     public static ModelConfig Describe(Checkpoint checkpoint)
@@ -64,7 +64,7 @@ internal static class GgufModels
         {
             Theta = gguf.GetFloat(Key("freq_base"), 10000),
             Dim = gguf.GetInt32(Key("dimension_count"), headDim),
-            Interleaved = family == "llama",
+            Interleaved = family is "llama" or "smollm3",
             Factor = gguf.GetFloat(Key("scaling.factor"), 1),
             OriginalContext = gguf.GetInt32(Key("scaling.original_context_length"), context),
         };

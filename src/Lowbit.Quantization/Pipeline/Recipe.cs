@@ -73,6 +73,10 @@ public sealed class Recipe
         {
             throw new LowbitFormatException(path, $"line {e.LineNumber + 1} is no JSON ({e.Message.Split(". ")[0]}); expected an object with \"rules\".", e);
         }
+        catch (InvalidOperationException e) // what the parser throws when the text is taken
+        {
+            throw new LowbitFormatException(path, "a text in it is no Unicode; write it anew in UTF-8.", e);
+        }
     }
 
     /// <summary>The first rule that fits a name, or null.</summary>

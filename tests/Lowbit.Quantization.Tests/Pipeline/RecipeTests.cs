@@ -32,6 +32,35 @@ public sealed class RecipeTests
         Assert.Null(recipe.Find("LM_HEAD"));
     }
 
+    [Theory]
+    [InlineData("""{ "rules": [ { "match": "*", "method": "rtn", "options": { "bits": 3, "bits": 4 } } ] }""")]
+    [InlineData("""{ "rules": [ { "match": "\ud800", "method": "rtn" } ] }""")]
+    [InlineData("""{ "rules": [ { "match": "*", "method": "\ud800" } ] }""")]
+    [InlineData("""{ "rules": [ { "match": "*", "method": "rtn", "options": { "\ud800": 3 } } ] }""")]
+    [InlineData("""{ "rules": [ { "match": "*", "method": "rtn", "options": { "bits": "\ud800" } } ] }""")]
+    [InlineData("""{ "\ud800": 1 }""")]
+    public void NamesThatAreNoneOrAreThereTwiceAreRefused(string json) => Assert.Throws<LowbitFormatException>(() => Parse(json));
+
+    [Fact]
+    public void MutatedRecipesAreReadOrRefused()
+    {
+        byte[] valid = """{ "$schema": "s", "rules": [ { "match": "*.q", "method": "pb-gptq", "options": { "salient": 0.25, "saliency": "hessian" } }, { "match": "*", "method": "keep" } ] }"""u8.ToArray();
+        int read = 0, refused = 0;
+        foreach (byte[] mutation in Mutations.Of(valid, seed: 4, count: 2000))
+        {
+            try
+            {
+                Recipe.Parse("recipe.json", mutation, ScalePrecision.Float16).Find("a.q");
+                read++;
+            }
+            catch (LowbitException)
+            {
+                refused++;
+            }
+        }
+        Assert.True(read > 0 && refused > 500, $"{read} read, {refused} refused");
+    }
+
     [Fact]
     public void WhatIsWrittenIsReadAgain()
     {

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace Lowbit.Inference.Tests;
 
-public class PlainTextTests
+public class PlainEncodingTests
 {
     // Letters a and b, their pair, and no bytes to fall back to.
     private const string Tokenizer = """
@@ -25,8 +25,8 @@ public class PlainTextTests
             File.WriteAllText(path, Tokenizer);
             Tokenizer tokenizer = TokenizerLoader.Load(path);
             Assert.Equal([3, 0, 2], tokenizer.Encode("ab\U0001F642éb", addSpecial: false));
-            Assert.Equal([3, 2], PlainText.Encode(tokenizer, "ab\U0001F642éb"));
-            Assert.Equal([3], PlainText.Encode(tokenizer, "a\U0001F642b"));
+            Assert.Equal([3, 2], tokenizer.EncodePlain("ab\U0001F642éb"));
+            Assert.Equal([3], tokenizer.EncodePlain("a\U0001F642b"));
         }
         finally
         {
@@ -37,11 +37,12 @@ public class PlainTextTests
     [SharedTheory]
     [InlineData("TinyStories-656K", "tinystories/stories.txt", 49892)]
     [InlineData("TinyStories-656K", "tinystories/stories.eval.txt", 32744)]
+    [InlineData("TinyStories-656K", "wikitext-2/wiki.test.raw", 538960)]
     [InlineData("SmolLM2-135M-Instruct", "wikitext-2/wiki.valid.raw", 266979)]
     [InlineData("SmolLM2-135M-Instruct", "ptb/ptb.valid.txt", 89729)]
     public void TextsHaveAsManyTokensAsTransformersCounts(string model, string text, int tokens)
     {
-        List<int> ids = PlainText.Encode(TokenizerLoader.Load(Shared.Path("models", model)), File.ReadAllText(Shared.Path("data", text)));
+        List<int> ids = TokenizerLoader.Load(Shared.Path("models", model)).EncodePlain(File.ReadAllText(Shared.Path("data", text)));
         Assert.Equal(tokens, ids.Count);
     }
 }
