@@ -37,6 +37,22 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
         Assert.Equal(reported, evaluated.GetProperty("perplexity").GetDouble(), 1e-3 * reported);
     }
 
+    [Fact]
+    public void HalfPrecisionTakesHalfTheBytesAndGivesThePerplexity()
+    {
+        double[] perplexity = new double[2];
+        long[] bytes = new long[2];
+        foreach ((int i, string type) in ((int, string)[])[(0, "f32"), (1, "f16")])
+        {
+            string output = model.In("stored-" + type);
+            LowbitProcess.Json(["finetune", model.Path, "--method", "full", "--type", type, "--text", model.Text, "-o", output, .. s_short]);
+            perplexity[i] = LowbitProcess.Json(["eval", output, "--text", model.Text]).GetProperty("perplexity").GetDouble();
+            bytes[i] = LowbitProcess.Json(["inspect", output]).GetProperty("weight_bytes").GetInt64();
+        }
+        Assert.Equal(bytes[0], 2 * bytes[1]);
+        Assert.Equal(perplexity[0], perplexity[1], 1e-3 * perplexity[0]);
+    }
+
     [Theory]
     [InlineData("finetune needs -o", "finetune", "MODEL", "--text", "TEXT")]
     [InlineData("train needs --text", "train", "MODEL", "-o", "nowhere")]
