@@ -1,13 +1,30 @@
+using System.Runtime.Intrinsics;
+
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>Computes what <see cref="IntegerProduct"/> defines, to the last bit, from <see cref="RowTiles"/>.</summary>
+/// <summary>The two kinds of sums of a segment that <see cref="TileProduct{TKernel}"/> puts together, for one instruction set.</summary>
 internal unsafe interface ITileProduct
 {
-    /// <summary>Multiplies the rows of a tile with one token.</summary>
-    /// <param name="rows">The matrix.</param>
-    /// <param name="tile">The tile.</param>
-    /// <param name="firstRow">Its first row.</param>
-    /// <param name="x">The token, with tables.</param>
-    /// <param name="results">[16].</param>
-    static abstract void Run(in PackedRows rows, RowTile tile, int firstRow, in RoundedToken x, float* results);
+    /// <summary>For rows 0 to 7 and 8 to 15 the sums of the activations where a plane has ones.</summary>
+    /// <param name="tables">Tables of the segment's blocks.</param>
+    /// <param name="blocks">Blocks of the segment.</param>
+    /// <param name="data">The plane; afterwards what follows it.</param>
+    /// <param name="sums0">Of rows 0 to 7.</param>
+    /// <param name="sums1">Of rows 8 to 15.</param>
+    static abstract void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1);
+
+    /// <summary>For rows 0 to 7 and 8 to 15 the sums over the salient weights.</summary>
+    /// <param name="x">The token.</param>
+    /// <param name="block">First block of the segment.</param>
+    /// <param name="windows">Windows of the steps.</param>
+    /// <param name="steps">Their number.</param>
+    /// <param name="data">The steps; afterwards what follows them.</param>
+    /// <param name="sums0">Of rows 0 to 7.</param>
+    /// <param name="sums1">Of rows 8 to 15.</param>
+    static abstract void Salient(in RoundedToken x, int block, ushort* windows, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1);
 }
+
+/// <summary>Sums of eight rows over the salient weights of a segment.</summary>
+/// <param name="High">Of the activations.</param>
+/// <param name="Codes">Of the activations times the codes.</param>
+internal readonly record struct SalientSums(Vector256<int> High, Vector256<int> Codes);

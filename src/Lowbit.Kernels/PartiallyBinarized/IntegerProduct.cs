@@ -3,7 +3,7 @@ using System;
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
-/// The product of a row with one token of 12-bit activations, weight after weight: the definition that <see cref="ITileProduct"/> meets.
+/// The product of a row with one token of 12-bit activations, weight after weight: the definition that <see cref="TileProduct{TKernel}"/> meets.
 /// A token is s · x with one scale s and integers x of −2047 to 2047 (<see cref="RoundedTokens"/>). A segment is a run of blocks of 64 columns
 /// that share all scales, at most <see cref="SegmentBlocks"/> of them. With v the value of a low weight's bits, q the code of a salient
 /// weight, and the sums over a segment

@@ -305,7 +305,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
                 int firstRow = tile * RowTiles.Rows, count = Math.Min(RowTiles.Rows, rows.Rows - firstRow);
                 for (int t = 0; t < Tokens; t++)
                 {
-                    TKernel.Run(rows, Tiles[tile], firstRow, Input.Token(t), results);
+                    TileProduct<TKernel>.Run(rows, Tiles[tile], firstRow, Input.Token(t), results);
                     new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * rows.Rows + firstRow, count));
                 }
             }

@@ -16,7 +16,7 @@ internal unsafe struct RowTile
 }
 
 /// <summary>
-/// The weights of a packed matrix once more, in the order in which <see cref="ITileProduct"/> reads them: tiles of sixteen rows, and in a
+/// The weights of a packed matrix once more, in the order in which <see cref="TileProduct{TKernel}"/> reads them: tiles of sixteen rows, and in a
 /// tile the segments of <see cref="IntegerProduct"/>. A segment is, in units of 64 bytes,
 /// <list type="bullet">
 /// <item>for each low plane and each block of 64 columns two units, the halves of the block: byte 16 g + r is bits 8 g to 8 g + 7 of the half of row

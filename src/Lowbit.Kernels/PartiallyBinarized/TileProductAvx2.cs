@@ -10,39 +10,9 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
     private const int Ahead = 1 << 14;
 
-    public static void Run(in PackedRows rows, RowTile tile, int firstRow, in RoundedToken x, float* results)
-    {
-        byte* data = tile.Data;
-        ushort* windows = tile.Windows;
-        Vector256<float> y0 = default, y1 = default;
-        for (int block = 0, end; block < rows.Words; block = end)
-        {
-            end = IntegerProduct.SegmentEnd(rows, block);
-            int total = 0;
-            for (int b = block; b < end; b++) total += x.Sums[b];
-            Vector256<int> low0 = default, low1 = default;
-            for (int plane = 0; plane < rows.LowBits; plane++)
-            {
-                Plane(x.Tables + block * RoundedTokens.TableBytes, end - block, ref data, out Vector256<int> sums0, out Vector256<int> sums1);
-                low0 += Vector256.ShiftLeft(sums0, plane);
-                low1 += Vector256.ShiftLeft(sums1, plane);
-            }
-            int steps = *windows++;
-            sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
-            Salient(lower, upper, windows, steps, data, out Vector256<int> high0, out Vector256<int> codes0);
-            Salient(lower, upper, windows, steps, data + 32, out Vector256<int> high1, out Vector256<int> codes1);
-            data += 2L * RowTiles.Unit * steps;
-            windows += steps;
-            y0 += new TileScales(rows, firstRow, block).Apply(rows.LowBits, total, low0, high0, codes0);
-            y1 += new TileScales(rows, firstRow + 8, block).Apply(rows.LowBits, total, low1, high1, codes1);
-        }
-        (y0 * x.Scale).Store(results);
-        (y1 * x.Scale).Store(results + 8);
-    }
-
     // Of eight and eight rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
+    public static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
     {
         Vector256<byte> nibble = Vector256.Create((byte)15);
         Vector256<ushort> lower = default, lowerOdd = default, upper = default, upperOdd = default; // sums of the bytes in pairs, and of the odd ones
@@ -72,9 +42,17 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Sums(Vector256<ushort> lanes) => Avx2.ConvertToVector256Int32(lanes.GetLower() + lanes.GetUpper());
 
-    // The salient weights of eight rows. By itself, so that its sums stay in registers.
+    public static void Salient(in RoundedToken x, int block, ushort* windows, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1)
+    {
+        sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
+        sums0 = EightRows(lower, upper, windows, steps, data);
+        sums1 = EightRows(lower, upper, windows, steps, data + 32);
+        data += 2L * RowTiles.Unit * steps;
+    }
+
+    // By itself, so that its sums stay in registers.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Salient(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units, out Vector256<int> high, out Vector256<int> codes)
+    private static SalientSums EightRows(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units)
     {
         const int Fit = 256; // steps whose sums of bytes fit 16 bits
         Vector256<int> sum = default, codeSum = default;
@@ -97,8 +75,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
             }
             sum += Avx2.MultiplyAddAdjacent(low, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up, Vector256.Create((short)64));
         }
-        high = sum;
-        codes = codeSum;
+        return new SalientSums(sum, codeSum);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -6,7 +6,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
-/// The product of <see cref="IntegerProduct"/> from <see cref="RowTiles"/>. Sums over the ones of a low plane are looked up, four weights a byte
+/// Sums over the ones of a low plane are looked up, four weights a byte
 /// shuffle, and added up in 16 bits. A step of salient weights fetches its 64 activations from the window's 128 by vpermi2b, and their
 /// products stay in the 32-bit lanes of their rows. Needs AVX-512 with VBMI (Ice Lake, Zen 4).
 /// </summary>
@@ -17,31 +17,9 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
 
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
-    public static void Run(in PackedRows rows, RowTile tile, int firstRow, in RoundedToken x, float* results)
-    {
-        byte* data = tile.Data;
-        ushort* windows = tile.Windows;
-        Vector256<float> y0 = default, y1 = default;
-        for (int block = 0, end; block < rows.Words; block = end)
-        {
-            end = IntegerProduct.SegmentEnd(rows, block);
-            int total = 0;
-            for (int b = block; b < end; b++) total += x.Sums[b];
-            Vector512<int> low = default;
-            for (int plane = 0; plane < rows.LowBits; plane++) low += Vector512.ShiftLeft(Plane(x.Tables + block * RoundedTokens.TableBytes, end - block, ref data), plane);
-            int steps = *windows++;
-            Salient(x.Lower + 64 * block, x.Upper + 64 * block, windows, steps, ref data, out Vector512<int> high, out Vector512<int> codes);
-            windows += steps;
-            y0 += new TileScales(rows, firstRow, block).Apply(rows.LowBits, total, low.GetLower(), high.GetLower(), codes.GetLower());
-            y1 += new TileScales(rows, firstRow + 8, block).Apply(rows.LowBits, total, low.GetUpper(), high.GetUpper(), codes.GetUpper());
-        }
-        (y0 * x.Scale).Store(results);
-        (y1 * x.Scale).Store(results + 8);
-    }
-
     // Of sixteen rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static Vector512<int> Plane(byte* tables, int blocks, ref byte* data)
+    public static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
     {
         Vector512<byte> nibble = Vector512.Create((byte)15);
         Vector512<ushort> lower = default, lowerOdd = default, upper = default, upperOdd = default; // sums of the bytes in pairs, and of the odd ones
@@ -59,9 +37,9 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
             upperOdd += Vector512.ShiftRightLogical(u, 8);
         }
         data = units;
-        Vector256<int> even = Sums(lower - Vector512.ShiftLeft(lowerOdd, 8)) + Vector256.ShiftLeft(Sums(upper - Vector512.ShiftLeft(upperOdd, 8)), 7);
-        Vector256<int> odd = Sums(lowerOdd) + Vector256.ShiftLeft(Sums(upperOdd), 7);
-        return Vector512.Create(even, odd) - Vector512.Create(16 * RoundedTokens.SumOffset * blocks);
+        Vector256<int> offset = Vector256.Create(16 * RoundedTokens.SumOffset * blocks);
+        sums0 = Sums(lower - Vector512.ShiftLeft(lowerOdd, 8)) + Vector256.ShiftLeft(Sums(upper - Vector512.ShiftLeft(upperOdd, 8)), 7) - offset;
+        sums1 = Sums(lowerOdd) + Vector256.ShiftLeft(Sums(upperOdd), 7) - offset;
     }
 
     // The four 128-bit lanes belong to the same rows. A segment's sums stay below 2^16.
@@ -74,10 +52,11 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
 
     // By itself, so that its sums stay in registers.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void Salient(sbyte* lower, sbyte* upper, ushort* windows, int steps, ref byte* data, out Vector512<int> high, out Vector512<int> codes)
+    public static void Salient(in RoundedToken x, int block, ushort* windows, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1)
     {
         const int Fit = 256; // steps whose sums of bytes fit 16 bits
         byte* units = data;
+        sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
         Vector512<int> sum = default, codeSum = default;
         for (int step = 0; step < steps;)
         {
@@ -99,7 +78,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
             sum += Avx512BW.MultiplyAddAdjacent(low, Vector512<short>.One) + Avx512BW.MultiplyAddAdjacent(up, Vector512.Create((short)64));
         }
         data = units;
-        high = sum;
-        codes = codeSum;
+        sums0 = new SalientSums(sum.GetLower(), codeSum.GetLower());
+        sums1 = new SalientSums(sum.GetUpper(), codeSum.GetUpper());
     }
 }

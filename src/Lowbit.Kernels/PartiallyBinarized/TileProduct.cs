@@ -1,0 +1,40 @@
+using System.Runtime.Intrinsics;
+
+namespace Lowbit.Kernels.PartiallyBinarized;
+
+/// <summary>Computes what <see cref="IntegerProduct"/> defines, to the last bit, from <see cref="RowTiles"/>.</summary>
+internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileProduct
+{
+    /// <summary>Multiplies the rows of a tile with one token.</summary>
+    /// <param name="rows">The matrix.</param>
+    /// <param name="tile">The tile.</param>
+    /// <param name="firstRow">Its first row.</param>
+    /// <param name="x">The token, with tables.</param>
+    /// <param name="results">[16].</param>
+    public static void Run(in PackedRows rows, RowTile tile, int firstRow, in RoundedToken x, float* results)
+    {
+        byte* data = tile.Data;
+        ushort* windows = tile.Windows;
+        Vector256<float> y0 = default, y1 = default;
+        for (int block = 0, end; block < rows.Words; block = end)
+        {
+            end = IntegerProduct.SegmentEnd(rows, block);
+            int total = 0;
+            for (int b = block; b < end; b++) total += x.Sums[b];
+            Vector256<int> low0 = default, low1 = default;
+            for (int plane = 0; plane < rows.LowBits; plane++)
+            {
+                TKernel.Plane(x.Tables + block * RoundedTokens.TableBytes, end - block, ref data, out Vector256<int> sums0, out Vector256<int> sums1);
+                low0 += Vector256.ShiftLeft(sums0, plane);
+                low1 += Vector256.ShiftLeft(sums1, plane);
+            }
+            int steps = *windows++;
+            TKernel.Salient(x, block, windows, steps, ref data, out SalientSums salient0, out SalientSums salient1);
+            windows += steps;
+            y0 += new TileScales(rows, firstRow, block).Apply(rows.LowBits, total, low0, salient0.High, salient0.Codes);
+            y1 += new TileScales(rows, firstRow + 8, block).Apply(rows.LowBits, total, low1, salient1.High, salient1.Codes);
+        }
+        (y0 * x.Scale).Store(results);
+        (y1 * x.Scale).Store(results + 8);
+    }
+}
