@@ -54,7 +54,7 @@ public sealed record SpqrOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
         Bits + (DoubleQuantization ? NestedScales.Bits + Bits + 2 * ScaleBits / (double)NestedScales.Rows : ScaleBits + 8) / GroupColumns(GroupSize, columns) + 32 * 0.01;
 
     internal static SpqrOptions Read(MethodSettings settings)
