@@ -7,6 +7,7 @@ using System.IO;
 using System.Linq;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
+using Lowbit.Inference;
 using Lowbit.Models;
 using Lowbit.Tokenizers;
 using Lowbit.Training.Data;
@@ -68,6 +69,9 @@ internal sealed record TrainingJob
     /// <summary>Marks what is trained and puts the method on the model, given the tokens of the training text.</summary>
     public required Action<int[]> Apply { get; init; }
 
+    /// <summary>Brings the trained model into the form that is written; before it is measured.</summary>
+    public Action? Finish { get; init; }
+
     /// <summary>Writes the result and adds its sizes to the report.</summary>
     public required Func<TrainingReport, TrainingReport> Write { get; init; }
     public TrainableModel? Teacher { get; init; }
@@ -109,6 +113,14 @@ internal static class TrainingCommand
     public static IEnumerable<string> Documents(Invocation invocation) => invocation.Get(s_text).SelectMany(CalibrationText.Documents);
 
     public static int Seed(Invocation invocation) => invocation.Get(s_seed);
+
+    /// <summary>The training text in windows, as the training itself takes them.</summary>
+    public static TokenWindows Windows(Invocation invocation, LanguageModel source)
+    {
+        TrainingOptions options = Read(invocation, source.Config);
+        options.Validate();
+        return new TokenWindows(CalibrationText.Tokens(TokenizerLoader.Load(source.Checkpoint.Path), source.Config, invocation.Get(s_text)), options.Context, invocation.Get(s_seed));
+    }
 
     /// <summary>Refuses a command line without output or text, and an output that is there.</summary>
     public static void RequireOutput(Invocation invocation, string verb)
@@ -152,6 +164,7 @@ internal static class TrainingCommand
             invocation.Terminal.Note("A checkpoint was written; the same command with --resume goes on from there.");
             throw;
         }
+        job.Finish?.Invoke();
         TrainingReport report = job.Write(new TrainingReport
         {
             Model = job.Path,

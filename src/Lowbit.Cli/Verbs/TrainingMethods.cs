@@ -63,6 +63,9 @@ internal static class TrainingMethods
     private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters.", 8, 1, 4096);
     private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank.", "A", 16, 0, 1e6);
     private static readonly Option<int> s_loftq = Options.Integer("--loftq", "Rounds in which quantizer and adapters are fitted to the weight in turn before the training, for qlora; 0: adapters begin at zero.", 0, 0, 100);
+    private static readonly Option<int> s_lqLora = Options.Integer("--lq-lora", "At most so many rounds in which adapters and quantizer are fitted to the weight in turn, the adapters first, for qlora.", 0, 0, 100);
+    private static readonly Option<int> s_fisher = Options.Integer("--fisher", "Windows of the training text whose gradients say which errors count, for --lq-lora; 0: all count alike.", 16, 0, 100_000);
+    private static readonly Option<string> s_adapters = Options.Choice("--adapters", "merged: into weights in float; separate: beside the weights as they are, packed ones stay so and lose nothing.", "merged", "separate");
     private static readonly Option<string> s_type = Options.Choice("--type", "What weights in float are stored as.", "f32", "f16");
     private static readonly Option<bool> s_trainAll = Options.Flag("--train-all", "Train embeddings, norms and biases too.");
 
@@ -79,8 +82,8 @@ internal static class TrainingMethods
         new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
         new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
-        new("lora", [s_rank, s_alpha, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
-        new("qlora", [s_rank, s_alpha, s_loftq, s_type], false, null, OverPacked, Packs: false),
+        new("lora", [s_rank, s_alpha, s_adapters, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
+        new("qlora", [s_rank, s_alpha, s_loftq, s_lqLora, s_fisher, s_adapters, s_type], false, null, OverPacked, Packs: false),
         new("qa-lora", [s_rank, s_alpha, s_bits, s_groupSize], false, null, OverUniform),
     ];
 
@@ -122,6 +125,12 @@ internal static class TrainingMethods
         }
     }
 
+    /// <summary>Brings a trained model into the form in which it will be written, so that it is measured as it is read again.</summary>
+    public static void Finish(Invocation invocation, TrainableModel model)
+    {
+        if (IsSeparate(invocation)) SeparateAdapter.Round(model);
+    }
+
     /// <summary>Writes the trained model: packed where the method has codes, else in float.</summary>
     /// <param name="invocation">Options.</param>
     /// <param name="method">The method.</param>
@@ -133,7 +142,7 @@ internal static class TrainingMethods
     /// <param name="pool">Threads.</param>
     public static TrainingReport Write(Invocation invocation, TrainingMethod method, TrainableModel model, LanguageModel? source, JsonObject config, string tokenizer, TrainingReport report, WorkerPool pool)
     {
-        if (!method.Packs)
+        if (!method.Packs && !IsSeparate(invocation))
         {
             FloatFolder.Write(report.Output, model, config, tokenizer, pool, invocation.Get(s_type) == "f16" ? ElementFormat.F16 : ElementFormat.F32);
             return report;
@@ -205,8 +214,25 @@ internal static class TrainingMethods
         ScalePrecision = Precision(context.Invocation),
     });
 
-    private static TrainingAdapters OverPacked(Invocation invocation, LanguageModel source, WorkerPool pool) =>
-        TrainingAdapters.OverPacked(source, invocation.Get(s_rank), invocation.Get(s_loftq), pool, invocation);
+    private static bool IsSeparate(Invocation invocation) => invocation.Get(s_adapters) == "separate";
+
+    private static TrainingAdapters OverPacked(Invocation invocation, LanguageModel source, WorkerPool pool)
+    {
+        int rank = invocation.Get(s_rank), loftq = invocation.Get(s_loftq), lqLora = invocation.Get(s_lqLora);
+        if (loftq > 0 && lqLora > 0) throw new UsageException("--loftq and --lq-lora are two ways to begin; give one of them.");
+        if (lqLora == 0 && invocation.Has(s_fisher)) throw new UsageException("--fisher belongs to --lq-lora; give both.");
+        TableRtnOptions grid = new();
+        if (lqLora == 0)
+            return TrainingAdapters.OverPacked(source, loftq == 0 ? null : layer => LoftQ.Begin(layer, grid, rank, loftq, pool, invocation.Cancellation), pool, invocation);
+        IReadOnlyDictionary<string, SeparableWeights>? weights = invocation.Get(s_fisher) == 0 ? null : Fisher(invocation, source, pool);
+        return TrainingAdapters.OverPacked(source, layer => LqLora.Begin(layer, grid, rank, lqLora, weights?[layer.Name], pool, invocation.Cancellation), pool, invocation);
+    }
+
+    private static IReadOnlyDictionary<string, SeparableWeights> Fisher(Invocation invocation, LanguageModel source, WorkerPool pool)
+    {
+        using TrainableModel model = TrainableModel.From(source);
+        return FisherDiagonal.Measure(model, TrainingCommand.Windows(invocation, source), invocation.Get(s_fisher), pool, invocation.Cancellation);
+    }
 
     private static TrainingAdapters OverUniform(Invocation invocation, LanguageModel source, WorkerPool pool) =>
         TrainingAdapters.OverUniform(source, new RtnOptions { Bits = invocation.Get(s_bits), GroupSize = PooledGroup(invocation) }, pool, invocation);
