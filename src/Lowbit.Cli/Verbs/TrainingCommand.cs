@@ -114,13 +114,14 @@ internal static class TrainingCommand
 
     public static int Seed(Invocation invocation) => invocation.Get(s_seed);
 
+    public static int Batch(Invocation invocation) => invocation.Get(s_batch);
+
+    /// <summary>Tokens of the training text.</summary>
+    public static int[] Tokens(Invocation invocation, LanguageModel source) =>
+        CalibrationText.Tokens(TokenizerLoader.Load(source.Checkpoint.Path), source.Config, invocation.Get(s_text));
+
     /// <summary>The training text in windows, as the training itself takes them.</summary>
-    public static TokenWindows Windows(Invocation invocation, LanguageModel source)
-    {
-        TrainingOptions options = Read(invocation, source.Config);
-        options.Validate();
-        return new TokenWindows(CalibrationText.Tokens(TokenizerLoader.Load(source.Checkpoint.Path), source.Config, invocation.Get(s_text)), options.Context, invocation.Get(s_seed));
-    }
+    public static TokenWindows Windows(Invocation invocation, ModelConfig config, int[] ids) => new(ids, Context(invocation, config), invocation.Get(s_seed));
 
     /// <summary>Refuses a command line without output or text, and an output that is there.</summary>
     public static void RequireOutput(Invocation invocation, string verb)
@@ -141,7 +142,7 @@ internal static class TrainingCommand
         TrainingOptions options = Read(invocation, model.Config) with { TeacherShare = job.TeacherShare };
         options.Validate();
         int[] ids = CalibrationText.Tokens(job.Tokenizer, model.Config, invocation.Get(s_text));
-        TokenWindows data = new(ids, options.Context, invocation.Get(s_seed));
+        TokenWindows data = Windows(invocation, model.Config, ids);
         string fingerprint = string.Join("; ", model.Fingerprint(), job.Method, job.Settings, options, data.Fingerprint);
         TrainingFolder folder = new(invocation.Get(s_output)!, fingerprint, invocation.Get(s_resume), invocation.Get(s_force));
 
@@ -188,11 +189,14 @@ internal static class TrainingCommand
 
     public static void Show(Invocation invocation, TrainingReport report) => invocation.Terminal.Result(report, JsonReports.Default.TrainingReport, Picture);
 
+    private static int Context(Invocation invocation, ModelConfig config) =>
+        invocation.Get(s_context) is var context and > 0 ? context : Math.Min(LongestDefaultContext, config.ContextLength);
+
     private static TrainingOptions Read(Invocation invocation, ModelConfig config) => new()
     {
         Steps = invocation.Get(s_steps),
         Batch = invocation.Get(s_batch),
-        Context = invocation.Get(s_context) is var context and > 0 ? context : Math.Min(LongestDefaultContext, config.ContextLength),
+        Context = Context(invocation, config),
         Accumulation = invocation.Get(s_accumulate),
         LearningRate = invocation.Get(s_learningRate),
         WarmUp = invocation.Get(s_warmUp),

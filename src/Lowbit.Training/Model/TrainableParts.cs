@@ -94,6 +94,13 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias, We
         if (!Weight.Trainable) _formedGradient = new NativeBuffer(Weight.Count * sizeof(float));
     }
 
+    /// <summary>Trains the weight no longer; its form still gets the gradient of the products.</summary>
+    public void Freeze()
+    {
+        Weight.Trainable = false;
+        if (Form is not null) _formedGradient ??= new NativeBuffer(Weight.Count * sizeof(float));
+    }
+
     /// <summary>Puts an adapter beside the weight, which owns it from now on.</summary>
     public void Use(LowRankAdapter adapter) => Adapter = adapter;
 

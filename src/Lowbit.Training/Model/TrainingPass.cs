@@ -118,13 +118,20 @@ public sealed unsafe class TrainingPass : IDisposable
 
     private BlockActivations Kept(int block) => _kept[_recompute ? 0 : block];
 
-    private void Forward(ReadOnlySpan<int> ids)
+    /// <summary>What the first block reads for a batch, [sequences · length, modelDim]; valid until the next batch.</summary>
+    internal float* Embed(ReadOnlySpan<int> ids)
     {
         SetIds(ids);
         float* embedded = _model.ProjectIn is null ? Stream(0) : _embedded.Floats;
         EmbeddingRows.Forward(_pool, _model.Embedding.Value.Floats, Tokens, _tokens, _config.EmbeddingDim, embedded, add: false);
         _model.ProjectIn?.Forward(_pool, embedded, _tokens, Stream(0));
         if (_model.Positions is { } positions) EmbeddingRows.Forward(_pool, positions.Value.Floats, Places, _tokens, _config.ModelDim, Stream(0), add: true);
+        return Stream(0);
+    }
+
+    private void Forward(ReadOnlySpan<int> ids)
+    {
+        Embed(ids);
         for (int i = 0; i < _model.Blocks.Length; i++) _block.Forward(_model.Blocks[i], Stream(i), Kept(i), Stream(i + 1));
     }
 
