@@ -51,6 +51,7 @@ public sealed class ModelGradientTests
         ["llama"] = s_llama,
         ["untied, interleaved, part of a head rotates"] = s_llama with { TiedEmbedding = false, Rope = new RopeConfig { Theta = 50, Dim = 4, Interleaved = true } },
         ["norms of queries and keys, biases, a window, a block without rotation"] = s_llama with { ModelType = "qwen2", QueryKeyNorm = true, SlidingWindows = [3, null], BlocksWithoutRope = [1] },
+        ["bitnet"] = s_llama with { ModelType = "bitnet", Activation = NonlinearityKind.ReluSquared, SubNorms = true },
         ["gpt2"] = s_gpt,
         ["gpt-neox"] = s_gpt with { LearnedPositions = false, Rope = new RopeConfig { Theta = 100, Dim = 2 }, Activation = NonlinearityKind.Gelu, Fused = FusedOrder.ByHead, ParallelResidual = true, TiedEmbedding = false, Names = TensorNames.GptNeoX },
         ["opt"] = s_gpt with { PositionOffset = 2, Activation = NonlinearityKind.Relu, Fused = FusedOrder.Separate, Names = TensorNames.Opt("model.decoder.") },

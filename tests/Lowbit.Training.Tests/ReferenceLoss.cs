@@ -112,7 +112,7 @@ internal sealed unsafe class ReferenceLoss
                 }
             }
         }
-        return Linear(Name(names.AttentionOutput), output);
+        return Linear(Name(names.AttentionOutput), _config.SubNorms ? Norm(Name(names.AttentionSubNorm!), output) : output);
     }
 
     private double[][] FeedForward(int block, double[][] x)
@@ -121,7 +121,7 @@ internal sealed unsafe class ReferenceLoss
         double[][] inner = Linear(names.InBlock(block, names.Up), x);
         double[][]? gate = _config.Gated ? Linear(names.InBlock(block, names.Gate!), x) : null;
         double[][] product = [.. inner.Select((row, t) => row.Select((value, i) => gate is null ? Activation(value) : Activation(gate[t][i]) * value).ToArray())];
-        return Linear(names.InBlock(block, names.Down), product);
+        return Linear(names.InBlock(block, names.Down), _config.SubNorms ? Norm(names.InBlock(block, names.FfnSubNorm!), product) : product);
     }
 
     private double Activation(double x) => _config.Activation switch

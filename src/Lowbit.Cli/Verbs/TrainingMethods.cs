@@ -64,6 +64,7 @@ internal static class TrainingMethods
     private static readonly Option<int> s_blockSteps = Options.Integer("--block-steps", "Steps in which each block is first trained against its float output, for efficientqat; the steps of the grids alone are trained afterwards. 0: all at once.", 0, 0);
     private static readonly Option<double> s_blockRate = Options.Real("--block-learning-rate", "The largest learning rate of weights in --block-steps; steps and zeros of the grids have five times as much.", "R", 1e-4, 0, 100);
     private static readonly Option<int> s_blockBatches = Options.Integer("--block-batches", "Batches that --block-steps takes in turn; their hidden states are kept.", 16, 1);
+    private static readonly Option<string> s_activations = Options.Choice("--activations", "What the products with ternary weights take; 8bit: rounded token by token, as in the paper.", "float", "8bit");
     private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters.", 8, 1, 4096);
     private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank.", "A", 16, 0, 1e6);
     private static readonly Option<int> s_loftq = Options.Integer("--loftq", "Rounds in which quantizer and adapters are fitted to the weight in turn before the training, for qlora; 0: adapters begin at zero.", 0, 0, 100);
@@ -83,7 +84,7 @@ internal static class TrainingMethods
         new("ir-net", [s_scales, s_trainAll], true, Binary(new IrNet())),
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
         new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
-        new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("bitnet", [s_activations, s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
         new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_blockSteps, s_blockRate, s_blockBatches, s_scales, s_trainAll], true, Uniform),
         new("lora", [s_rank, s_alpha, s_adapters, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
@@ -131,6 +132,7 @@ internal static class TrainingMethods
         {
             linear.Weight.Trainable = method.TrainsWeights && !invocation.Get(s_fixedCodes);
             linear.Use(method.Form(context, linear));
+            linear.RoundsInputs = invocation.Get(s_activations) == "8bit";
         }
     }
 

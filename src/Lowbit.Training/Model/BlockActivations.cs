@@ -27,12 +27,14 @@ internal sealed unsafe class BlockActivations : IDisposable
         Value = Take(true, config.KvDim);
         LogSums = Take(true, config.Heads);
         Heads = Take(true, config.QueryDim);
+        HeadsNormed = Take(config.SubNorms, config.QueryDim);
         AttentionSum = Take(!config.NormBefore, config.ModelDim);
         Middle = Take(!config.ParallelResidual, config.ModelDim);
         FfnInput = Take(config.NormBefore, config.ModelDim);
         Gate = Take(config.Gated, config.FfnDim);
         Up = Take(true, config.FfnDim);
         Inner = Take(true, config.FfnDim);
+        InnerNormed = Take(config.SubNorms, config.FfnDim);
         FfnSum = Take(!config.NormBefore, config.ModelDim);
     }
 
@@ -54,6 +56,9 @@ internal sealed unsafe class BlockActivations : IDisposable
     /// <summary>Output of the heads.</summary>
     public float* Heads { get; }
 
+    /// <summary>What the attention's output projection reads, where that is not the output of the heads itself.</summary>
+    public float* HeadsNormed { get; }
+
     /// <summary>Input plus attention part, before the norm that follows it; only where norms come after the parts.</summary>
     public float* AttentionSum { get; }
 
@@ -66,6 +71,9 @@ internal sealed unsafe class BlockActivations : IDisposable
     public float* Gate { get; }
     public float* Up { get; }
     public float* Inner { get; }
+
+    /// <summary>What the second projection reads, where that is not <see cref="Inner"/> itself.</summary>
+    public float* InnerNormed { get; }
 
     /// <summary>Middle plus feed-forward part, before the norm that follows it; only where norms come after the parts.</summary>
     public float* FfnSum { get; }

@@ -131,14 +131,16 @@ internal sealed unsafe class BlockPass : IDisposable
         }
         if (_config.Rotates(block.Index)) Rotate(_rotary!, kept.Query, kept.Key);
         CausalAttention.Forward(_pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums);
-        block.AttentionOutput.Forward(_pool, kept.Heads, _tokens, _out.Floats);
+        block.AttentionSubNorm?.Forward(_pool, _config, kept.Heads, kept.HeadsNormed, _tokens);
+        block.AttentionOutput.Forward(_pool, block.AttentionSubNorm is null ? kept.Heads : kept.HeadsNormed, _tokens, _out.Floats);
     }
 
     // inputGradient += gradient of the attention part's input.
     private void AttendBackward(TrainableBlock block, float* input, BlockActivations kept, float* outGradient, float* inputGradient)
     {
         Clear(_heads);
-        block.AttentionOutput.Backward(_pool, kept.Heads, outGradient, _tokens, _heads.Floats);
+        block.AttentionOutput.Backward(_pool, block.AttentionSubNorm is null ? kept.Heads : kept.HeadsNormed, outGradient, _tokens, _heads.Floats);
+        if (block.AttentionSubNorm is { } norm) NormBackward(norm, kept.Heads, _heads.Floats, _heads.Floats, accumulate: false);
         CausalAttention.Backward(
             _pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums, _heads.Floats, _query.Floats, _key.Floats, _value.Floats);
         if (_config.Rotates(block.Index)) Rotate(_unrotary!, _query.Floats, _key.Floats);
@@ -172,7 +174,8 @@ internal sealed unsafe class BlockPass : IDisposable
         {
             Nonlinearity.Apply(_pool, _config.Activation, kept.Up, kept.Inner, count);
         }
-        block.Down.Forward(_pool, kept.Inner, _tokens, _out.Floats);
+        block.FfnSubNorm?.Forward(_pool, _config, kept.Inner, kept.InnerNormed, _tokens);
+        block.Down.Forward(_pool, block.FfnSubNorm is null ? kept.Inner : kept.InnerNormed, _tokens, _out.Floats);
     }
 
     // inputGradient += gradient of the feed-forward part's input.
@@ -180,7 +183,8 @@ internal sealed unsafe class BlockPass : IDisposable
     {
         int count = checked(_tokens * _config.FfnDim);
         Clear(_inner);
-        block.Down.Backward(_pool, kept.Inner, outGradient, _tokens, _inner.Floats);
+        block.Down.Backward(_pool, block.FfnSubNorm is null ? kept.Inner : kept.InnerNormed, outGradient, _tokens, _inner.Floats);
+        if (block.FfnSubNorm is { } norm) NormBackward(norm, kept.Inner, _inner.Floats, _inner.Floats, accumulate: false);
         if (block.Gate is not null)
         {
             NonlinearityBackward.ApplyGated(_pool, _config.Activation, kept.Gate, kept.Up, _inner.Floats, _gate.Floats, _inner.Floats, count);
