@@ -99,6 +99,8 @@ internal static class TrainingCommand
     private static readonly Option<double> s_beta2 = Options.Real("--beta2", "Share of the running mean of squared gradients that stays in a step.", "B", 0.999, 0, 0.999999);
     private static readonly Option<double> s_weightDecay = Options.Real("--weight-decay", "Decoupled weight decay.", "D", 0, 0, 100);
     private static readonly Option<bool> s_recompute = Options.Flag("--recompute", "Compute activations again on the way back: less memory, a third more time.");
+    private static readonly Option<string> s_storage = Options.Choice("--activations-storage", "What activations are kept in for the way back; bf16: half the memory, gradients of about three digits.", "f32", "bf16");
+    private static readonly Option<double> s_dropout = Options.Real("--dropout", "Share of numbers that are dropped behind the embedding, in the attention and behind the parts of a block; for GPT-2, OPT and GPT-NeoX.", "R", 0, 0, 0.99);
     private static readonly Option<int> s_seed = Options.Integer("--seed", "Decides the places of the windows and random weights.", 0, minimum: 0);
     private static readonly Option<int> s_checkpoint = Options.Integer("--checkpoint-every", "Steps between two checkpoints.", 200, minimum: 1);
     private static readonly Option<bool> s_resume = Options.Flag("--resume", "Go on from the checkpoint of an interrupted training.");
@@ -107,7 +109,7 @@ internal static class TrainingCommand
     public static IEnumerable<Symbol> Symbols =>
     [
         s_output, s_text, s_evalText, s_steps, s_batch, s_context, s_accumulate, s_learningRate, s_warmUp, s_schedule, s_clip, s_optimizer, s_beta1, s_beta2, s_weightDecay,
-        s_recompute, s_seed, s_checkpoint, s_resume, s_force,
+        s_recompute, s_storage, s_dropout, s_seed, s_checkpoint, s_resume, s_force,
     ];
 
     public static IEnumerable<string> Documents(Invocation invocation) => invocation.Get(s_text).SelectMany(CalibrationText.Documents);
@@ -189,6 +191,13 @@ internal static class TrainingCommand
 
     public static void Show(Invocation invocation, TrainingReport report) => invocation.Terminal.Result(report, JsonReports.Default.TrainingReport, Picture);
 
+    private static double Dropout(Invocation invocation, ModelConfig config)
+    {
+        double share = invocation.Get(s_dropout);
+        if (share > 0 && config.Norm != NormKind.Layer) throw new UsageException($"--dropout is for GPT-2, OPT and GPT-NeoX; {config.ModelType} has none.");
+        return share;
+    }
+
     private static int Context(Invocation invocation, ModelConfig config) =>
         invocation.Get(s_context) is var context and > 0 ? context : Math.Min(LongestDefaultContext, config.ContextLength);
 
@@ -204,6 +213,8 @@ internal static class TrainingCommand
         Clip = invocation.Get(s_clip),
         Optimizer = new AdamWOptions { Beta1 = (float)invocation.Get(s_beta1), Beta2 = (float)invocation.Get(s_beta2), WeightDecay = (float)invocation.Get(s_weightDecay), EightBit = invocation.Get(s_optimizer) == "adamw8" },
         Recompute = invocation.Get(s_recompute),
+        BFloat16Activations = invocation.Get(s_storage) == "bf16",
+        Dropout = Dropout(invocation, config),
     };
 
     private static string Note(StepReport step, TrainingOptions options) => string.Create(CultureInfo.InvariantCulture,

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Lowbit.Core;
 using Lowbit.Models;
 
@@ -9,6 +10,7 @@ namespace Lowbit.Training.Model;
 internal sealed unsafe class BlockActivations : IDisposable
 {
     private readonly List<NativeBuffer> _buffers = [];
+    private readonly NativeBuffer _logSums;
 
     public BlockActivations(ModelConfig config, int tokens)
     {
@@ -26,6 +28,7 @@ internal sealed unsafe class BlockActivations : IDisposable
         Key = Take(true, config.KvDim);
         Value = Take(true, config.KvDim);
         LogSums = Take(true, config.Heads);
+        _logSums = _buffers[^1];
         Heads = Take(true, config.QueryDim);
         HeadsNormed = Take(config.SubNorms, config.QueryDim);
         AttentionSum = Take(!config.NormBefore, config.ModelDim);
@@ -77,6 +80,9 @@ internal sealed unsafe class BlockActivations : IDisposable
 
     /// <summary>Middle plus feed-forward part, before the norm that follows it; only where norms come after the parts.</summary>
     public float* FfnSum { get; }
+
+    /// <summary>The memory of all of it, that of <see cref="LogSums"/> last.</summary>
+    public IEnumerable<NativeBuffer> Buffers => [.. _buffers.Where(buffer => buffer != _logSums), _logSums];
 
     public void Dispose()
     {
