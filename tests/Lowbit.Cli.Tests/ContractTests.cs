@@ -22,7 +22,7 @@ public sealed class ContractTests(TinyModel model) : IClassFixture<TinyModel>
     [Theory]
     [InlineData("inspect", "")]
     [InlineData("tokenize", "--text --file --ids --special")]
-    [InlineData("quantize", Methods + " -o --calibration --samples --context --sampling --seed --dry-run --force --recipe --target-bits")]
+    [InlineData("quantize", Methods + " -o --calibration --samples --context --sampling --seed --dry-run --force --recipe --target-bits --memory-limit")]
     [InlineData("layer", Methods + " -o")]
     [InlineData("eval", "--text --protocol --context --windows --base --activations")]
     [InlineData("run", Generation)]

@@ -40,6 +40,22 @@ public sealed class QuantizeTests(TinyModel model) : IClassFixture<TinyModel>
     }
 
     [Fact]
+    public void AMemoryLimitIsKeptOrRefused()
+    {
+        // 4096 windows of 64 tokens have more hidden states than the working set of a process wanders from start to start.
+        string[] command = ["quantize", model.Path, "-o", model.In("limited"), "--calibration", model.Text, "--samples", "4096", "--dry-run"];
+        long needed = LowbitProcess.Json(command).GetProperty("peak_memory_bytes").GetInt64();
+        JsonElement plan = LowbitProcess.Json([.. command, "--memory-limit", $"{needed - 8_000_000}"]);
+        Assert.True(plan.GetProperty("hidden_states_in_file").GetBoolean());
+        Assert.InRange(plan.GetProperty("peak_memory_bytes").GetInt64(), 1, needed - 8_000_000);
+        LowbitResult refused = LowbitProcess.Run("quantize", model.Path, "-o", model.In("limited"), "--calibration", model.Text, "--samples", "4", "--memory-limit", "1MB");
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("--memory-limit: 1000000 bytes were given, but this run needs about", refused.Error);
+        Assert.Equal(2, LowbitProcess.Run([.. command, "--memory-limit", "2XB"]).ExitCode);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(model.Root, "limited*"));
+    }
+
+    [Fact]
     public void CalibrationTakesJsonLinesAndSaysWhatIsWrongWithThem()
     {
         string good = model.In("lines.jsonl"), bad = model.In("bad.jsonl");

@@ -30,6 +30,7 @@ public sealed class DamagedLayoutTests : IDisposable
     [Theory]
     [InlineData("pb-rtn", "")]                                     // partially binarized
     [InlineData("gptq", "bits=3,activation-order=")]               // uniform, reordered
+    [InlineData("spqr", "outlier-threshold=1000000")]             // uniform, nested scales
     [InlineData("nf4", "double-quantization=")]                    // table
     [InlineData("billm", "")]                                      // codebooks, two classes of columns
     [InlineData("mxfp6", "")]                                      // floats

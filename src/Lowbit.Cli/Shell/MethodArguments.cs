@@ -16,7 +16,7 @@ internal static class MethodArguments
     private static readonly Option[] s_settings =
     [
         Options.Real("--bits", "Bits of a weight: a whole number for uniform grids, any for waterline, which counts everything.", "B", 4, 0.5, 8),
-        Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row.", -1, -1),
+        Options.Integer("--group-size", "Inputs that share a scale; -1 for the whole row, 0 for the whole matrix (rtn, fp6, fp8).", -1, -1),
         Options.Flag("--symmetric", "A grid around zero."),
         Options.Choice("--scale-search", "What range a uniform grid spans: all weights, or the part with the least squared error, or with the least error to the power 2.4.", "minmax", "mse", "lp"),
         Options.Flag("--activation-order", "Quantize the inputs with the largest activations first."),

@@ -45,6 +45,27 @@ internal static class Options
     public static Option<double> Real(string name, string description, string valueName, double @default, double minimum, double maximum) =>
         Number(name, description, valueName, @default, minimum, maximum, Range("a number", minimum, maximum));
 
+    /// <summary>A number of bytes, 0 where none was given.</summary>
+    public static Option<long> Size(string name, string description)
+    {
+        var option = new Option<long>(name) { Description = description, HelpName = "SIZE", Arity = ArgumentArity.ExactlyOne };
+        option.CustomParser = result =>
+        {
+            string found = result.Tokens[^1].Value;
+            (string Unit, double Bytes)[] units = [("GiB", 1L << 30), ("MiB", 1L << 20), ("GB", 1e9), ("MB", 1e6), ("", 1)];
+            foreach ((string unit, double bytes) in units)
+            {
+                if (!found.EndsWith(unit, StringComparison.OrdinalIgnoreCase)) continue;
+                bool isNumber = double.TryParse(found[..^unit.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value);
+                if (isNumber && value * bytes is >= 1 and < 1L << 60) return (long)(value * bytes);
+                break;
+            }
+            result.AddError($"{name} is '{found}', but must be a number of bytes, as in {name} 2GB, 512MiB or 800000000.");
+            return 0;
+        };
+        return option;
+    }
+
     /// <summary>One of a few words; the first is the default.</summary>
     public static Option<string> Choice(string name, string description, params string[] values)
     {

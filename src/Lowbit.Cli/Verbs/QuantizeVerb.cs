@@ -33,6 +33,7 @@ internal static class QuantizeVerb
     private static readonly Option<string> s_scales = Options.Choice("--scales", "Precision of scales and means; f16 takes half the bytes and is rounded before weights are.", "f16", "f32");
     private static readonly Option<string?> s_recipe = Options.Text("--recipe", "Methods and settings by names of linears, in JSON; what no rule fits goes by the options here.", "FILE");
     private static readonly Option<double> s_targetBits = Options.Real("--target-bits", "Give every linear its own number of bits (or share of salient weights), so that all together take this many a weight, scales included; 0 for the same everywhere.", "B", 0, 0, 16);
+    private static readonly Option<long> s_memoryLimit = Options.Size("--memory-limit", "Memory to stay under, as in 2GB: hidden states of the calibration text go to a file where they do not fit, and a run that cannot keep it does not begin.");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT, and write the model even if it computes nonsense.");
 
     public static Command Create()
@@ -43,7 +44,7 @@ internal static class QuantizeVerb
             "Compress a model. The same command again after an interruption goes on where it stopped.",
             "lowbit quantize models/SmolLM2 -o out/small --calibration wiki.valid.raw --samples 16 --sampling sequential\nlowbit quantize models/SmolLM2 -o out/4bit --method gptq --bits 4 --group-size 64 --calibration wiki.valid.raw",
             Execute,
-            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_recipe, s_targetBits, s_dryRun, s_force, .. MethodArguments.All]);
+            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_recipe, s_targetBits, s_memoryLimit, s_dryRun, s_force, .. MethodArguments.All]);
     }
 
     private static void Execute(Invocation invocation)
@@ -63,6 +64,7 @@ internal static class QuantizeVerb
             Embeddings = invocation.Get(s_embeddings) switch { "f16" => EmbeddingFormat.F16, "q8_0" => EmbeddingFormat.Q8_0, _ => EmbeddingFormat.Keep },
             Positions = invocation.Get(s_positions) == "coded" ? PositionsForm.Coded : PositionsForm.Bitmap,
             Force = invocation.Get(s_force),
+            MemoryLimit = invocation.Get(s_memoryLimit),
         };
         string[] texts = invocation.Get(s_calibration) ?? [];
         if (texts.Length == 0 && options.Target is not null) throw new UsageException("--target-bits needs --calibration FILE, text to measure on what a linear bears.");
@@ -127,7 +129,7 @@ internal static class QuantizeVerb
         ("layers", plan.Layers.ToString(CultureInfo.InvariantCulture)),
         ("weights", $"{Quantities.Bytes(plan.WeightBytes)}, {plan.BitsPerWeight.ToString("F2", CultureInfo.InvariantCulture)} bits per weight in all; the source has {Quantities.Bytes(plan.SourceBytes)}"),
         ("disk", Quantities.Bytes(plan.DiskBytes)),
-        ("memory", $"about {Quantities.Bytes(plan.PeakMemoryBytes)}"),
+        ("memory", $"about {Quantities.Bytes(plan.PeakMemoryBytes)}{(plan.HiddenStatesInFile ? ", hidden states in a file" : "")}"),
         ("time", $"about {Quantities.Duration(TimeSpan.FromSeconds(plan.Seconds))}"),
         ("calibration", $"{plan.CalibrationTokens} tokens")));
 

@@ -36,6 +36,9 @@ public sealed class UniformCodes(int rows, int columns, int bits, int groupSize,
     /// <summary>[rows, <see cref="Groups"/>], the place of zero between the codes, or null where zeros are codes.</summary>
     public float[]? RealZeros { get; } = realZeros ? new float[(long)rows * ((columns + groupSize - 1) / groupSize)] : null;
 
+    /// <summary>What <see cref="Scales"/> were decoded from, or null where they are stored as numbers.</summary>
+    public NestedScales? Nested { get; init; }
+
     /// <summary>The group of a column.</summary>
     public int GroupOf(int column) => GroupOfColumn is null ? column / GroupSize : GroupOfColumn[column];
 

@@ -13,7 +13,8 @@ namespace Lowbit.Kernels.Uniform;
 /// <param name="ScaleFormat">F16 or F32.</param>
 /// <param name="RealZeros">Whether zeros lie between codes, in the format of the scales, instead of being codes, in U8.</param>
 /// <param name="Reordered">Whether columns are stored in another order than the natural one, which a part of its own tells.</param>
-public sealed record UniformLayout(int Rows, int Columns, int Bits, int GroupSize, ElementFormat ScaleFormat, bool RealZeros = false, bool Reordered = false)
+/// <param name="Nested">Whether scales are codes themselves; see <see cref="NestedScales"/>.</param>
+public sealed record UniformLayout(int Rows, int Columns, int Bits, int GroupSize, ElementFormat ScaleFormat, bool RealZeros = false, bool Reordered = false, bool Nested = false)
 {
     /// <summary>Columns of a block.</summary>
     public const int BlockLength = 64;
@@ -33,6 +34,11 @@ public sealed record UniformLayout(int Rows, int Columns, int Bits, int GroupSiz
     /// <summary>Elements of the table of scales and of that of zeros.</summary>
     public long Parameters => (long)Rows * Groups;
 
+    /// <summary>Bytes of all scales and zeros.</summary>
+    public long ScaleBytes => Nested
+        ? NestedScales.PackedBytes(Parameters, NestedScales.Bits) + NestedScales.PackedBytes(Parameters, Bits) + ScaleFormat.ByteCount(NestedScales.Tables(Rows, Groups))
+        : ScaleFormat.ByteCount(Parameters) + ZeroFormat.ByteCount(Parameters);
+
     /// <summary>Format of the zeros.</summary>
     public ElementFormat ZeroFormat => RealZeros ? ScaleFormat : ElementFormat.U8;
 
@@ -46,6 +52,7 @@ public sealed record UniformLayout(int Rows, int Columns, int Bits, int GroupSiz
         Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
         Require(Bits is >= 2 and <= 8, nameof(Bits), Bits, "2 to 8");
         Require(GroupSize > 0, nameof(GroupSize), GroupSize, "a positive number");
+        Require(!(Nested && RealZeros), nameof(RealZeros), RealZeros, "false beside nested scales");
         Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
 
         void Require(bool holds, string what, object found, string expected)

@@ -50,7 +50,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
             if (_rows.Zeros[i] >> layout.Bits != 0)
                 throw new LowbitException($"tensor {reader.NameOf(UniformPacking.Zero)}: element {i} is {_rows.Zeros[i]}, codes have {layout.Bits} bits; the file is damaged.");
         }
-        Parts = new UniformBytes(layout.CodeBytes, layout.ScaleFormat.ByteCount(layout.Parameters) + layout.ZeroFormat.ByteCount(layout.Parameters));
+        Parts = new UniformBytes(layout.CodeBytes, layout.ScaleBytes);
     }
 
     /// <summary>Takes and checks the parts of a matrix.</summary>
@@ -62,6 +62,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     public static WeightMatrix Load(string name, UniformLayout layout, IReadOnlyDictionary<string, Tensor> parts)
     {
         layout.Check(name);
+        if (layout.Nested) parts = NestedScales.Expand(name, layout, parts);
         List<object> owners = [];
         PartReader reader = new(name, parts, owners);
         UniformMatrix matrix = new(layout, reader, owners);

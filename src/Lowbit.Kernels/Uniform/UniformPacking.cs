@@ -24,11 +24,14 @@ public static unsafe class UniformPacking
     /// <summary>[rows, groups] places of zero.</summary>
     public const string Zero = "u_zero";
 
+    /// <summary>[⌈rows / 16⌉, groups, 2] grids of the scales; only where scales are nested.</summary>
+    public const string Nested = "u_nested";
+
     /// <summary>[columns] natural place of every stored column; only in reordered matrices.</summary>
     public const string Order = "u_order";
 
     /// <summary>All parts that a matrix may have.</summary>
-    public static ImmutableArray<string> Suffixes { get; } = [Codes, Scale, Zero, Order];
+    public static ImmutableArray<string> Suffixes { get; } = [Codes, Scale, Zero, Nested, Order];
 
     /// <summary>Packs a matrix.</summary>
     /// <param name="codes">The matrix.</param>
@@ -38,7 +41,7 @@ public static unsafe class UniformPacking
     {
         // Scattered groups become consecutive columns again; a single group needs no order.
         int[]? order = codes.GroupOfColumn is null || codes.Groups == 1 ? null : ColumnsByGroup(codes);
-        UniformLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, scaleFormat, codes.RealZeros is not null, order is not null);
+        UniformLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, scaleFormat, codes.RealZeros is not null, order is not null, codes.Nested is not null);
         layout.Check("the matrix to pack");
         byte[] packed = new byte[layout.CodeBytes];
         byte* block = stackalloc byte[UniformLayout.BlockLength];
@@ -66,9 +69,19 @@ public static unsafe class UniformPacking
         List<PackedPart> parts =
         [
             new(Codes, ElementFormat.U8, [layout.Rows, (long)layout.Blocks * layout.BlockBytes], packed),
-            new(Scale, scaleFormat, table, Table(Scale, codes.Scales, scaleFormat)),
-            new(Zero, layout.ZeroFormat, table, codes.RealZeros is null ? codes.Zeros : Table(Zero, codes.RealZeros, scaleFormat)),
         ];
+        if (codes.Nested is { } nested)
+        {
+            byte[] scaleCodes = NestedScales.PackCodes(nested.Codes, NestedScales.Bits), zeroCodes = NestedScales.PackCodes(codes.Zeros, layout.Bits);
+            parts.Add(new(Scale, ElementFormat.U8, [scaleCodes.Length], scaleCodes));
+            parts.Add(new(Zero, ElementFormat.U8, [zeroCodes.Length], zeroCodes));
+            parts.Add(new(Nested, scaleFormat, [nested.Grids.Length / 2 / layout.Groups, layout.Groups, 2], Table(Nested, nested.Grids, scaleFormat)));
+        }
+        else
+        {
+            parts.Add(new(Scale, scaleFormat, table, Table(Scale, codes.Scales, scaleFormat)));
+            parts.Add(new(Zero, layout.ZeroFormat, table, codes.RealZeros is null ? codes.Zeros : Table(Zero, codes.RealZeros, scaleFormat)));
+        }
         if (order is not null)
         {
             byte[] bytes = new byte[order.Length * sizeof(uint)];

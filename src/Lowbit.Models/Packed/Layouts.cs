@@ -37,7 +37,7 @@ internal static class Layouts
                 PackedUniform uniform = UniformPacking.Pack(uniformCodes, scaleFormat);
                 return new(uniform.Parts, Declare(codes, Uniform,
                     ("bits", uniform.Layout.Bits), ("group_size", uniform.Layout.GroupSize), ("scale_format", uniform.Layout.ScaleFormat.ToString()),
-                    ("real_zeros", uniform.Layout.RealZeros), ("reordered", uniform.Layout.Reordered)));
+                    ("real_zeros", uniform.Layout.RealZeros), ("reordered", uniform.Layout.Reordered), ("nested_scales", uniform.Layout.Nested)));
             case TableCodes tableCodes:
                 PackedTable table = TablePacking.Pack(tableCodes);
                 return new(table.Parts, Declare(codes, Table, ("block_size", table.Layout.BlockSize), ("nested_scales", table.Layout.NestedScales)));
@@ -80,7 +80,8 @@ internal static class Layouts
         Uniform => UniformMatrix.Load(
             entry.Name,
             new UniformLayout(
-                entry.Rows, entry.Columns, entry.Number("bits"), entry.Number("group_size"), entry.ScaleFormat(), entry.Entry.Flag("real_zeros", false), entry.Entry.Flag("reordered", false)),
+                entry.Rows, entry.Columns, entry.Number("bits"), entry.Number("group_size"), entry.ScaleFormat(), entry.Entry.Flag("real_zeros", false), entry.Entry.Flag("reordered", false),
+                entry.Entry.Flag("nested_scales", false)),
             entry.Parts(UniformPacking.Suffixes)),
         Table => new TableMatrix(
             entry.Name, new TableLayout(entry.Rows, entry.Columns, entry.Number("block_size"), entry.Entry.Flag("nested_scales", false)), entry.Parts(TablePacking.Suffixes)),

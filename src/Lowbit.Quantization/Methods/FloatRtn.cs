@@ -27,7 +27,7 @@ public sealed record FloatRtnOptions : MethodOptions
     /// <summary>The format of the numbers.</summary>
     public SmallFloat Element { get; init; } = SmallFloat.E4M3;
 
-    /// <summary>Consecutive columns that share a scale; −1 for the whole row.</summary>
+    /// <summary>Consecutive columns that share a scale; −1 for the whole row, 0 for all rows.</summary>
     public int GroupSize { get; init; } = -1;
 
     /// <summary>Scales of the microscaling formats or NVFP4; null for plain ones in <see cref="MethodOptions.ScalePrecision"/>.</summary>
@@ -57,7 +57,7 @@ public sealed record FloatRtnOptions : MethodOptions
         elements.Length == 1 ? elements[0] : settings.Choice("format", elements[0], Array.ConvertAll(elements, element => (element.Name, element)));
 
     /// <inheritdoc/>
-    protected override void Validate() => RequireGroupSize(GroupSize);
+    protected override void Validate() => RequireGroupSizeOrMatrix(GroupSize);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) => FloatRtn.Quantize(layer, this, pool);
@@ -77,6 +77,7 @@ public static class FloatRtn
         var rounding = new ScaleRounding(options.ScalePrecision);
         var dequantized = new float[layer.Weight.Length];
         var work = new RowWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Rounding = rounding };
+        if (options.GroupSize == 0) work.OfMatrix = Scale(Largest(layer.Weight.Span), codes, rounding);
         pool.Run(ref work, layer.OutFeatures, 16);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
         return new QuantizedMatrix(codes, dequantized, options.Element.Bits, options.ScalePrecision);
@@ -119,6 +120,7 @@ public static class FloatRtn
         public FloatCodes Codes;
         public float[] Dequantized;
         public ScaleRounding Rounding;
+        public float? OfMatrix;
 
         public readonly void Execute(int start, int end)
         {
@@ -127,7 +129,7 @@ public static class FloatRtn
                 {
                     int first = r * Codes.Columns + b * Codes.BlockSize, width = Math.Min(Codes.BlockSize, Codes.Columns - b * Codes.BlockSize);
                     ReadOnlySpan<float> block = Weight.Span.Slice(first, width);
-                    float stored = Scale(Largest(block), Codes, Rounding), scale = stored * Codes.MatrixScale;
+                    float stored = OfMatrix ?? Scale(Largest(block), Codes, Rounding), scale = stored * Codes.MatrixScale;
                     Codes.Scales[r * Codes.Blocks + b] = stored;
                     for (int j = 0; j < width; j++)
                     {

@@ -60,6 +60,10 @@ public abstract record MethodOptions
     protected static void RequireGroupSize(int groupSize) =>
         Require(groupSize is -1 or > 0, "--group-size", groupSize, "a number of columns above 0, or -1 for the whole row,");
 
+    /// <summary>As <see cref="RequireGroupSize"/> of a method that has grids of whole matrices too.</summary>
+    protected static void RequireGroupSizeOrMatrix(int groupSize) =>
+        Require(groupSize >= -1, "--group-size", groupSize, "a number of columns above 0, -1 for the whole row, or 0 for the whole matrix,");
+
     /// <summary>Throws unless damping and block size of a compensating method are in range.</summary>
     protected static void RequireCompensation(double damping, int blockSize)
     {
@@ -73,6 +77,6 @@ public abstract record MethodOptions
     /// <summary>Bits of a stored scale or mean.</summary>
     protected int ScaleBits => ScalePrecision == ScalePrecision.Float16 ? 16 : 32;
 
-    /// <summary>Columns of a group in a row of <paramref name="columns"/>, where −1 stands for the whole row.</summary>
-    internal static int GroupColumns(int groupSize, int columns) => groupSize < 0 || groupSize > columns ? columns : groupSize;
+    /// <summary>Columns of a group in a row of <paramref name="columns"/>, where −1 and 0 stand for the whole row.</summary>
+    internal static int GroupColumns(int groupSize, int columns) => groupSize <= 0 || groupSize > columns ? columns : groupSize;
 }

@@ -23,7 +23,7 @@ public sealed record RtnOptions : MethodOptions
     /// <summary>Bits of a code, 1 to 8.</summary>
     public int Bits { get; init; } = 4;
 
-    /// <summary>Consecutive columns that share a scale; −1 for the whole row.</summary>
+    /// <summary>Consecutive columns that share a scale; −1 for the whole row, 0 for all rows.</summary>
     public int GroupSize { get; init; } = -1;
 
     /// <summary>Whether the grid is as wide below zero as above.</summary>
@@ -55,7 +55,7 @@ public sealed record RtnOptions : MethodOptions
     {
         Require(Bits is >= 1 and <= 8, "--bits", Bits, "1 to 8");
         Require(Bits > 1 || ScaleSearch != ScaleSearch.Lp, "--scale-search", "lp", "minmax or mse with one bit");
-        RequireGroupSize(GroupSize);
+        RequireGroupSizeOrMatrix(GroupSize);
     }
 
     /// <inheritdoc/>
@@ -74,6 +74,7 @@ public static class Rtn
         var codes = new UniformCodes(layer.OutFeatures, columns, options.Bits, groupSize);
         var dequantized = new float[layer.Weight.Length];
         var work = new RowWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Options = options, Rounding = rounding };
+        if (options.GroupSize == 0) work.OfMatrix = work.Fit(layer.Weight.Span);
         pool.Run(ref work, layer.OutFeatures, 16);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
         return new QuantizedMatrix(codes, dequantized, options.Bits, options.ScalePrecision);
@@ -85,6 +86,7 @@ public static class Rtn
         var codes = new CodebookCodes(layer.OutFeatures, layer.InFeatures, 1, MethodOptions.GroupColumns(options.GroupSize, layer.InFeatures));
         var dequantized = new float[layer.Weight.Length];
         var work = new OneBitWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Options = options, Rounding = rounding };
+        if (options.GroupSize == 0) work.OfMatrix = work.Fit(layer.Weight.Span);
         pool.Run(ref work, layer.OutFeatures, 16);
         if (rounding.Failed) return OneBit(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
         return new QuantizedMatrix(codes, dequantized, 1, options.ScalePrecision);
@@ -97,6 +99,9 @@ public static class Rtn
         public float[] Dequantized;
         public RtnOptions Options;
         public ScaleRounding Rounding;
+        public (float Low, float High)? OfMatrix;
+
+        public readonly (float Low, float High) Fit(ReadOnlySpan<float> weights) => TwoLevels.Fit(weights, Options.Symmetric, Options.ScaleSearch, Rounding);
 
         public readonly void Execute(int start, int end)
         {
@@ -106,7 +111,7 @@ public static class Rtn
                     int first = r * Codes.Columns + c, width = Math.Min(Codes.GroupSize, Codes.Columns - c);
                     ReadOnlySpan<float> group = Weight.Span.Slice(first, width);
                     Span<float> levels = Codes.Levels.AsSpan((int)Codes.Codebook(r, c), 2);
-                    (levels[0], levels[1]) = TwoLevels.Fit(group, Options.Symmetric, Options.ScaleSearch, Rounding);
+                    (levels[0], levels[1]) = OfMatrix ?? Fit(group);
                     for (int j = 0; j < width; j++)
                     {
                         byte code = Codebook.Nearest(levels, group[j]);
@@ -124,6 +129,9 @@ public static class Rtn
         public float[] Dequantized;
         public RtnOptions Options;
         public ScaleRounding Rounding;
+        public UniformGrid? OfMatrix;
+
+        public readonly UniformGrid Fit(ReadOnlySpan<float> weights) => UniformGrid.Fit(weights, Codes.Bits, Options.Symmetric, Rounding, Options.ScaleSearch);
 
         public readonly void Execute(int start, int end)
         {
@@ -133,7 +141,7 @@ public static class Rtn
                     int first = r * Codes.Columns + g * Codes.GroupSize;
                     int width = Math.Min(Codes.GroupSize, Codes.Columns - g * Codes.GroupSize);
                     ReadOnlySpan<float> group = Weight.Span.Slice(first, width);
-                    UniformGrid grid = UniformGrid.Fit(group, Codes.Bits, Options.Symmetric, Rounding, Options.ScaleSearch);
+                    UniformGrid grid = OfMatrix ?? Fit(group);
                     Codes.Scales[r * Codes.Groups + g] = grid.Scale;
                     Codes.Zeros[r * Codes.Groups + g] = (byte)grid.Zero;
                     for (int j = 0; j < width; j++)

@@ -15,10 +15,10 @@
 // Order     by falling diag(H).
 // Bits      b, 32 for a weight that is kept (value and position, as the paper counts), and the grids'.
 // Cost      in³ · 2/3 for U, in² · out for the loop.
-// Departs   from the repository: it stores scales and zeros of groups in 3 bits themselves, with half-precision ones for every
-//           16 of these, together 0.63 bits a weight; the packed form of uniform grids has a half-precision scale and a byte
-//           for the zero, 1.5 bits a weight at groups of 16, so scales here are not rounded twice; zeros are whole codes and
-//           grids contain zero (UniformGrid.cs), where there they are neither.
+// Scales    of 16 rows and a group are codes of 3 bits with a grid of their own (NestedScales.cs), as is the zero of b bits:
+//           (3 + b) / β₁ + 32 / (16 β₁) bits a weight, a half at the defaults.
+// Departs   from the repository: zeros are whole codes and grids contain zero (UniformGrid.cs), where there they are neither, so
+//           that its zeros need a second level too; rows beyond the last sixteen have a grid of their own, where there they fail.
 // Keeps     from the repository: a group sees all columns before it (blocks as long as groups).
 
 using System;
@@ -47,11 +47,15 @@ public sealed record SpqrOptions : MethodOptions
     /// <summary>What is added to the diagonal of the Hessian, as a share of its mean.</summary>
     public double Damping { get; init; } = 1;
 
+    /// <summary>Whether scales are stored as codes of 3 bits.</summary>
+    public bool DoubleQuantization { get; init; } = true;
+
     /// <inheritdoc/>
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + 8) / (double)GroupColumns(GroupSize, columns) + 32 * 0.01;
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        Bits + (DoubleQuantization ? NestedScales.Bits + Bits + 2 * ScaleBits / (double)NestedScales.Rows : ScaleBits + 8) / GroupColumns(GroupSize, columns) + 32 * 0.01;
 
     internal static SpqrOptions Read(MethodSettings settings)
     {
@@ -62,6 +66,7 @@ public sealed record SpqrOptions : MethodOptions
             GroupSize = settings.Integer("group-size", defaults.GroupSize),
             Threshold = settings.Number("outlier-threshold", defaults.Threshold),
             Damping = settings.Number("damping", defaults.Damping),
+            DoubleQuantization = settings.Flag("double-quantization", defaults.DoubleQuantization),
         };
     }
 
@@ -88,7 +93,9 @@ public static unsafe class Spqr
         Hessian hessian = layer.RequireHessian("spqr");
         int rows = layer.OutFeatures, columns = layer.InFeatures, groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
         int[] order = hessian.ActivationOrder();
-        var codes = new UniformCodes(rows, columns, options.Bits, groupSize, Gptq.GroupOfColumn(order, groupSize));
+        int groups = (columns + groupSize - 1) / groupSize;
+        NestedScales? nested = options.DoubleQuantization ? new NestedScales(rows, groups) : null;
+        var codes = new UniformCodes(rows, columns, options.Bits, groupSize, Gptq.GroupOfColumn(order, groupSize)) { Nested = nested };
         var rounding = new ScaleRounding(options.ScalePrecision);
         InverseFactor factor = hessian.Factor(pool, options.Damping, activationOrder: true, cancellation);
 
@@ -111,6 +118,8 @@ public static unsafe class Spqr
                 Bits = options.Bits,
                 Rounding = rounding,
             },
+            Nested = nested,
+            Rows = rows,
             Kept = (bool*)kept.Pointer,
             Factor = factor,
             Threshold = options.Threshold * MeanVariance(copy, factor),
@@ -152,6 +161,8 @@ public static unsafe class Spqr
     {
         public string Layer;
         public UniformColumns Grids;
+        public NestedScales? Nested;
+        public int Rows;
         public bool* Kept; // [columns, stride]
         public InverseFactor Factor;
         public double Threshold;
@@ -161,6 +172,7 @@ public static unsafe class Spqr
             if (column % Grids.GroupSize == 0)
             {
                 for (int r = row; r < row + WorkingCopy.Strip; r++) FitGroup(column, r);
+                for (int r = row; Nested is not null && r < Math.Min(Rows, row + WorkingCopy.Strip); r += NestedScales.Rows) NestScales(column, r);
             }
             for (int r = 0; r < WorkingCopy.Strip; r++)
             {
@@ -195,6 +207,29 @@ public static unsafe class Spqr
             long parameter = (long)(column / Grids.GroupSize) * Grids.Stride + row;
             Grids.Scales[parameter] = grid.Scale;
             Grids.Zeros[parameter] = grid.Zero;
+        }
+
+        // Strips of the working copy are a multiple of sixteen rows.
+        private readonly void NestScales(int column, int row)
+        {
+            int group = column / Grids.GroupSize, groups = (Grids.Columns + Grids.GroupSize - 1) / Grids.GroupSize;
+            Span<float> scales = new(Grids.Scales + (long)group * Grids.Stride + row, Math.Min(NestedScales.Rows, Rows - row));
+            float lowest = float.PositiveInfinity, largest = 0;
+            foreach (float scale in scales)
+            {
+                lowest = MathF.Min(lowest, scale);
+                largest = MathF.Max(largest, scale);
+            }
+            lowest = Grids.Rounding.Scale(lowest);
+            float step = Grids.Rounding.Mean((largest - lowest) / NestedScales.MaxCode, lowest);
+            long grid = ((long)row / NestedScales.Rows * groups + group) * 2;
+            (Nested!.Grids[grid], Nested.Grids[grid + 1]) = (lowest, step);
+            for (int r = 0; r < scales.Length; r++)
+            {
+                byte code = step > 0 ? (byte)Math.Clamp(MathF.Round((scales[r] - lowest) / step), 0, NestedScales.MaxCode) : (byte)0;
+                Nested.Codes[(long)(row + r) * groups + group] = code;
+                scales[r] = NestedScales.Decode(lowest, step, code, Grids.Rounding.IsHalf ? ElementFormat.F16 : ElementFormat.F32);
+            }
         }
 
         // Leaving out a weight inside the range changes no grid, so it saves its own error; the two ends are fitted anew.

@@ -63,7 +63,7 @@ internal sealed unsafe class BitSearch
     {
         CalibrationSet some = calibration with { Windows = [.. calibration.Windows.Take(Math.Max(1, MostTokens / calibration.Context))] };
         List<LinearSensitivity> linears = [];
-        using BlockCalibration hidden = new(_model, some, _pool, QuantizePipeline.NeedsFloatInputs(_options, _model));
+        using BlockCalibration hidden = new(_model, some, _pool, QuantizePipeline.NeedsFloatInputs(_options, _model), folder: null);
         using DivergenceProbe probe = new(_model, some, _pool);
         foreach (Block block in _model.Blocks)
         {

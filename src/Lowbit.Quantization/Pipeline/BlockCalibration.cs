@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Models;
@@ -18,8 +19,8 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     private const int LargestBatch = 512; // tokens that go through a block at once; more would only take more memory
 
     private readonly int _windows, _context, _batch;
-    private readonly NativeBuffer _hidden;            // [windows, context, modelDim]
-    private readonly NativeBuffer? _floatHidden;      // the same in the float model
+    private readonly HiddenStates _hidden;
+    private readonly HiddenStates? _floatHidden; // of the float model
     private readonly Dictionary<LinearInput, NativeBuffer> _floatInputs = []; // [batch, features], of the batch at hand
     private readonly Dictionary<LinearInput, Hessian> _hessians = [];
     private string _block = "";
@@ -29,7 +30,8 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     /// <param name="calibration">Windows.</param>
     /// <param name="pool">Threads.</param>
     /// <param name="withFloatModel">Whether the float model runs beside the one quantized so far, so that the Hessians see the inputs of both.</param>
-    public BlockCalibration(LanguageModel model, CalibrationSet calibration, WorkerPool pool, bool withFloatModel)
+    /// <param name="folder">Where files for the hidden states go; null to keep them in memory.</param>
+    public BlockCalibration(LanguageModel model, CalibrationSet calibration, WorkerPool pool, bool withFloatModel, string? folder)
     {
         ModelConfig config = model.Config;
         _model = model;
@@ -39,20 +41,22 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         if (_context > config.ContextLength)
             throw new LowbitException($"--context {_context}: {model.Checkpoint.Path} was made for 1 to {config.ContextLength} positions; choose a context within that.");
         _batch = Math.Min(LargestBatch, _context);
-        long row = (long)_context * sizeof(float);
-        _hidden = new NativeBuffer(row * config.ModelDim * _windows);
+        long windowBytes = (long)_context * config.ModelDim * sizeof(float);
+        _hidden = new HiddenStates(_windows, windowBytes, folder is null ? null : Path.Combine(folder, "hidden-states"));
+        if (withFloatModel) _floatHidden = new HiddenStates(_windows, windowBytes, folder is null ? null : Path.Combine(folder, "hidden-states-float"));
         using (EmbeddingForward embedding = new(model, pool, _batch, ActivationMode.Float))
         {
             for (int w = 0; w < _windows; w++)
             {
                 foreach ((int start, int count) in Batches())
-                    embedding.Run(calibration.Windows[w].AsSpan(start, count), start, Hidden(w, start));
+                    embedding.Run(calibration.Windows[w].AsSpan(start, count), start, At(_hidden[w], start));
+                _hidden.Keep(w);
+                if (_floatHidden is null) continue;
+                Rows.Copy(_hidden[w], _floatHidden[w], (long)_context * config.ModelDim);
+                _floatHidden.Keep(w);
             }
         }
         model.ReleasePages(config.Names.Embedding);
-        if (!withFloatModel) return;
-        _floatHidden = new NativeBuffer(_hidden.Bytes);
-        Rows.Copy(_hidden.Floats, _floatHidden.Floats, (long)_windows * _context * config.ModelDim);
     }
 
     /// <summary>Number of windows.</summary>
@@ -82,14 +86,15 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         for (int w = 0; w < _windows; w++)
         {
             beginWindow(w);
+            float* hidden = _hidden[w], floatHidden = _floatHidden is null ? null : _floatHidden[w];
             foreach ((int start, int count) in Batches())
             {
                 if (floatWorkspace is not null)
                 {
-                    Rows.Copy(FloatHidden(w, start), floatWorkspace.Hidden, (long)count * _model.Config.ModelDim);
+                    Rows.Copy(At(floatHidden, start), floatWorkspace.Hidden, (long)count * _model.Config.ModelDim);
                     floatWorkspace.Forward.Observe(block, floatWorkspace.Hidden, count, start, floatWorkspace.Keys, floatWorkspace.Values, new FloatInputs(this));
                 }
-                Rows.Copy(Hidden(w, start), workspace.Hidden, (long)count * _model.Config.ModelDim);
+                Rows.Copy(At(hidden, start), workspace.Hidden, (long)count * _model.Config.ModelDim);
                 workspace.Forward.Observe(block, workspace.Hidden, count, start, workspace.Keys, workspace.Values, this);
             }
         }
@@ -98,25 +103,12 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     /// <summary>Sends all windows through the block, so that the next block sees what this one now gives.</summary>
     /// <param name="block">The block.</param>
     /// <param name="beginWindow">Told the number of the window that comes next.</param>
-    public void Advance(Block block, Action<int> beginWindow)
-    {
-        using Workspace workspace = new(this);
-        for (int w = 0; w < _windows; w++)
-        {
-            beginWindow(w);
-            foreach ((int start, int count) in Batches())
-                workspace.Forward.Run(block, Hidden(w, start), count, start, workspace.Keys, workspace.Values);
-        }
-    }
+    public void Advance(Block block, Action<int> beginWindow) => Advance(block, _hidden, beginWindow);
 
     /// <summary>Sends all windows of the float model, if it runs too, through the block as it was.</summary>
     public void AdvanceFloat(Block block)
     {
-        if (_floatHidden is null) return;
-        using Workspace workspace = new(this);
-        for (int w = 0; w < _windows; w++)
-            foreach ((int start, int count) in Batches())
-                workspace.Forward.Run(block, FloatHidden(w, start), count, start, workspace.Keys, workspace.Values);
+        if (_floatHidden is not null) Advance(block, _floatHidden, _ => { });
     }
 
     /// <summary>Gives up the Hessian of an input whose linears are done, and its factor.</summary>
@@ -126,7 +118,14 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
     }
 
     /// <summary>Whether all hidden states are finite numbers.</summary>
-    public bool IsFinite() => Rows.IsFinite(_hidden.Floats, (long)_windows * _context * _model.Config.ModelDim);
+    public bool IsFinite()
+    {
+        for (int w = 0; w < _windows; w++)
+        {
+            if (!Rows.IsFinite(_hidden[w], (long)_context * _model.Config.ModelDim)) return false;
+        }
+        return true;
+    }
 
     /// <summary>Mean −log p of the next token, once the windows have gone through all blocks.</summary>
     public double Likelihood(SenseCheck check)
@@ -139,7 +138,7 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
             for (int start = 0; start < Math.Min(SenseCheck.Tokens, _context); start += batch)
             {
                 int count = Math.Min(batch, _context - start);
-                head.Run(Hidden(window, start), count, logits.Floats);
+                head.Run(At(_hidden[window], start), count, logits.Floats);
                 add(start, logits.Floats, count);
             }
         });
@@ -159,9 +158,20 @@ internal sealed unsafe class BlockCalibration : IBlockObserver, IDisposable
         _hidden.Dispose();
     }
 
-    private float* Hidden(int window, int token) => _hidden.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
+    private void Advance(Block block, HiddenStates states, Action<int> beginWindow)
+    {
+        using Workspace workspace = new(this);
+        for (int w = 0; w < _windows; w++)
+        {
+            beginWindow(w);
+            float* hidden = states[w];
+            foreach ((int start, int count) in Batches())
+                workspace.Forward.Run(block, At(hidden, start), count, start, workspace.Keys, workspace.Values);
+            states.Keep(w);
+        }
+    }
 
-    private float* FloatHidden(int window, int token) => _floatHidden!.Floats + ((long)window * _context + token) * _model.Config.ModelDim;
+    private float* At(float* hidden, int token) => hidden + (long)token * _model.Config.ModelDim;
 
     private IEnumerable<(int Start, int Count)> Batches()
     {

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
@@ -16,8 +17,6 @@ namespace Lowbit.Quantization.Pipeline;
 /// </summary>
 internal sealed class LayerStore
 {
-    private readonly string _layers;
-
     /// <summary>Opens the work folder of an interrupted run or begins a new one.</summary>
     /// <param name="output">The folder that the run shall make.</param>
     /// <param name="fingerprint">What identifies model, data and options.</param>
@@ -25,7 +24,7 @@ internal sealed class LayerStore
     public LayerStore(string output, string fingerprint, bool force)
     {
         Folder = output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".partial";
-        _layers = Path.Combine(Folder, "layers");
+        Layers = Path.Combine(Folder, "layers");
         string guard = Path.Combine(Folder, "fingerprint");
         try
         {
@@ -36,7 +35,7 @@ internal sealed class LayerStore
                     throw new LowbitException($"{Folder} holds the finished layers of an interrupted run with another model, other calibration data or other options; repeat that command to finish it, delete the folder, or start anew with --force.");
                 if (!same) Directory.Delete(Folder, recursive: true);
             }
-            Directory.CreateDirectory(_layers);
+            Directory.CreateDirectory(Layers);
             if (File.Exists(guard)) return;
             using AtomicFile file = new(guard);
             file.Stream.Write(System.Text.Encoding.UTF8.GetBytes(fingerprint));
@@ -50,6 +49,9 @@ internal sealed class LayerStore
 
     /// <summary>The work folder; the result is put together in it.</summary>
     public string Folder { get; }
+
+    /// <summary>The folder within it of what the result does not hold; it is gone in the end.</summary>
+    public string Layers { get; }
 
     /// <summary>Whether the layer is finished.</summary>
     public bool Has(string layer) => File.Exists(PathOf(layer));
@@ -78,14 +80,14 @@ internal sealed class LayerStore
     public IReadOnlyList<LinearSensitivity>? Sensitivities(int block)
     {
         string path = SensitivitiesOf(block);
-        return File.Exists(path) ? JsonSerializer.Deserialize<List<LinearSensitivity>>(File.ReadAllBytes(path)) : null;
+        return File.Exists(path) ? JsonSerializer.Deserialize(File.ReadAllBytes(path), MeasuredBits.Default.ListLinearSensitivity) : null;
     }
 
     /// <summary>Makes durable what a search has measured of a block.</summary>
     public void Save(int block, List<LinearSensitivity> linears)
     {
         using AtomicFile file = new(SensitivitiesOf(block));
-        file.Write(JsonSerializer.SerializeToUtf8Bytes(linears));
+        file.Write(JsonSerializer.SerializeToUtf8Bytes(linears, MeasuredBits.Default.ListLinearSensitivity));
         file.Commit();
     }
 
@@ -104,7 +106,7 @@ internal sealed class LayerStore
     {
         try
         {
-            Directory.Delete(_layers, recursive: true);
+            Directory.Delete(Layers, recursive: true);
             File.Delete(Path.Combine(Folder, "fingerprint"));
             if (Directory.Exists(output))
             {
@@ -128,7 +130,11 @@ internal sealed class LayerStore
     private static double Number(SafetensorsFile file, string key) =>
         file.Metadata.TryGetValue(key, out string? text) && double.TryParse(text, CultureInfo.InvariantCulture, out double number) ? number : double.NaN;
 
-    private string SensitivitiesOf(int block) => Path.Combine(_layers, FormattableString.Invariant($"block-{block}.json"));
+    private string SensitivitiesOf(int block) => Path.Combine(Layers, FormattableString.Invariant($"block-{block}.json"));
 
-    private string PathOf(string layer) => Path.Combine(_layers, layer + ".safetensors");
+    private string PathOf(string layer) => Path.Combine(Layers, layer + ".safetensors");
 }
+
+// Serialized by generated code, which a program compiled ahead of time needs.
+[JsonSerializable(typeof(List<LinearSensitivity>))]
+internal sealed partial class MeasuredBits : JsonSerializerContext;

@@ -42,6 +42,11 @@ public sealed record QuantizeOptions
     /// <summary>Replace an output that is there, throw away another run's work folder, write a model that computes nonsense.</summary>
     public bool Force { get; init; }
 
+    /// <summary>
+    /// Bytes that the process should stay under; 0 for no limit. Decides where hidden states are kept and nothing about the result.
+    /// </summary>
+    public long MemoryLimit { get; init; }
+
     /// <summary>Everything in one line, for the fingerprint and the file's record of how it was made.</summary>
     public override string ToString() =>
         FormattableString.Invariant($"{Method}; {MethodOptions}; embeddings {Embeddings}; positions {Positions}{(Recipe is null ? "" : $"; recipe {Recipe}")}{(Target is null ? "" : $"; target {Target}")}");

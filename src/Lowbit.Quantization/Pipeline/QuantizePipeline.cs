@@ -61,9 +61,11 @@ public sealed class QuantizePipeline
             throw new LowbitException($"--calibration: method {method} needs calibration text; give a file.");
         if (options.Target is not null && calibration is null)
             throw new LowbitException("--target-bits: what a linear bears is measured on calibration text; give a file with --calibration.");
+        QuantizePlan? plan = options.MemoryLimit == 0 ? null : QuantizePlan.Make(options, model, calibration, pool);
+        plan?.CheckMemory(options.MemoryLimit);
         LowbitFolder.CheckOutput(options.Output, options.Force);
         LowbitFolder.CheckSource(model.Checkpoint);
-        return new QuantizePipeline(options, model, calibration, pool, progress, cancellation).Run();
+        return new QuantizePipeline(options, model, calibration, pool, progress, cancellation).Run(plan is { HiddenStatesInFile: true });
     }
 
     /// <summary>Name of the first method in use that needs calibration text, or null where none does.</summary>
@@ -89,7 +91,7 @@ public sealed class QuantizePipeline
     internal static bool NeedsFloatInputs(QuantizeOptions options, LanguageModel model) => model.Blocks.Any(block =>
         block.Linears().Any(entry => options.For(LowbitFolder.NameInFolder(model, entry.Linear.Name)).Options is { NeedsFloatInputs: true }));
 
-    private QuantizeReport Run()
+    private QuantizeReport Run(bool hiddenStatesInFile)
     {
         Stopwatch total = Stopwatch.StartNew();
         List<string> warnings = [];
@@ -99,7 +101,7 @@ public sealed class QuantizePipeline
         IReadOnlyList<AllocatedLayer>? allocation = _options.Target is null ? null : _clock.Measure("search", Search);
         SenseCheck? check = _calibration is null ? null : _clock.Measure("check", () => new SenseCheck(_model, _calibration, _pool));
         double? likelihood = null;
-        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, NeedsFloatInputs(_options, _model)))
+        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, NeedsFloatInputs(_options, _model), hiddenStatesInFile ? _store.Layers : null))
         {
             foreach (Block block in _model.Blocks)
             {

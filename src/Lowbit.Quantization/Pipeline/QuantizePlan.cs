@@ -22,11 +22,12 @@ public sealed record PlannedLayer(string Name, string Method, double BitsPerWeig
 /// <param name="DiskBytes">Free disk that the run needs: finished layers and the result lie side by side for a while.</param>
 /// <param name="Seconds">Time, from the speed of a short matrix product on this machine.</param>
 /// <param name="PeakMemoryBytes">Resident memory.</param>
+/// <param name="HiddenStatesInFile">Whether <see cref="QuantizeOptions.MemoryLimit"/> leaves no room for the hidden states of all windows, which then lie in a file.</param>
 /// <param name="Layers">Linears that will be quantized.</param>
 /// <param name="CalibrationTokens">Tokens that run through the model, twice a block.</param>
 /// <param name="Assignments">What becomes of every linear.</param>
 public sealed record QuantizePlan(
-    long WeightBytes, double BitsPerWeight, long SourceBytes, long DiskBytes, double Seconds, long PeakMemoryBytes, int Layers, long CalibrationTokens,
+    long WeightBytes, double BitsPerWeight, long SourceBytes, long DiskBytes, double Seconds, long PeakMemoryBytes, bool HiddenStatesInFile, int Layers, long CalibrationTokens,
     IReadOnlyList<PlannedLayer> Assignments)
 {
     /// <summary>Looks at model and options; reads no weights and writes nothing.</summary>
@@ -85,10 +86,27 @@ public sealed record QuantizePlan(
         double operations = tokens * (2 * (products + attention) + grams) + 4 * compensation;
         long hidden = tokens * config.ModelDim * sizeof(float) * (QuantizePipeline.NeedsFloatInputs(options, model) ? 2 : 1);
         long scratch = (long)context * sizeof(float) * (4L * config.ModelDim + 3L * config.QueryDim + 2L * config.FfnDim + 2L * config.KvDim);
+        long linearDisk = 2 * linearBytes;
         long quantizer = (long)widest * widest * (sizeof(float) + 2 * sizeof(double)) + 4L * sizeof(float) * config.FfnDim * config.ModelDim;
+        long memory = Environment.WorkingSet + hidden + scratch + quantizer;
+        bool inFile = options.MemoryLimit > 0 && memory > options.MemoryLimit && calibration is not null;
+        if (inFile)
+        {
+            memory -= hidden - hidden / calibration!.Windows.Count;
+            linearDisk += hidden;
+        }
         return new QuantizePlan(
-            linearBytes + restBytes, (linearBytes + restBytes) * 8.0 / parameters, model.Checkpoint.FileBytes, 2 * linearBytes + restBytes,
-            operations / Speed(pool), Environment.WorkingSet + hidden + scratch + quantizer, (int)layers, tokens, assignments);
+            linearBytes + restBytes, (linearBytes + restBytes) * 8.0 / parameters, model.Checkpoint.FileBytes, linearDisk + restBytes,
+            operations / Speed(pool), memory, inFile, (int)layers, tokens, assignments);
+    }
+
+    /// <summary>Refuses a limit that the run cannot keep.</summary>
+    /// <param name="limit">Bytes.</param>
+    /// <exception cref="LowbitException">The run needs more.</exception>
+    public void CheckMemory(long limit)
+    {
+        if (PeakMemoryBytes > limit)
+            throw new LowbitException($"--memory-limit: {limit} bytes were given, but this run needs about {PeakMemoryBytes}{(HiddenStatesInFile ? " even with the hidden states in a file" : "")}; raise it, or use a shorter --context or fewer --samples.");
     }
 
     // Operations a second of a product like those of the run.

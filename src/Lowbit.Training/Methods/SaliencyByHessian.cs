@@ -26,7 +26,7 @@ public static class SaliencyByHessian
         LanguageModel source, TrainableModel model, CalibrationSet calibration, double share, WorkerPool pool, CancellationToken cancellation)
     {
         Dictionary<TrainableLinear, bool[]> marks = [];
-        using BlockCalibration hessians = new(source, calibration, pool, withFloatModel: false);
+        using BlockCalibration hessians = new(source, calibration, pool, withFloatModel: false, folder: null);
         foreach (Block block in source.Blocks)
         {
             hessians.Begin(block);

@@ -37,6 +37,39 @@ public unsafe class PackingTests
     }
 
     [Fact]
+    public void Nested_scales_come_back_as_they_were_decoded()
+    {
+        int seed = 0;
+        foreach (int rows in new[] { 1, 16, 17, 40 })
+        {
+            foreach (ElementFormat format in new[] { ElementFormat.F16, ElementFormat.F32 })
+            {
+                const int Columns = 77, Group = 10;
+                Random random = new(++seed);
+                UniformCodes plain = UniformMatrices.Random(rows, Columns, 2 + seed % 7, Group, seed, realZeros: false);
+                NestedScales nested = new(rows, plain.Groups);
+                UniformCodes codes = new(rows, Columns, plain.Bits, Group) { Nested = nested };
+                plain.Codes.CopyTo(codes.Codes, 0);
+                plain.Zeros.CopyTo(codes.Zeros, 0);
+                for (int i = 0; i < nested.Grids.Length; i++) nested.Grids[i] = (float)(Half)(0.01 + random.NextDouble());
+                for (int i = 0; i < nested.Codes.Length; i++)
+                {
+                    nested.Codes[i] = (byte)random.Next(NestedScales.MaxCode + 1);
+                    int grid = (i / plain.Groups / 16 * plain.Groups + i % plain.Groups) * 2;
+                    codes.Scales[i] = NestedScales.Decode(nested.Grids[grid], nested.Grids[grid + 1], nested.Codes[i], format);
+                }
+                PackedUniform packed = UniformPacking.Pack(codes, format);
+                UniformMatrix matrix = Assert.IsType<UniformMatrix>(UniformMatrices.Load(packed));
+                Assert.Equal(codes.Scales, matrix.Unpack().Scales);
+                Assert.Equal(codes.Zeros, matrix.Unpack().Zeros);
+                Assert.Equal(codes.Codes, matrix.Unpack().Codes);
+                Assert.Equal(packed.Parts.Sum(part => part.Bytes.LongLength), matrix.Bytes);
+                Assert.All(packed.Parts, part => Assert.Equal(part.Bytes.LongLength, part.Format.ByteCount(part.Shape.Aggregate((a, b) => a * b))));
+            }
+        }
+    }
+
+    [Fact]
     public void Dequantized_rows_equal_the_definition_to_the_bit()
     {
         for (int columns = 1; columns <= 200; columns++)

@@ -60,7 +60,7 @@ public sealed class MethodRegistryTests
     public static IEnumerable<object[]> OutOfRange() =>
     [
         [new RtnOptions { Bits = 9 }, "--bits: 9"],
-        [new RtnOptions { GroupSize = 0 }, "--group-size: 0"],
+        [new RtnOptions { GroupSize = -2 }, "--group-size: -2"],
         [new GptqOptions { Bits = 1 }, "--bits: 1"],
         [new GptqOptions { Damping = -0.1 }, "--damping: -0.1"],
         [new GptqOptions { Damping = double.NaN }, "--damping: NaN"],

@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
@@ -8,6 +9,26 @@ namespace Lowbit.Quantization.Tests.Methods;
 
 public sealed class RtnTests
 {
+    [Theory]
+    [InlineData("rtn", "bits=4")]
+    [InlineData("rtn", "bits=3", "symmetric=true", "scale-search=mse")]
+    [InlineData("rtn", "bits=1", "scale-search=mse")]
+    [InlineData("fp8")]
+    [InlineData("fp6", "format=e3m2")]
+    public void A_grid_of_the_matrix_is_that_of_its_rows_as_one(string method, params string[] settings)
+    {
+        const int Rows = 12, Columns = 32;
+        float[] weight = Samples.Normal(Rows * Columns, 7, 0.05f);
+        float[] Quantize(int rows, int groupSize)
+        {
+            var all = settings.Select(setting => setting.Split('=')).ToDictionary(parts => parts[0], parts => parts[1]);
+            all["group-size"] = $"{groupSize}";
+            return MethodRegistry.Find(method).Options(all).Quantize(new LinearLayer("sample", rows, Rows * Columns / rows, weight), Samples.Pool).Dequantized;
+        }
+        Assert.Equal(Quantize(1, -1), Quantize(Rows, 0));
+        Assert.NotEqual(Quantize(Rows, -1), Quantize(Rows, 0));
+    }
+
     [Fact]
     public void Four_by_six_by_hand_in_groups_of_four()
     {
