@@ -71,7 +71,6 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("train needs --text", "train", "MODEL", "-o", "nowhere")]
     [InlineData("has no setting --rank", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--rank", "4")]
     [InlineData("has no setting --block-steps", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--block-steps", "4")]
-    [InlineData("--block-steps needs a model", "train", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4")]
     [InlineData("--dropout is for", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--dropout", "0.1")]
     [InlineData("give one of them", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--loftq", "1", "--lq-lora", "1")]
     [InlineData("--fisher belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--fisher", "1")]
