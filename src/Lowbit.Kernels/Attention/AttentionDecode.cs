@@ -99,9 +99,9 @@ internal static unsafe class AttentionDecode
                 float* key = Keys.Read(p, count, keyValueHead * headDim, headDim, room, out long stride);
                 for (int h = 0; h < heads; h++)
                 {
-                    ReadOnlySpan<float> query = new(Queries + ((long)token * Shape.Heads + firstHead + h) * headDim, headDim);
+                    float* query = Queries + ((long)token * Shape.Heads + firstHead + h) * headDim;
                     float* score = scores + h * SplitPositions + (p - first);
-                    for (int i = 0; i < count; i++) score[i] = Shape.Scale * VectorMath.Dot(query, new ReadOnlySpan<float>(key + i * stride, headDim));
+                    for (int i = 0; i < count; i++) score[i] = Shape.Scale * VectorMath.Dot(query, key + i * stride, headDim);
                 }
             }
             for (int h = 0; h < heads; h++) Weigh(new Span<float>(scores + h * SplitPositions, Math.Max(0, last - first)), Partial(token, split, firstHead + h));
