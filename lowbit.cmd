@@ -8,8 +8,7 @@ if errorlevel 1 (
     echo lowbit: there is no dotnet command; install the .NET 10 SDK from https://dotnet.microsoft.com/download and try again. 1>&2
     exit /b 1
 )
-rem To machine code where there is a compiler for this system on NuGet: it starts faster, and does the same without.
-call :compile -p:AheadOfTime=true || call :compile
+call :compile
 if errorlevel 1 (
     type "%log%" 1>&2
     echo lowbit: the build failed; the messages above say why. 1>&2

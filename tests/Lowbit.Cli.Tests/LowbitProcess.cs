@@ -12,8 +12,10 @@ internal static class LowbitProcess
 {
     public static ProcessStartInfo Command(params string[] arguments)
     {
-        var info = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "lowbit.dll"));
+        // The program that ./lowbit has built can take the place of the one beside the tests: LOWBIT_PROGRAM names its file.
+        string? native = Environment.GetEnvironmentVariable("LOWBIT_PROGRAM");
+        var info = new ProcessStartInfo(native ?? "dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        if (native is null) info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "lowbit.dll"));
         foreach (string argument in arguments) info.ArgumentList.Add(argument);
         return info;
     }

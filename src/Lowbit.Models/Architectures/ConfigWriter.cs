@@ -31,7 +31,7 @@ public static class ConfigWriter
         if (!config.BlocksWithoutRope.IsEmpty)
         {
             JsonArray marks = [];
-            for (int i = 0; i < config.BlockCount; i++) marks.Add(config.BlocksWithoutRope.Contains(i) ? 0 : 1);
+            for (int i = 0; i < config.BlockCount; i++) marks.Add((JsonNode)(config.BlocksWithoutRope.Contains(i) ? 0 : 1));
             json["no_rope_layers"] = marks;
         }
         return json;

@@ -31,7 +31,7 @@ internal static class CompositeDeclaration
             if (Layouts.Pack(termCodes, scaleFormat, positions) is not { } term) return null;
             term.Declaration["input"] = InputPacking.Kind(input);
             if (haarOutput) term.Declaration["output"] = Haar;
-            terms.Add(term.Declaration);
+            terms.Add((JsonNode)term.Declaration);
             foreach (PackedPart part in term.Parts) parts.Add(part with { Suffix = $"{k}.{part.Suffix}" });
             foreach (PackedPart part in InputPacking.Pack(input, codes.Columns)) parts.Add(part with { Suffix = $"{k}.{part.Suffix}" });
         }

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
@@ -79,14 +80,14 @@ internal sealed class LayerStore
     public IReadOnlyList<LinearSensitivity>? Sensitivities(int block)
     {
         string path = SensitivitiesOf(block);
-        return File.Exists(path) ? JsonSerializer.Deserialize<List<LinearSensitivity>>(File.ReadAllBytes(path)) : null;
+        return File.Exists(path) ? JsonSerializer.Deserialize(File.ReadAllBytes(path), MeasuredBits.Default.ListLinearSensitivity) : null;
     }
 
     /// <summary>Makes durable what a search has measured of a block.</summary>
     public void Save(int block, List<LinearSensitivity> linears)
     {
         using AtomicFile file = new(SensitivitiesOf(block));
-        file.Write(JsonSerializer.SerializeToUtf8Bytes(linears));
+        file.Write(JsonSerializer.SerializeToUtf8Bytes(linears, MeasuredBits.Default.ListLinearSensitivity));
         file.Commit();
     }
 
@@ -133,3 +134,7 @@ internal sealed class LayerStore
 
     private string PathOf(string layer) => Path.Combine(Layers, layer + ".safetensors");
 }
+
+// Serialized by generated code, which a program compiled ahead of time needs.
+[JsonSerializable(typeof(List<LinearSensitivity>))]
+internal sealed partial class MeasuredBits : JsonSerializerContext;

@@ -21,7 +21,7 @@ public sealed record TrainedTokens(IReadOnlyList<string> Special, IReadOnlyList<
         JsonObject vocabulary = [];
         foreach (string token in Special)
         {
-            added.Add(new JsonObject
+            added.Add((JsonNode)new JsonObject
             {
                 ["id"] = added.Count,
                 ["content"] = token,

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Lowbit.Core;
 
 namespace Lowbit.Training.Run;
@@ -12,8 +13,6 @@ namespace Lowbit.Training.Run;
 /// </summary>
 public sealed class TrainingLog : IDisposable
 {
-    private static readonly JsonSerializerOptions s_options = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
-
     private readonly StreamWriter _writer;
     private readonly List<StepReport> _steps = [];
 
@@ -32,7 +31,7 @@ public sealed class TrainingLog : IDisposable
         {
             throw new LowbitException($"{path}: the log cannot be written: {e.Message}", e);
         }
-        foreach (StepReport step in _steps) _writer.WriteLine(JsonSerializer.Serialize(step, s_options));
+        foreach (StepReport step in _steps) _writer.WriteLine(JsonSerializer.Serialize(step, LoggedSteps.Default.StepReport));
         _writer.Flush();
     }
 
@@ -43,7 +42,7 @@ public sealed class TrainingLog : IDisposable
     public void Add(StepReport step)
     {
         _steps.Add(step);
-        _writer.WriteLine(JsonSerializer.Serialize(step, s_options));
+        _writer.WriteLine(JsonSerializer.Serialize(step, LoggedSteps.Default.StepReport));
         if (step.Step % 10 == 0) _writer.Flush();
     }
 
@@ -60,7 +59,7 @@ public sealed class TrainingLog : IDisposable
             {
                 // A run that was killed may have left half a line behind the last step that counts.
                 if (_steps.Count == stepsDone) return;
-                _steps.Add(JsonSerializer.Deserialize<StepReport>(line, s_options) ?? throw new JsonException());
+                _steps.Add(JsonSerializer.Deserialize(line, LoggedSteps.Default.StepReport) ?? throw new JsonException());
             }
             catch (JsonException e)
             {
@@ -69,3 +68,8 @@ public sealed class TrainingLog : IDisposable
         }
     }
 }
+
+// Serialized by generated code, which a program compiled ahead of time needs.
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(StepReport))]
+internal sealed partial class LoggedSteps : JsonSerializerContext;
