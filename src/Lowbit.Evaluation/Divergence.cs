@@ -19,10 +19,11 @@ public static unsafe class Divergence
     /// <param name="baseMode">What the base model's products take.</param>
     /// <param name="mode">What the model's products take.</param>
     /// <param name="text">The text, cut by a protocol; both models have its tokenizer.</param>
+    /// <param name="cache">What keys and values of the model are stored as; the base model's are floats.</param>
     /// <param name="progress">Called after every window with the number of windows done and the mean divergence so far.</param>
     /// <param name="cancellation">Stops between two chunks.</param>
     /// <exception cref="LowbitException">The vocabularies differ, or the text has a token that the models do not know.</exception>
-    public static DivergenceResult Measure(LanguageModel baseModel, LanguageModel model, WorkerPool pool, ActivationMode baseMode, ActivationMode mode, ScoredText text, Action<int, double>? progress = null, CancellationToken cancellation = default)
+    public static DivergenceResult Measure(LanguageModel baseModel, LanguageModel model, WorkerPool pool, ActivationMode baseMode, ActivationMode mode, ScoredText text, ElementFormat cache = ElementFormat.F32, Action<int, double>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         int vocabulary = model.Config.VocabularySize;
@@ -30,7 +31,7 @@ public static unsafe class Divergence
             throw new LowbitException($"the base model has a vocabulary of {baseModel.Config.VocabularySize}, but the model one of {vocabulary}; give --base the model that this one was made from.");
         text.RequireVocabulary(vocabulary);
         using var baseSession = new Session(baseModel, pool, text.Context, baseMode, Math.Min(Chunk, text.Context));
-        using var session = new Session(model, pool, text.Context, mode, Math.Min(Chunk, text.Context));
+        using var session = new Session(model, pool, text.Context, mode, Math.Min(Chunk, text.Context), cache);
         using var baseLogits = new NativeBuffer((long)Math.Min(Chunk, text.Context) * vocabulary * sizeof(float));
         var scores = new PairScores(text.ScoredTokens);
         float[] unused = new float[vocabulary];

@@ -17,15 +17,16 @@ public static unsafe class Perplexity
     /// <param name="pool">Threads.</param>
     /// <param name="mode">What the products with packed weights take.</param>
     /// <param name="text">The text, cut by a protocol.</param>
+    /// <param name="cache">What keys and values are stored as.</param>
     /// <param name="progress">Called after every window with the number of windows done and the perplexity so far.</param>
     /// <param name="cancellation">Stops between two batches.</param>
     /// <exception cref="LowbitException">The text has a token that the model does not know.</exception>
-    public static PerplexityResult Measure(LanguageModel model, WorkerPool pool, ActivationMode mode, ScoredText text, Action<int, double>? progress = null, CancellationToken cancellation = default)
+    public static PerplexityResult Measure(LanguageModel model, WorkerPool pool, ActivationMode mode, ScoredText text, ElementFormat cache = ElementFormat.F32, Action<int, double>? progress = null, CancellationToken cancellation = default)
     {
         long start = Stopwatch.GetTimestamp();
         int vocabulary = model.Config.VocabularySize;
         text.RequireVocabulary(vocabulary);
-        using var session = new Session(model, pool, text.Context, mode, Math.Min(Batch, text.Context));
+        using var session = new Session(model, pool, text.Context, mode, Math.Min(Batch, text.Context), cache);
         double[] scores = new double[text.ScoredTokens];
         float[] unused = new float[vocabulary];
         int scored = 0;

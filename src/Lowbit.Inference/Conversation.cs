@@ -32,13 +32,14 @@ public sealed class Conversation : IDisposable
     /// <param name="context">Most tokens of the whole conversation.</param>
     /// <param name="sampler">Chooses tokens.</param>
     /// <param name="options">When an answer ends.</param>
+    /// <param name="cache">What keys and values are stored as.</param>
     /// <exception cref="LowbitException">The model has no chat template.</exception>
-    public Conversation(LanguageModel model, Tokenizer tokenizer, WorkerPool pool, ActivationMode mode, int context, Sampler sampler, GenerationOptions options)
+    public Conversation(LanguageModel model, Tokenizer tokenizer, WorkerPool pool, ActivationMode mode, int context, Sampler sampler, GenerationOptions options, ElementFormat cache = ElementFormat.F32)
     {
         _tokenizer = tokenizer;
         _template = tokenizer.ChatTemplate ??
             throw new LowbitException($"{model.Checkpoint.Path}: the model has no chat template, so it was not made for conversations; use `lowbit run` to continue a text.");
-        _session = new Session(model, pool, context, mode);
+        _session = new Session(model, pool, context, mode, cache: cache);
         _generator = new Generator(_session, sampler, model.Config.VocabularySize, context);
         _options = options;
     }

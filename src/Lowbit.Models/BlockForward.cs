@@ -22,6 +22,7 @@ public sealed unsafe class BlockForward : IDisposable
     private readonly Attention _attention;
     private readonly Activations _normed, _heads, _inner; // inputs of the linears
     private readonly NativeBuffer _query, _fused, _gate, _out;
+    private readonly NativeBuffer _keys, _values; // [batch, kvDim], where the cache holds no floats
 
     /// <summary>Allocates the scratch memory.</summary>
     /// <param name="config">The model's description.</param>
@@ -29,7 +30,8 @@ public sealed unsafe class BlockForward : IDisposable
     /// <param name="batch">Most tokens of a call.</param>
     /// <param name="context">Most positions.</param>
     /// <param name="mode">What products with packed weights take.</param>
-    public BlockForward(ModelConfig config, WorkerPool pool, int batch, int context, ActivationMode mode)
+    /// <param name="cache">What keys and values are stored as.</param>
+    public BlockForward(ModelConfig config, WorkerPool pool, int batch, int context, ActivationMode mode, ElementFormat cache = ElementFormat.F32)
     {
         _config = config;
         _pool = pool;
@@ -44,6 +46,8 @@ public sealed unsafe class BlockForward : IDisposable
         _fused = new NativeBuffer(config.Fused == FusedOrder.Separate ? 0 : row * (config.QueryDim + 2 * config.KvDim));
         _gate = new NativeBuffer(config.Gated ? row * config.FfnDim : 0);
         _out = new NativeBuffer(row * config.ModelDim);
+        _keys = new NativeBuffer(cache == ElementFormat.F32 ? 0 : row * config.KvDim);
+        _values = new NativeBuffer(cache == ElementFormat.F32 ? 0 : row * config.KvDim);
     }
 
     /// <summary>Most tokens of a call.</summary>
@@ -54,10 +58,20 @@ public sealed unsafe class BlockForward : IDisposable
     /// <param name="hidden">[tokens, modelDim], the residual stream.</param>
     /// <param name="tokens">Tokens of the batch.</param>
     /// <param name="position">Position of the first token; the cache holds all before it.</param>
-    /// <param name="keys">The block's keys, [context, kvDim]; rows of the batch are written.</param>
-    /// <param name="values">The block's values, [context, kvDim]; rows of the batch are written.</param>
-    public void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values) =>
+    /// <param name="keys">The block's keys; rows of the batch are written.</param>
+    /// <param name="values">The block's values; rows of the batch are written.</param>
+    public void Run(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values) =>
         Run(block, hidden, tokens, position, keys, values, null);
+
+    /// <summary>The same with keys and values as floats.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="hidden">[tokens, modelDim], the residual stream.</param>
+    /// <param name="tokens">Tokens of the batch.</param>
+    /// <param name="position">Position of the first token; the cache holds all before it.</param>
+    /// <param name="keys">[context, kvDim]; rows of the batch are written.</param>
+    /// <param name="values">[context, kvDim]; rows of the batch are written.</param>
+    public void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values) =>
+        Run(block, hidden, tokens, position, new CacheRows(keys, _config.KvDim), new CacheRows(values, _config.KvDim), null);
 
     /// <summary>Shows the inputs of the block's linears to an observer. Stops at the last of them: hidden is used up, the block's output is not computed.</summary>
     /// <param name="block">The block.</param>
@@ -68,9 +82,9 @@ public sealed unsafe class BlockForward : IDisposable
     /// <param name="values">The block's values, [context, kvDim]; rows of the batch are written.</param>
     /// <param name="observer">Sees the inputs.</param>
     public void Observe(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver observer) =>
-        Run(block, hidden, tokens, position, keys, values, observer);
+        Run(block, hidden, tokens, position, new CacheRows(keys, _config.KvDim), new CacheRows(values, _config.KvDim), observer);
 
-    private void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
+    private void Run(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values, IBlockObserver? observer)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens, Batch);
         int modelDim = _config.ModelDim;
@@ -105,13 +119,15 @@ public sealed unsafe class BlockForward : IDisposable
         _fused.Dispose();
         _gate.Dispose();
         _out.Dispose();
+        _keys.Dispose();
+        _values.Dispose();
     }
 
     // _out ← attention part of the block.
-    private void Attend(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver? observer)
+    private void Attend(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values, IBlockObserver? observer)
     {
-        float* newKeys = keys + (long)position * _config.KvDim;
-        float* newValues = values + (long)position * _config.KvDim;
+        bool floats = keys.Format == ElementFormat.F32; // computed in their place
+        float* newKeys = floats ? keys.Floats(position) : _keys.Floats, newValues = floats ? values.Floats(position) : _values.Floats;
         Enter(block.AttentionNorm, hidden, tokens);
         Ready(LinearInput.Attention, _normed, observer);
         if (block.Fused is not null)
@@ -134,6 +150,11 @@ public sealed unsafe class BlockForward : IDisposable
         {
             _rotary!.Rotate(_pool, _query.Floats, tokens, position, _config.Heads, _config.HeadDim);
             _rotary.Rotate(_pool, newKeys, tokens, position, _config.KvHeads, _config.HeadDim);
+        }
+        if (!floats)
+        {
+            keys.Write(position, newKeys, tokens);
+            values.Write(position, newValues, tokens);
         }
         AttentionShape shape = new(_config.Heads, _config.KvHeads, _config.HeadDim, 1 / MathF.Sqrt(_config.HeadDim), _config.Window(block.Index));
         _attention.Compute(_pool, shape, _query.Floats, keys, values, tokens, position, _heads.Values);

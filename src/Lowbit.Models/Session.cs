@@ -32,17 +32,20 @@ public sealed unsafe class Session : IDisposable
     /// <param name="context">Most tokens of the sequence.</param>
     /// <param name="mode">What products with packed weights take.</param>
     /// <param name="batch">Most tokens that go through a block at once.</param>
-    /// <exception cref="LowbitException">The context is longer than the model's.</exception>
-    public Session(LanguageModel model, WorkerPool pool, int context, ActivationMode mode, int batch = 512)
+    /// <param name="cache">What keys and values are stored as, one of <see cref="CacheRows.Formats"/>.</param>
+    /// <exception cref="LowbitException">The context is longer than the model's, or its rows of keys are no whole blocks of the cache.</exception>
+    public Session(LanguageModel model, WorkerPool pool, int context, ActivationMode mode, int batch = 512, ElementFormat cache = ElementFormat.F32)
     {
         ModelConfig config = model.Config;
         if (context < 1 || context > config.ContextLength)
             throw new LowbitException($"--context {context}: {model.Checkpoint.Path} was made for 1 to {config.ContextLength} positions; choose a context within that.");
+        if (config.KvDim % cache.BlockLength() != 0)
+            throw new LowbitException($"--cache with {cache}: {model.Checkpoint.Path} has keys of {config.KvDim} elements, expected a multiple of {cache.BlockLength()}; use --cache f16.");
         _model = model;
         batch = Math.Min(batch, context);
-        _cache = new KeyValueCache(config.BlockCount, context, config.KvDim);
+        _cache = new KeyValueCache(config.BlockCount, context, config.KvDim, cache);
         _embedding = new EmbeddingForward(model, pool, batch, mode);
-        _forward = new BlockForward(config, pool, batch, context, mode);
+        _forward = new BlockForward(config, pool, batch, context, mode, cache);
         _hidden = new NativeBuffer((long)batch * config.ModelDim * sizeof(float));
         _head = new HeadForward(model, pool, Math.Min(LogitsBatch, batch), mode);
     }

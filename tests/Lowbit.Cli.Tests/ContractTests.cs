@@ -17,17 +17,17 @@ namespace Lowbit.Cli.Tests;
 public sealed class ContractTests(TinyModel model) : IClassFixture<TinyModel>
 {
     private const string Methods = "--method --bits --group-size --symmetric --activation-order --damping --block-size --salient --saliency --salient-bits --binary --scale-rule --double-quantization";
-    private const string Generation = "--prompt --prompt-ids --max-tokens --ignore-eos --temperature --top-k --top-p --min-p --seed --activations";
+    private const string Generation = "--prompt --prompt-ids --max-tokens --ignore-eos --temperature --top-k --top-p --min-p --seed --activations --cache";
 
     [Theory]
     [InlineData("inspect", "")]
     [InlineData("tokenize", "--text --file --ids --special")]
     [InlineData("quantize", Methods + " -o --calibration --samples --context --sampling --seed --dry-run --force --recipe --target-bits --memory-limit")]
     [InlineData("layer", Methods + " -o")]
-    [InlineData("eval", "--text --protocol --context --windows --base --activations")]
+    [InlineData("eval", "--text --protocol --context --windows --base --activations --cache")]
     [InlineData("run", Generation)]
     [InlineData("chat", Generation + " --system")]
-    [InlineData("bench", "--prompt-tokens --generate-tokens --repeat --activations")]
+    [InlineData("bench", "--prompt-tokens --generate-tokens --repeat --activations --cache")]
     [InlineData("convert", "-o --to --type")]
     public void OptionsStay(string verb, string options)
     {

@@ -95,6 +95,31 @@ public unsafe class PerplexityTests
         Assert.InRange(both.MeanDivergence, 0, 1e-9);
     }
 
+    [SharedTheory]
+    [InlineData(ElementFormat.F16, 0.001)]
+    [InlineData(ElementFormat.Q8_0, 0.002)]
+    [InlineData(ElementFormat.Q4_0, 0.06)]
+    public void ASmallerCacheCostsLittle(ElementFormat cache, double bound)
+    {
+        string path = Shared.Path("models", "TinyStories-656K");
+        using LanguageModel model = LanguageModel.Open(path);
+        using var pool = new WorkerPool(2);
+        ScoredText text = ScoredText.Create(File.ReadAllText(Shared.Path("data", "tinystories", "stories.eval.txt")), TokenizerLoader.Load(path), PerplexityProtocol.Gptq, context: 512, windows: 8);
+        double floats = Perplexity.Measure(model, pool, ActivationMode.Float, text).Perplexity, small = Perplexity.Measure(model, pool, ActivationMode.Float, text, cache).Perplexity;
+        Assert.NotEqual(floats, small);
+        Assert.Equal(floats, small, bound * floats);
+    }
+
+    [Fact]
+    public void ACacheOfBlocksWantsRowsOfBlocks()
+    {
+        using var tiny = new TinyModel(); // two key-value heads of 8
+        using LanguageModel model = LanguageModel.Open(tiny.Path);
+        using var pool = new WorkerPool(1);
+        LowbitException error = Assert.Throws<LowbitException>(() => new Session(model, pool, 48, ActivationMode.Float, cache: ElementFormat.Q8_0));
+        Assert.Contains("has keys of 16 elements, expected a multiple of 32; use --cache f16", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void PercentilesInterpolate()
     {

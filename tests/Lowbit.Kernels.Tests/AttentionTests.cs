@@ -32,8 +32,8 @@ public unsafe class AttentionTests
         using Attention attention = new(positions, heads * headDim, heads);
         using NativeBuffer q = TestValues.Random((long)tokens * heads * headDim, 1, 6), k = TestValues.Random((long)positions * keyValueHeads * headDim, 2),
             v = TestValues.Random((long)positions * keyValueHeads * headDim, 3), got = new((long)tokens * heads * headDim * 4), alone = new((long)tokens * heads * headDim * 4);
-        attention.Compute(pool, shape, q.Floats, k.Floats, v.Floats, tokens, firstPosition, got.Floats);
-        attention.Compute(single, shape, q.Floats, k.Floats, v.Floats, tokens, firstPosition, alone.Floats);
+        attention.Compute(pool, shape, q.Floats, new(k.Floats, keyValueHeads * headDim), new(v.Floats, keyValueHeads * headDim), tokens, firstPosition, got.Floats);
+        attention.Compute(single, shape, q.Floats, new(k.Floats, keyValueHeads * headDim), new(v.Floats, keyValueHeads * headDim), tokens, firstPosition, alone.Floats);
         double[] weights = new double[positions];
         for (int t = 0; t < tokens; t++)
         {
@@ -63,17 +63,21 @@ public unsafe class AttentionTests
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(40)]
-    public void Second_call_allocates_nothing(int tokens)
+    [InlineData(ElementFormat.F32, 1)]
+    [InlineData(ElementFormat.F32, 40)]
+    [InlineData(ElementFormat.F16, 1)]
+    [InlineData(ElementFormat.Q8_0, 40)]
+    [InlineData(ElementFormat.Q4_0, 1)]
+    public void Second_call_allocates_nothing(ElementFormat format, int tokens)
     {
         AttentionShape shape = new(4, 2, 16, 0.25f);
         using WorkerPool pool = new(1);
         using Attention attention = new(200, 64, 4);
-        using NativeBuffer x = TestValues.Random(200 * 64, 1), output = new(200 * 64 * 4);
-        attention.Compute(pool, shape, x.Floats, x.Floats, x.Floats, tokens, 100, output.Floats);
+        using NativeBuffer x = TestValues.Random(200 * 64, 1), memory = new(200 * 32 * 4), output = new(200 * 64 * 4);
+        CacheRows rows = new((nint)memory.Pointer, format, 32);
+        attention.Compute(pool, shape, x.Floats, rows, rows, tokens, 100, output.Floats);
         long before = GC.GetAllocatedBytesForCurrentThread();
-        attention.Compute(pool, shape, x.Floats, x.Floats, x.Floats, tokens, 100, output.Floats);
+        attention.Compute(pool, shape, x.Floats, rows, rows, tokens, 100, output.Floats);
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
     }
 
@@ -82,6 +86,6 @@ public unsafe class AttentionTests
     {
         using WorkerPool pool = new(1);
         using Attention attention = new(10, 64, 4);
-        Assert.Throws<ArgumentOutOfRangeException>(() => attention.Compute(pool, new AttentionShape(4, 2, 16, 1), null, null, null, 1, 10, null));
+        Assert.Throws<ArgumentOutOfRangeException>(() => attention.Compute(pool, new AttentionShape(4, 2, 16, 1), null, new(null, 32), new(null, 32), 1, 10, null));
     }
 }

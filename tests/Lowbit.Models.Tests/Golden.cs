@@ -42,9 +42,9 @@ internal static class Golden
     }
 
     /// <summary>The most likely token, again and again; ends after a token of <paramref name="ends"/>.</summary>
-    public static int[] Greedy(LanguageModel model, WorkerPool pool, int[] prompt, int tokens, params ReadOnlySpan<int> ends)
+    public static int[] Greedy(LanguageModel model, WorkerPool pool, int[] prompt, int tokens, ElementFormat cache = ElementFormat.F32, params ReadOnlySpan<int> ends)
     {
-        using Session session = new(model, pool, Math.Min(model.Config.ContextLength, prompt.Length + tokens), ActivationMode.Float);
+        using Session session = new(model, pool, Math.Min(model.Config.ContextLength, prompt.Length + tokens), ActivationMode.Float, cache: cache);
         float[] logits = new float[model.Config.VocabularySize];
         List<int> ids = [];
         ReadOnlySpan<int> next = prompt;

@@ -44,6 +44,7 @@ public sealed class GoldenModelTests
             int[] prompt = Integers(entry.GetProperty("prompt_ids"));
             int[] expected = Integers(entry.GetProperty("greedy_ids"));
             Assert.Equal(expected, Golden.Greedy(model, pool, prompt, expected.Length));
+            Assert.Equal(expected, Golden.Greedy(model, pool, prompt, expected.Length, ElementFormat.F16));
         }
     }
 

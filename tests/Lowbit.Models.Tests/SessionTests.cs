@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.TestKit;
@@ -42,6 +43,35 @@ public sealed class SessionTests : IDisposable
         Assert.Equal(expected, Last(model, three, ids, 64));
     }
 
+    [Theory]
+    [InlineData(ElementFormat.F16, 1e-3f)]
+    [InlineData(ElementFormat.Q8_0, 4e-2f)]
+    [InlineData(ElementFormat.Q4_0, 0.6f)]
+    public void ASmallerCacheRoundsAndDoesNothingElse(ElementFormat cache, float tolerance)
+    {
+        using LanguageModel model = Open();
+        int[] ids = TinyLlama.Ids(40);
+        using WorkerPool three = new(3);
+        float[] floats = Last(model, _pool, ids, 64), whole = Last(model, _pool, ids, 64, cache);
+        AssertClose(floats, whole, tolerance);
+        Assert.NotEqual(floats, whole);
+        AssertClose(whole, Last(model, _pool, ids, 1, cache), tolerance / 4); // a sum in another order may round to another code
+        Assert.Equal(whole, Last(model, three, ids, 64, cache));
+    }
+
+    [Fact]
+    public void TheCacheHasTheBytesOfItsFormat()
+    {
+        using LanguageModel model = Open();
+        long Bytes(ElementFormat cache)
+        {
+            using Session session = new(model, _pool, 64, ActivationMode.Float, cache: cache);
+            return session.CacheBytes;
+        }
+        const long elements = 2L * TinyLlama.Blocks * 64 * TinyLlama.KvHeads * TinyLlama.HeadDim;
+        Assert.Equal([elements * 4, elements * 2, elements / 32 * 34, elements / 32 * 18], [.. CacheRows.Formats.Select(Bytes)]);
+    }
+
     [Fact]
     public unsafe void ForwardAllGivesEveryPositionOnce()
     {
@@ -74,11 +104,15 @@ public sealed class SessionTests : IDisposable
         AssertClose(expected, actual, 1e-5f);
     }
 
-    [Fact]
-    public void NothingIsAllocatedPerToken()
+    [Theory]
+    [InlineData(ElementFormat.F32)]
+    [InlineData(ElementFormat.F16)]
+    [InlineData(ElementFormat.Q8_0)]
+    [InlineData(ElementFormat.Q4_0)]
+    public void NothingIsAllocatedPerToken(ElementFormat cache)
     {
         using LanguageModel model = Open();
-        using Session session = new(model, _pool, 64, ActivationMode.Float);
+        using Session session = new(model, _pool, 64, ActivationMode.Float, cache: cache);
         float[] logits = new float[TinyLlama.Vocabulary];
         int[] token = [3];
         session.Forward(TinyLlama.Ids(10), logits);
@@ -140,9 +174,9 @@ public sealed class SessionTests : IDisposable
         Assert.Contains($"tensor {bad}, row 2", error.Message, StringComparison.Ordinal);
     }
 
-    private static float[] Last(LanguageModel model, WorkerPool pool, int[] ids, int batch)
+    private static float[] Last(LanguageModel model, WorkerPool pool, int[] ids, int batch, ElementFormat cache = ElementFormat.F32)
     {
-        using Session session = new(model, pool, 64, ActivationMode.Float, batch);
+        using Session session = new(model, pool, 64, ActivationMode.Float, batch, cache);
         float[] logits = new float[TinyLlama.Vocabulary];
         session.Forward(ids, logits);
         return logits;

@@ -20,6 +20,10 @@ internal sealed record BenchReport
     public required int GenerateTokens { get; init; }
     public required int Repeat { get; init; }
     public required string Activations { get; init; }
+    public required string Cache { get; init; }
+
+    /// <summary>Bytes of the cache with all tokens of the prompt and the generated ones.</summary>
+    public required long CacheBytes { get; init; }
     public required int Threads { get; init; }
 
     /// <summary>From opening the model to the logits after a first token: checks, and weights brought into the order that products like.</summary>
@@ -54,13 +58,14 @@ internal static class BenchVerb
     private static readonly Option<int> s_generateTokens = Options.Integer("--generate-tokens", "Tokens to generate one after the other.", 32, minimum: 1);
     private static readonly Option<int> s_repeat = Options.Integer("--repeat", "How often to measure; medians are reported.", 5, minimum: 1);
     private static readonly Option<string> s_activations = ComputeArguments.Activations("8bit", "float");
+    private static readonly Option<string> s_cache = ComputeArguments.Cache();
 
     public static Command Create() => new Verb(
         "bench",
         "Measure how fast a model reads and generates, beside what the memory of this machine allows.",
         "lowbit bench out/small --prompt-tokens 128 --generate-tokens 32\nlowbit bench model.gguf --peer llama.cpp/build/bin/llama-bench\nlowbit bench --kernels",
         Execute,
-        [s_model, s_promptTokens, s_generateTokens, s_repeat, s_activations, s_kernels, s_peer]);
+        [s_model, s_promptTokens, s_generateTokens, s_repeat, s_activations, s_cache, s_kernels, s_peer]);
 
     private static void Execute(Invocation invocation)
     {
@@ -79,7 +84,7 @@ internal static class BenchVerb
         if (invocation.Get(s_peer) is not null && model.Checkpoint.Gguf is null) throw new UsageException("--peer needs a GGUF file as MODEL, which both programs can read.");
         using var pool = new WorkerPool(invocation.Threads);
         PeerBench? peer = invocation.Get(s_peer) is { } program ? new PeerBench(program, path, pool.Threads, promptTokens, generateTokens) : null;
-        using var session = new Session(model, pool, promptTokens + generateTokens, ComputeArguments.Mode(activations));
+        using var session = new Session(model, pool, promptTokens + generateTokens, ComputeArguments.Mode(activations), cache: ComputeArguments.CacheFormat(invocation.Get(s_cache)));
         using var progress = new ProgressLine(invocation.Terminal, "bench", "runs", repeat + 1);
         // Any tokens do: the time of a product does not depend on its values. The same ones always.
         int[] prompt = new int[promptTokens];
@@ -115,6 +120,8 @@ internal static class BenchVerb
             GenerateTokens = generateTokens,
             Repeat = repeat,
             Activations = activations,
+            Cache = invocation.Get(s_cache),
+            CacheBytes = session.CacheBytes,
             Threads = pool.Threads,
             LoadSeconds = loadSeconds,
             PrefillTokensPerSecond = Median(prefill),
@@ -159,6 +166,7 @@ internal static class BenchVerb
         ("prefill", $"{Quantities.Significant(report.PrefillTokensPerSecond, 4)} tokens a second ({report.PromptTokens} at once)"),
         ("decode", $"{Quantities.Significant(report.DecodeTokensPerSecond, 4)} tokens a second ({report.GenerateTokens} one by one)"),
         ("weights read for a token", Quantities.Bytes(report.WeightBytesPerToken)),
+        ("cache", $"{report.Cache}, {Quantities.Bytes(report.CacheBytes)} when full"),
         ("memory bandwidth", $"{Quantities.Bytes(report.MemoryBandwidthBytesPerSecond)} a second"),
         ("share of the memory roof", string.Create(CultureInfo.InvariantCulture, $"{100 * report.RooflineFraction:F0} %")),
         ("threads, activations, runs", $"{report.Threads}, {report.Activations}, {report.Repeat}")));

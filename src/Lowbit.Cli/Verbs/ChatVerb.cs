@@ -19,13 +19,14 @@ internal static class ChatVerb
     private static readonly Option<int> s_context = Options.Integer("--context", "Most tokens of the conversation; never more than the model reads.", 4096, minimum: 2);
     private static readonly GenerationArguments s_generation = new(temperature: 0.7, topP: 0.95);
     private static readonly Option<string> s_activations = ComputeArguments.Activations("8bit", "float");
+    private static readonly Option<string> s_cache = ComputeArguments.Cache();
 
     public static Command Create() => new Verb(
         "chat",
         "Talk with a model; an empty line or Ctrl-D ends the conversation.",
         "lowbit chat models/SmolLM2\nlowbit chat models/SmolLM2 --prompt \"What is gravity?\" --temperature 0",
         Execute,
-        [s_model, s_prompt, s_promptIds, s_system, s_context, .. s_generation.All, s_activations]);
+        [s_model, s_prompt, s_promptIds, s_system, s_context, .. s_generation.All, s_activations, s_cache]);
 
     private static void Execute(Invocation invocation)
     {
@@ -42,7 +43,8 @@ internal static class ChatVerb
         using var pool = new WorkerPool(invocation.Threads);
         using var chat = new Conversation(
             model, tokenizer, pool, ComputeArguments.Mode(invocation.Get(s_activations)), context,
-            new Sampler(sampling, model.Config.VocabularySize), s_generation.Ends(invocation, model, tokenizer));
+            new Sampler(sampling, model.Config.VocabularySize), s_generation.Ends(invocation, model, tokenizer),
+            ComputeArguments.CacheFormat(invocation.Get(s_cache)));
         if (invocation.Get(s_system) is { } system) chat.Add("system", system);
         if (prompt is not null) chat.Add("user", prompt);
         if (prompt is not null || ids is not null)

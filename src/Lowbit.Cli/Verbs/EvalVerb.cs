@@ -25,6 +25,7 @@ internal sealed record EvalReport
     public required int Windows { get; init; }
     public required long ScoredTokens { get; init; }
     public required string Activations { get; init; }
+    public required string Cache { get; init; }
     public required double Perplexity { get; init; }
     public required double PerplexityError { get; init; }
 
@@ -63,13 +64,14 @@ internal static class EvalVerb
     private static readonly Option<int> s_windows = Options.Integer("--windows", "Only this many windows from the start; 0 for all.", 0, minimum: 0);
     private static readonly Option<string?> s_base = Options.Text("--base", "Also measure the divergence from this model.", "MODEL");
     private static readonly Option<string> s_activations = ComputeArguments.Activations("float", "8bit");
+    private static readonly Option<string> s_cache = ComputeArguments.Cache();
 
     public static Command Create() => new Verb(
         "eval",
         "Measure the perplexity of a model on a text, and how far it is from another.",
         "lowbit eval models/SmolLM2 --text wiki.test.raw --windows 10\nlowbit eval out/small --text wiki.test.raw --base models/SmolLM2 --json",
         Execute,
-        [s_model, s_text, s_protocol, s_context, s_windows, s_base, s_activations]);
+        [s_model, s_text, s_protocol, s_context, s_windows, s_base, s_activations, s_cache]);
 
     private static void Execute(Invocation invocation)
     {
@@ -101,19 +103,20 @@ internal static class EvalVerb
     {
         string activations = invocation.Get(s_activations);
         Kernels.ActivationMode mode = ComputeArguments.Mode(activations);
+        ElementFormat cache = ComputeArguments.CacheFormat(invocation.Get(s_cache));
         using var progress = new ProgressLine(invocation.Terminal, "eval", "windows", text.Windows.Length);
         PerplexityResult result;
         DivergenceResult? divergence = null;
         if (invocation.Get(s_base) is { } basePath)
         {
             using LanguageModel baseModel = LanguageModel.Open(basePath);
-            divergence = Divergence.Measure(baseModel, model, pool, mode, mode, text,
+            divergence = Divergence.Measure(baseModel, model, pool, mode, mode, text, cache,
                 (done, mean) => progress.Report(done, $"divergence {Quantities.Significant(mean, 4)}"), invocation.Cancellation);
             result = divergence.Model;
         }
         else
         {
-            result = Perplexity.Measure(model, pool, mode, text,
+            result = Perplexity.Measure(model, pool, mode, text, cache,
                 (done, perplexity) => progress.Report(done, $"perplexity {Quantities.Significant(perplexity, 6)}"), invocation.Cancellation);
         }
         return new EvalReport
@@ -127,6 +130,7 @@ internal static class EvalVerb
             Windows = text.Windows.Length,
             ScoredTokens = text.ScoredTokens,
             Activations = activations,
+            Cache = invocation.Get(s_cache),
             Perplexity = result.Perplexity,
             PerplexityError = result.PerplexityError,
             MeanNll = result.MeanNegativeLogLikelihood,
@@ -146,7 +150,7 @@ internal static class EvalVerb
             ("model", report.Model),
             ("text", $"{report.TextFile}, {report.TextBytes} bytes, {report.Tokens} tokens"),
             ("protocol", $"{report.Protocol}, context {report.Context}, {report.Windows} windows, {report.ScoredTokens} tokens scored"),
-            ("activations", report.Activations),
+            ("activations, cache", $"{report.Activations}, {report.Cache}"),
             ("perplexity", $"{Quantities.Significant(report.Perplexity, 7)} ± {Quantities.Significant(report.PerplexityError, 3)}"),
             ("mean negative log-likelihood", Quantities.Significant(report.MeanNll, 7)),
             ("time", $"{Quantities.Significant(report.Seconds, 3)} s")));

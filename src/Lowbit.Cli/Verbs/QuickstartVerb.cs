@@ -178,7 +178,7 @@ internal static class QuickstartVerb
     private static double Measure(Invocation invocation, LanguageModel model, WorkerPool pool, ScoredText text)
     {
         using var progress = new ProgressLine(invocation.Terminal, "eval", "windows", text.Windows.Length);
-        return Perplexity.Measure(model, pool, ActivationMode.Float, text, (done, _) => progress.Report(done), invocation.Cancellation).Perplexity;
+        return Perplexity.Measure(model, pool, ActivationMode.Float, text, progress: (done, _) => progress.Report(done), cancellation: invocation.Cancellation).Perplexity;
     }
 
     private static string Continue(Invocation invocation, LanguageModel model, Tokenizer tokenizer, WorkerPool pool)

@@ -36,13 +36,14 @@ internal static class RunVerb
     private static readonly Option<int[]?> s_promptIds = Options.Ids("--prompt-ids", "The tokens to continue, taken as they are.");
     private static readonly GenerationArguments s_generation = new(temperature: 0, topP: 1);
     private static readonly Option<string> s_activations = ComputeArguments.Activations("8bit", "float");
+    private static readonly Option<string> s_cache = ComputeArguments.Cache();
 
     public static Command Create() => new Verb(
         "run",
         "Continue a text.",
         "lowbit run models/SmolLM2 --prompt \"The capital of France is\" --max-tokens 32\nlowbit run models/SmolLM2 --prompt \"Once upon a time\" --temperature 0.8 --seed 7",
         Execute,
-        [s_model, s_prompt, s_promptIds, .. s_generation.All, s_activations]);
+        [s_model, s_prompt, s_promptIds, .. s_generation.All, s_activations, s_cache]);
 
     private static void Execute(Invocation invocation)
     {
@@ -59,7 +60,7 @@ internal static class RunVerb
         int context = (int)Math.Clamp((long)prompt.Length + ends.MaxTokens, 1, model.Config.ContextLength);
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive); // what reading the vocabulary left behind
         using var pool = new WorkerPool(invocation.Threads);
-        using var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)));
+        using var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)), cache: ComputeArguments.CacheFormat(invocation.Get(s_cache)));
         var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
 
         var generated = new List<int>();

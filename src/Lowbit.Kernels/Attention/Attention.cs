@@ -45,18 +45,20 @@ public sealed unsafe class Attention : IDisposable
     /// <param name="pool">Threads.</param>
     /// <param name="shape">Heads, scale and window.</param>
     /// <param name="queries">[tokens, heads · headDim].</param>
-    /// <param name="keys">[firstPosition + tokens, keyValueHeads · headDim].</param>
-    /// <param name="values">[firstPosition + tokens, keyValueHeads · headDim].</param>
+    /// <param name="keys">Rows of keyValueHeads · headDim, at least firstPosition + tokens of them.</param>
+    /// <param name="values">As many rows.</param>
     /// <param name="tokens">New tokens.</param>
     /// <param name="firstPosition">Position of the first new token, the number of positions before it.</param>
     /// <param name="output">[tokens, heads · headDim], overwritten.</param>
     public void Compute(
-        WorkerPool pool, in AttentionShape shape, float* queries, float* keys, float* values, int tokens, int firstPosition, float* output)
+        WorkerPool pool, in AttentionShape shape, float* queries, CacheRows keys, CacheRows values, int tokens, int firstPosition, float* output)
     {
         if (shape.KeyValueHeads <= 0 || shape.Heads % shape.KeyValueHeads != 0)
             throw new ArgumentException($"{shape.Heads} query heads cannot share {shape.KeyValueHeads} key-value heads", nameof(shape));
         if ((long)shape.Heads * shape.HeadDim + 2 * shape.Heads > _maxElements)
             throw new ArgumentException($"{shape.Heads} heads of {shape.HeadDim} are more than this object was made for", nameof(shape));
+        if (keys.Columns != shape.KeyValueHeads * shape.HeadDim || values.Columns != keys.Columns)
+            throw new ArgumentException($"rows of {keys.Columns} and {values.Columns} elements do not hold {shape.KeyValueHeads} heads of {shape.HeadDim}", nameof(keys));
         if (tokens < 0 || firstPosition < 0 || (long)firstPosition + tokens > _maxPositions)
             throw new ArgumentOutOfRangeException(nameof(tokens), $"positions {firstPosition} to {(long)firstPosition + tokens} of {_maxPositions}");
         if (tokens == 0) return;

@@ -6,24 +6,29 @@ namespace Lowbit.Kernels;
 
 /// <summary>
 /// Attention of a few tokens: the positions are cut into splits of fixed length, threads share the splits, and the partial
-/// results are joined by their maxima and sums.
+/// results are joined by their maxima and sums. Rows of the cache are read once for all query heads that share them.
 /// </summary>
 internal static unsafe class AttentionDecode
 {
-    /// <summary>Positions that one piece of work covers: 128 keys and values of 64 elements are 64 KiB.</summary>
+    /// <summary>Positions that one piece of work covers: 128 keys and values of 64 floats are 64 KiB.</summary>
     public const int SplitPositions = 128;
+
+    private const int ReadPositions = 32; // positions that all query heads of a group pass while they lie in the first cache
+
+    [ThreadStatic]
+    private static NativeBuffer? t_scratch;
 
     /// <param name="pool">Threads.</param>
     /// <param name="shape">Heads, scale and window.</param>
     /// <param name="queries">[tokens, heads · headDim].</param>
-    /// <param name="keys">[positions, keyValueHeads · headDim].</param>
-    /// <param name="values">[positions, keyValueHeads · headDim].</param>
+    /// <param name="keys">Rows of keyValueHeads · headDim.</param>
+    /// <param name="values">Rows of keyValueHeads · headDim.</param>
     /// <param name="tokens">New tokens.</param>
     /// <param name="firstPosition">Position of the first.</param>
     /// <param name="output">[tokens, heads · headDim].</param>
     /// <param name="partials">[tokens, splits, heads, headDim + 2]: weighted sum of values, maximum, sum of exponentials.</param>
     public static void Compute(
-        WorkerPool pool, in AttentionShape shape, float* queries, float* keys, float* values, int tokens, int firstPosition,
+        WorkerPool pool, in AttentionShape shape, float* queries, CacheRows keys, CacheRows values, int tokens, int firstPosition,
         float* output, float* partials)
     {
         int splits = (firstPosition + tokens + SplitPositions - 1) / SplitPositions;
@@ -63,7 +68,8 @@ internal static unsafe class AttentionDecode
     private struct Work : IParallelWork
     {
         public AttentionShape Shape;
-        public float* Queries, Keys, Values, Partials;
+        public float* Queries, Partials;
+        public CacheRows Keys, Values;
         public int FirstPosition, Splits;
 
         public readonly float* Partial(int token, int split, int head) =>
@@ -77,40 +83,55 @@ internal static unsafe class AttentionDecode
                 int position = FirstPosition + token;
                 int first = Math.Max(split * SplitPositions, Attention.FirstVisible(Shape, position));
                 int last = Math.Min((split + 1) * SplitPositions, position + 1);
-                int group = Shape.Heads / Shape.KeyValueHeads;
-                for (int h = keyValueHead * group; h < (keyValueHead + 1) * group; h++) Head(token, split, h, keyValueHead, first, last);
+                Group(token, split, keyValueHead, first, last);
             }
         }
 
-        private readonly void Head(int token, int split, int head, int keyValueHead, int first, int last)
+        // The query heads of a key-value head.
+        private readonly void Group(int token, int split, int keyValueHead, int first, int last)
         {
-            int headDim = Shape.HeadDim;
-            long stride = (long)Shape.KeyValueHeads * headDim;
-            float* partial = Partial(token, split, head);
-            if (first >= last)
+            int headDim = Shape.HeadDim, heads = Shape.Heads / Shape.KeyValueHeads, firstHead = keyValueHead * heads;
+            float* scores = (float*)Scratch.Ensure(ref t_scratch, ((long)heads * SplitPositions + ReadPositions * CacheRows.Room(headDim)) * sizeof(float));
+            float* room = scores + heads * SplitPositions;
+            for (int p = first; p < last; p += ReadPositions)
             {
-                partial[headDim] = float.NegativeInfinity;
-                return;
+                int count = Math.Min(ReadPositions, last - p);
+                float* key = Keys.Read(p, count, keyValueHead * headDim, headDim, room, out long stride);
+                for (int h = 0; h < heads; h++)
+                {
+                    float* query = Queries + ((long)token * Shape.Heads + firstHead + h) * headDim;
+                    float* score = scores + h * SplitPositions + (p - first);
+                    for (int i = 0; i < count; i++) score[i] = Shape.Scale * VectorMath.Dot(query, key + i * stride, headDim);
+                }
             }
-            float* scores = stackalloc float[SplitPositions];
-            ReadOnlySpan<float> query = new(Queries + ((long)token * Shape.Heads + head) * headDim, headDim);
-            float* key = Keys + first * stride + (long)keyValueHead * headDim;
-            for (int p = 0; p < last - first; p++, key += stride)
-                scores[p] = Shape.Scale * VectorMath.Dot(query, new ReadOnlySpan<float>(key, headDim));
-            Span<float> weights = new(scores, last - first);
-            Attention.Cap(Shape.SoftCap, weights);
-            float max = Softmax.Max(weights);
-            partial[headDim] = max;
-            partial[headDim + 1] = Softmax.Exponentiate(weights, max);
-            WeightedSum(scores, last - first, Values + first * stride + (long)keyValueHead * headDim, stride, partial, headDim);
+            for (int h = 0; h < heads; h++) Weigh(new Span<float>(scores + h * SplitPositions, Math.Max(0, last - first)), Partial(token, split, firstHead + h));
+            for (int p = first; p < last; p += ReadPositions)
+            {
+                int count = Math.Min(ReadPositions, last - p);
+                float* value = Values.Read(p, count, keyValueHead * headDim, headDim, room, out long stride);
+                for (int h = 0; h < heads; h++)
+                    AddWeighted(scores + h * SplitPositions + (p - first), count, value, stride, Partial(token, split, firstHead + h), headDim);
+            }
         }
 
-        private static void WeightedSum(float* weights, int count, float* values, long stride, float* sum, int headDim)
+        // Turns scores into e^(score − maximum) and begins a partial result; that of no positions has the maximum −∞.
+        private readonly void Weigh(Span<float> scores, float* partial)
+        {
+            new Span<float>(partial, Shape.HeadDim).Clear();
+            partial[Shape.HeadDim] = float.NegativeInfinity;
+            if (scores.IsEmpty) return;
+            Attention.Cap(Shape.SoftCap, scores);
+            float max = Softmax.Max(scores);
+            partial[Shape.HeadDim] = max;
+            partial[Shape.HeadDim + 1] = Softmax.Exponentiate(scores, max);
+        }
+
+        private static void AddWeighted(float* weights, int count, float* values, long stride, float* sum, int headDim)
         {
             int width = Vector<float>.Count, d = 0;
             for (; d <= headDim - 4 * width; d += 4 * width)
             {
-                Vector<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
+                Vector<float> sum0 = Vector.Load(sum + d), sum1 = Vector.Load(sum + d + width), sum2 = Vector.Load(sum + d + 2 * width), sum3 = Vector.Load(sum + d + 3 * width);
                 float* value = values + d;
                 for (int p = 0; p < count; p++, value += stride)
                 {
@@ -127,7 +148,7 @@ internal static unsafe class AttentionDecode
             }
             for (; d < headDim; d++)
             {
-                float total = 0;
+                float total = sum[d];
                 for (int p = 0; p < count; p++) total += weights[p] * values[p * stride + d];
                 sum[d] = total;
             }

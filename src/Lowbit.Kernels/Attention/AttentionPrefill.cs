@@ -17,7 +17,7 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
     private static NativeBuffer? t_scratch;
 
     public static void Compute(
-        WorkerPool pool, in AttentionShape shape, float* queries, float* keys, float* values, int tokens, int firstPosition, float* output)
+        WorkerPool pool, in AttentionShape shape, float* queries, CacheRows keys, CacheRows values, int tokens, int firstPosition, float* output)
     {
         int group = shape.Heads / shape.KeyValueHeads;
         Work work = new()
@@ -40,7 +40,8 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
     private struct Work : IParallelWork
     {
         public AttentionShape Shape;
-        public float* Queries, Keys, Values, Output;
+        public float* Queries, Output;
+        public CacheRows Keys, Values;
         public int Group, Tokens, FirstPosition, TileTokens;
 
         public readonly int Tiles => (Tokens + TileTokens - 1) / TileTokens;
@@ -66,13 +67,11 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
             new Span<float>(buffers.Totals, paddedRows).Clear();
 
             int firstPosition = Attention.FirstVisible(Shape, FirstPosition + firstToken), endPosition = FirstPosition + endToken;
-            long stride = (long)Shape.KeyValueHeads * headDim;
             for (int position = firstPosition; position < endPosition; position += TilePositions)
             {
                 int count = Math.Min(TilePositions, endPosition - position);
-                long offset = position * stride + (long)keyValueHead * headDim;
                 int depth = count; // positions that the second product sums over
-                PackKeys(buffers.Keys, Keys + offset, stride, count);
+                PackKeys(buffers.Keys, Keys.Read(position, count, keyValueHead * headDim, headDim, buffers.Rows, out long stride), stride, count);
                 for (int j = 0; j < count; j += TKernel.Columns)
                     for (int i = 0; i < paddedRows; i += TKernel.Rows)
                         TKernel.Run(headDim, buffers.Queries + i * headDim, buffers.Keys + j * headDim, buffers.Scores + i * TilePositions + j, TilePositions, Shape.Scale, 0);
@@ -80,9 +79,10 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
                     Weigh(buffers, row, FirstPosition + firstToken + row / Group, position, count, paddedDim);
                 for (int i = 0; i < paddedRows; i += TKernel.Rows)
                     PanelPacking.Transposed(buffers.Scores + i * TilePositions, TilePositions, TKernel.Rows, depth, TKernel.Rows, buffers.Weights + i * depth);
+                float* values = Values.Read(position, count, keyValueHead * headDim, headDim, buffers.Rows, out stride);
                 for (int d = 0; d < headDim; d += TKernel.Columns)
                 {
-                    PanelPacking.Straight(Values + offset + d, stride, Math.Min(TKernel.Columns, headDim - d), depth, TKernel.Columns, buffers.Values);
+                    PanelPacking.Straight(values + d, stride, Math.Min(TKernel.Columns, headDim - d), depth, TKernel.Columns, buffers.Values);
                     for (int i = 0; i < paddedRows; i += TKernel.Rows)
                         TKernel.Run(depth, buffers.Weights + i * depth, buffers.Values, buffers.Sums + i * paddedDim + d, paddedDim, 1, 1);
                 }
@@ -138,12 +138,12 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
 
     private readonly struct Buffers
     {
-        public readonly float* Queries, Keys, Values, Scores, Weights, Sums, Maxima, Totals;
+        public readonly float* Queries, Rows, Keys, Values, Scores, Weights, Sums, Maxima, Totals;
 
         public Buffers(int paddedRows, int headDim, int paddedDim)
         {
             int tile = paddedRows * TilePositions;
-            long elements = (long)paddedRows * (headDim + paddedDim + 2) + (long)TilePositions * (headDim + TKernel.Columns) + 2L * tile;
+            long elements = (long)paddedRows * (headDim + paddedDim + 2) + (long)TilePositions * (headDim + TKernel.Columns + CacheRows.Room(headDim)) + 2L * tile;
             Queries = (float*)Scratch.Ensure(ref t_scratch, elements * sizeof(float));
             Sums = Queries + paddedRows * headDim;
             Keys = Sums + paddedRows * paddedDim;
@@ -152,6 +152,7 @@ internal static unsafe class AttentionPrefill<TKernel> where TKernel : IGemmKern
             Weights = Scores + tile;
             Maxima = Weights + tile;
             Totals = Maxima + paddedRows;
+            Rows = Totals + paddedRows;
         }
     }
 }

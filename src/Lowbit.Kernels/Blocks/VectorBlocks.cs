@@ -26,9 +26,17 @@ internal static unsafe class VectorBlocks
         long i = 0;
         for (; i <= elements - 16; i += 16)
         {
-            (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(Vector256.Load((ushort*)source + i));
-            HalfToFloat(low).Store(destination + i);
-            HalfToFloat(high).Store(destination + i + 8);
+            Vector256<ushort> halves = Vector256.Load((ushort*)source + i);
+            if (Vector256.GreaterThanOrEqualAny(halves & Vector256.Create((ushort)0x7FFF), Vector256.Create((ushort)0x7C00)))
+            {
+                (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(halves);
+                HalfToFloat(low).Store(destination + i);
+                HalfToFloat(high).Store(destination + i + 8);
+                continue;
+            }
+            (Vector256<int> lower, Vector256<int> upper) = Vector256.Widen(halves.AsInt16());
+            FiniteToFloat(lower).Store(destination + i);
+            FiniteToFloat(upper).Store(destination + i + 8);
         }
         PlainNumbers.F16(source + i, elements - i, destination + i);
     }
@@ -84,6 +92,10 @@ internal static unsafe class VectorBlocks
         (Vector256.ConvertToSingle(c) * scale).Store(w + 16);
         (Vector256.ConvertToSingle(d) * scale).Store(w + 24);
     }
+
+    // Of a half with its sign spread over the upper bits; see below.
+    private static Vector256<float> FiniteToFloat(Vector256<int> half) =>
+        (half << 13 & Vector256.Create(unchecked((int)0x8FFF_E000))).AsSingle() * Vector256.Create(BitConverter.UInt32BitsToSingle((127u + 112) << 23));
 
     // Exponent and fraction moved into their places mean a number 2^112 times too small, denormals included, so one exact
     // multiplication puts it right. Infinity and NaN need the full exponent instead, and NaN is made quiet.

@@ -31,8 +31,10 @@ internal readonly unsafe struct UniformProductAvx512 : IUniformProduct
         byte* c0 = rows.Block(firstRow, 0), c1 = rows.Block(Math.Min(last, firstRow + 1), 0), c2 = rows.Block(Math.Min(last, firstRow + 2), 0);
         byte* c3 = rows.Block(Math.Min(last, firstRow + 3), 0), c4 = rows.Block(Math.Min(last, firstRow + 4), 0), c5 = rows.Block(Math.Min(last, firstRow + 5), 0);
         byte* c6 = rows.Block(Math.Min(last, firstRow + 6), 0), c7 = rows.Block(Math.Min(last, firstRow + 7), 0);
+        long next = (long)IUniformProduct.Rows * rows.Blocks * rows.BlockBytes; // the rows that come next: eight short streams are too many for the processor to foresee
         for (int b = 0; b < rows.Blocks; b++)
         {
+            for (int line = 0; line < UniformLayout.BlockLength * TWidth.Bits; line += 64) Sse.Prefetch0(c0 + next + (long)b * UniformLayout.BlockLength * TWidth.Bits + line);
             Vector512<sbyte> values = Vector512.Load(x + UniformLayout.BlockLength * b);
             int at = b * (UniformLayout.BlockLength / 8 * TWidth.Bits);
             blocks.Add(

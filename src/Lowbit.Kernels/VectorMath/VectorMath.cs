@@ -1,6 +1,5 @@
 using System;
 using System.Numerics;
-using System.Runtime.InteropServices;
 
 namespace Lowbit.Kernels;
 
@@ -30,21 +29,26 @@ internal static class VectorMath
     }
 
     /// <summary>Σ a[i] · b[i] in four vectors of partial sums.</summary>
-    public static float Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    public static unsafe float Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
     {
-        ReadOnlySpan<Vector<float>> x = MemoryMarshal.Cast<float, Vector<float>>(a), y = MemoryMarshal.Cast<float, Vector<float>>(b[..a.Length]);
+        fixed (float* x = a, y = b[..a.Length]) return Dot(x, y, a.Length);
+    }
+
+    /// <summary>The same of <paramref name="count"/> elements each.</summary>
+    public static unsafe float Dot(float* a, float* b, int count)
+    {
+        int width = Vector<float>.Count, i = 0;
         Vector<float> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
-        int i = 0;
-        for (; i <= x.Length - 4; i += 4)
+        for (; i <= count - 4 * width; i += 4 * width)
         {
-            sum0 = Vector.MultiplyAddEstimate(x[i], y[i], sum0);
-            sum1 = Vector.MultiplyAddEstimate(x[i + 1], y[i + 1], sum1);
-            sum2 = Vector.MultiplyAddEstimate(x[i + 2], y[i + 2], sum2);
-            sum3 = Vector.MultiplyAddEstimate(x[i + 3], y[i + 3], sum3);
+            sum0 = Vector.MultiplyAddEstimate(Vector.Load(a + i), Vector.Load(b + i), sum0);
+            sum1 = Vector.MultiplyAddEstimate(Vector.Load(a + i + width), Vector.Load(b + i + width), sum1);
+            sum2 = Vector.MultiplyAddEstimate(Vector.Load(a + i + 2 * width), Vector.Load(b + i + 2 * width), sum2);
+            sum3 = Vector.MultiplyAddEstimate(Vector.Load(a + i + 3 * width), Vector.Load(b + i + 3 * width), sum3);
         }
-        for (; i < x.Length; i++) sum0 = Vector.MultiplyAddEstimate(x[i], y[i], sum0);
+        for (; i <= count - width; i += width) sum0 = Vector.MultiplyAddEstimate(Vector.Load(a + i), Vector.Load(b + i), sum0);
         float sum = Vector.Sum((sum0 + sum1) + (sum2 + sum3));
-        for (i *= Vector<float>.Count; i < a.Length; i++) sum += a[i] * b[i];
+        for (; i < count; i++) sum += a[i] * b[i];
         return sum;
     }
 
