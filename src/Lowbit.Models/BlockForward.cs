@@ -137,6 +137,7 @@ public sealed unsafe class BlockForward : IDisposable
         }
         AttentionShape shape = new(_config.Heads, _config.KvHeads, _config.HeadDim, 1 / MathF.Sqrt(_config.HeadDim), _config.Window(block.Index));
         _attention.Compute(_pool, shape, _query.Floats, keys, values, tokens, position, _heads.Values);
+        if (block.AttentionSubNorm is not null) Rows.Normalise(_pool, _config, block.AttentionSubNorm, _heads.Values, _heads.Values, tokens, _config.QueryDim);
         Ready(LinearInput.AttentionOutput, _heads, observer);
         block.AttentionOutput.Multiply(_pool, _heads, _out.Floats);
     }
@@ -156,6 +157,7 @@ public sealed unsafe class BlockForward : IDisposable
         {
             Nonlinearity.Apply(_pool, _config.Activation, _inner.Values, _inner.Values, checked(tokens * _config.FfnDim));
         }
+        if (block.FfnSubNorm is not null) Rows.Normalise(_pool, _config, block.FfnSubNorm, _inner.Values, _inner.Values, tokens, _config.FfnDim);
         Ready(LinearInput.FfnDown, _inner, observer);
         if (observer is not null) return;
         block.Down.Multiply(_pool, _inner, _out.Floats);

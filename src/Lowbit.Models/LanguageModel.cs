@@ -139,10 +139,12 @@ public sealed class LanguageModel : IDisposable
             Value = fused ? null : Linear(names.Value, config.KvDim, config.ModelDim),
             QueryNorm = config.QueryKeyNorm ? Norm(names.QueryNorm!, config.HeadDim) : null,
             KeyNorm = config.QueryKeyNorm ? Norm(names.KeyNorm!, config.HeadDim) : null,
+            AttentionSubNorm = config.SubNorms ? Norm(names.AttentionSubNorm!, config.QueryDim) : null,
             AttentionOutput = Linear(names.AttentionOutput, config.ModelDim, config.QueryDim),
             FfnNorm = Norm(names.FfnNorm, config.ModelDim),
             Gate = config.Gated ? Linear(names.Gate!, config.FfnDim, config.ModelDim) : null,
             Up = Linear(names.Up, config.FfnDim, config.ModelDim),
+            FfnSubNorm = config.SubNorms ? Norm(names.FfnSubNorm!, config.FfnDim) : null,
             Down = Linear(names.Down, config.ModelDim, config.FfnDim),
         };
     }

@@ -104,6 +104,9 @@ public sealed record ModelConfig
     /// <summary>Whether queries and keys are normalised head by head (Qwen3).</summary>
     public bool QueryKeyNorm { get; init; }
 
+    /// <summary>Whether the heads' output and the inner features of the feed-forward part are normalised before their projections (BitNet's SubLN).</summary>
+    public bool SubNorms { get; init; }
+
     /// <summary>Whether the output projection is the embedding.</summary>
     public bool TiedEmbedding { get; init; }
 

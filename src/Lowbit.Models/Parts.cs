@@ -63,6 +63,9 @@ public sealed class Block
     /// <summary>Norm of a key head.</summary>
     public Norm? KeyNorm { get; init; }
 
+    /// <summary>Norm of what the attention's output projection reads.</summary>
+    public Norm? AttentionSubNorm { get; init; }
+
     /// <summary>Output of the attention part.</summary>
     public required Linear AttentionOutput { get; set; }
 
@@ -74,6 +77,9 @@ public sealed class Block
 
     /// <summary>First projection of the feed-forward part.</summary>
     public required Linear Up { get; set; }
+
+    /// <summary>Norm of what the second projection of the feed-forward part reads.</summary>
+    public Norm? FfnSubNorm { get; init; }
 
     /// <summary>Second projection of the feed-forward part.</summary>
     public required Linear Down { get; set; }

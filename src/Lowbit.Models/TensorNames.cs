@@ -50,6 +50,9 @@ public sealed record TensorNames
     /// <summary>Norm of a key head.</summary>
     public string? KeyNorm { get; init; }
 
+    /// <summary>Norm of what the attention's output projection reads.</summary>
+    public string? AttentionSubNorm { get; init; }
+
     /// <summary>Output of the attention part.</summary>
     public required string AttentionOutput { get; init; }
 
@@ -61,6 +64,9 @@ public sealed record TensorNames
 
     /// <summary>First projection of the feed-forward part.</summary>
     public required string Up { get; init; }
+
+    /// <summary>Norm of what the second projection of the feed-forward part reads.</summary>
+    public string? FfnSubNorm { get; init; }
 
     /// <summary>Second projection of the feed-forward part.</summary>
     public required string Down { get; init; }
@@ -84,7 +90,7 @@ public sealed record TensorNames
         (string? Theirs, string? Ours)[] inner =
         [
             (from.AttentionNorm, AttentionNorm), (from.Query, Query), (from.Key, Key), (from.Value, Value), (from.Fused, Fused), (from.QueryNorm, QueryNorm), (from.KeyNorm, KeyNorm),
-            (from.AttentionOutput, AttentionOutput), (from.FfnNorm, FfnNorm), (from.Gate, Gate), (from.Up, Up), (from.Down, Down),
+            (from.AttentionSubNorm, AttentionSubNorm), (from.AttentionOutput, AttentionOutput), (from.FfnNorm, FfnNorm), (from.Gate, Gate), (from.Up, Up), (from.FfnSubNorm, FfnSubNorm), (from.Down, Down),
         ];
         for (int block = 0; block < blocks; block++)
         {
@@ -96,7 +102,7 @@ public sealed record TensorNames
         return name;
     }
 
-    /// <summary>Llama, Mistral, Qwen2, Qwen3, SmolLM3 in a Hugging Face folder.</summary>
+    /// <summary>Llama, Mistral, Qwen2, Qwen3, SmolLM3, BitNet in a Hugging Face folder.</summary>
     public static TensorNames Llama { get; } = new()
     {
         Block = "model.layers.{0}.",
@@ -109,10 +115,12 @@ public sealed record TensorNames
         Value = "self_attn.v_proj",
         QueryNorm = "self_attn.q_norm",
         KeyNorm = "self_attn.k_norm",
+        AttentionSubNorm = "self_attn.attn_sub_norm",
         AttentionOutput = "self_attn.o_proj",
         FfnNorm = "post_attention_layernorm",
         Gate = "mlp.gate_proj",
         Up = "mlp.up_proj",
+        FfnSubNorm = "mlp.ffn_sub_norm",
         Down = "mlp.down_proj",
     };
 

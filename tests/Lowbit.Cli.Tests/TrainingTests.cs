@@ -25,6 +25,19 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     }
 
     [Theory]
+    [InlineData("--method", "lora", "--adapters", "merged")]
+    [InlineData("--method", "qlora", "--adapters", "separate")]
+    [InlineData("--method", "qlora", "--adapters", "separate", "--lq-lora", "2", "--fisher", "3")]
+    [InlineData("--method", "efficientqat", "--bits", "3", "--group-size", "16", "--block-steps", "4", "--block-batches", "2")]
+    [InlineData("--method", "xnor", "--activations-storage", "bf16")]
+    public void WhatIsWrittenHasThePerplexityThatTrainingReports(params string[] method)
+    {
+        string output = model.In(string.Concat(method));
+        double reported = LowbitProcess.Json(["finetune", model.Path, .. method, "--text", model.Text, "--eval-text", model.Text, "-o", output, .. s_short]).GetProperty("perplexity").GetDouble();
+        Assert.Equal(reported, LowbitProcess.Json(["eval", output, "--text", model.Text]).GetProperty("perplexity").GetDouble(), 1e-3 * reported);
+    }
+
+    [Theory]
     [InlineData("full")]
     [InlineData("bitnet")]
     public void TrainBeginsFromAConfigurationAlone(string method)
@@ -57,6 +70,10 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("finetune needs -o", "finetune", "MODEL", "--text", "TEXT")]
     [InlineData("train needs --text", "train", "MODEL", "-o", "nowhere")]
     [InlineData("has no setting --rank", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--rank", "4")]
+    [InlineData("has no setting --block-steps", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--block-steps", "4")]
+    [InlineData("--dropout is for", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--dropout", "0.1")]
+    [InlineData("give one of them", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--loftq", "1", "--lq-lora", "1")]
+    [InlineData("--fisher belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--fisher", "1")]
     public void WrongCommandLinesAreBadUsage(string expected, params string[] arguments)
     {
         LowbitResult result = LowbitProcess.Run(System.Array.ConvertAll(arguments, word => word switch { "MODEL" => model.Path, "TEXT" => model.Text, _ => word }));

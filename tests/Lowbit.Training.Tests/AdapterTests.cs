@@ -4,6 +4,7 @@ using System.Linq;
 using Lowbit.Core;
 using Lowbit.Evaluation;
 using Lowbit.Kernels;
+using Lowbit.Kernels.Composite;
 using Lowbit.Kernels.Uniform;
 using Lowbit.Models;
 using Lowbit.Quantization.Methods;
@@ -132,6 +133,57 @@ public sealed unsafe class AdapterTests : IDisposable
     }
 
     [Fact]
+    public void BesidePackedWeightsTheWrittenModelIsTheTrainedOne()
+    {
+        int[] ids = TinyLlama.Ids(5 * TinyLlama.Context);
+        string output = _folder.File("separate");
+        double trained;
+        float[] row = new float[64], expected = new float[64];
+        using (LanguageModel source = LanguageModel.Open(_folder.File("model")))
+        using (TrainableModel model = Adapted(source, isPacked: true, groupSize: 1))
+        {
+            SeparateAdapter.Round(model);
+            trained = HeldOutLoss.Measure(model, _pool, ids, TinyLlama.Context);
+            PackedFolder.Write(new QuantizeOptions { Method = "qlora", MethodOptions = new RtnOptions(), Output = output }, model, source, _pool);
+            fixed (float* values = expected) model.Blocks[0].Query!.Packed!.DequantizeRows(1, 1, values);
+        }
+        using LanguageModel packed = LanguageModel.Open(output);
+        CompositeMatrix sum = Assert.IsType<CompositeMatrix>(packed.Blocks[0].Query!.Weight);
+        fixed (float* values = row) Assert.IsType<UniformMatrix>(sum.Terms[0].Weight).DequantizeRows(1, 1, values);
+        Assert.Equal(expected, row); // the packed weight is as it was, to the last bit
+        Assert.Equal(Rank, Assert.IsType<LowRankMatrix>(sum.Terms[1].Weight).Rank);
+        ScoredText text = ScoredText.Cut(ids, PerplexityProtocol.Gptq, TinyLlama.Context, windows: 0, begin: null);
+        Assert.Equal(trained, Math.Log(Perplexity.Measure(packed, _pool, ActivationMode.Float, text).Perplexity), 1e-5);
+        // A second adapter stands beside the first.
+        using TrainableModel again = TrainableModel.From(packed, packed.Blocks[0].Linears().ToDictionary(entry => entry.Linear.Name, entry => entry.Linear.Weight));
+        TrainableLinear query = again.Blocks[0].Query!;
+        query.Use(new LowRankAdapter(query, 2, alpha: 4, seed: 1));
+        Assert.Equal(3, Assert.IsType<CompositeCodes>(SeparateAdapter.Pack(query, _pool).Codes).Terms.Length);
+    }
+
+    [Fact]
+    public void BesideFloatsThatHalfPrecisionDoesNotHoldNothingIsWritten()
+    {
+        using LanguageModel source = LanguageModel.Open(_folder.File("model"));
+        using TrainableModel model = Adapted(source, isPacked: false, groupSize: 1);
+        TrainableLinear linear = model.Linears.First();
+        foreach (ref float w in linear.Weight.Value.Span<float>(0, (int)linear.Weight.Count)) w = (float)(Half)w;
+        Assert.IsType<PlainCodes>(Assert.IsType<CompositeCodes>(SeparateAdapter.Pack(linear, _pool).Codes).Terms[0].Codes);
+        linear.Weight.Value.Floats[5] = 1.0001f;
+        Assert.Contains("--adapters merged", Assert.Throws<LowbitException>(() => SeparateAdapter.Pack(linear, _pool)).Message);
+    }
+
+    [Fact]
+    public void ARankAboveTheSmallerSideCannotStandBeside()
+    {
+        using LanguageModel source = LanguageModel.Open(_folder.File("model"));
+        using TrainableModel model = TrainableModel.From(source);
+        TrainableLinear linear = model.Linears.First();
+        linear.Use(new LowRankAdapter(linear, Math.Min(linear.Weight.Rows, linear.Weight.Columns) + 1, alpha: 1, seed: 1));
+        Assert.Contains("--rank", Assert.Throws<LowbitException>(() => SeparateAdapter.Pack(linear, _pool)).Message);
+    }
+
+    [Fact]
     public void MergingNeedsTheGroupsOfTheWeight()
     {
         using LanguageModel source = LanguageModel.Open(_folder.File("model"));
@@ -149,7 +201,7 @@ public sealed unsafe class AdapterTests : IDisposable
         RtnOptions grid = new() { Bits = 2, GroupSize = 20 };
         double Error(int rank, int rounds)
         {
-            LoftQ start = LoftQ.Begin(layer, grid, rank, rounds, _pool);
+            AdapterStart start = LoftQ.Begin(layer, grid, rank, rounds, _pool);
             double sum = 0;
             for (int i = 0; i < weight.Length; i++)
             {
@@ -164,7 +216,7 @@ public sealed unsafe class AdapterTests : IDisposable
         Assert.True(five < one, $"{five} after five rounds, {one} after one");
         Assert.True(Error(rows, 1) < 1e-4 * none);
         // A product alone begins where its factors are equally large.
-        LoftQ balanced = LoftQ.Begin(layer, grid, 4, 1, _pool);
+        AdapterStart balanced = LoftQ.Begin(layer, grid, 4, 1, _pool);
         for (int k = 0; k < 4; k++)
             Assert.Equal(Enumerable.Range(0, rows).Sum(r => Math.Pow(balanced.Left[r * 4 + k], 2)), Enumerable.Range(0, columns).Sum(c => Math.Pow(balanced.Right[k * columns + c], 2)), 1e-3);
     }
@@ -176,7 +228,7 @@ public sealed unsafe class AdapterTests : IDisposable
         using TrainableModel model = TrainableModel.From(source);
         TrainableLinear linear = model.Linears.First();
         LinearLayer layer = new(linear.Name, linear.Weight.Rows, linear.Weight.Columns, linear.Weight.Value.Span<float>(0, (int)linear.Weight.Count).ToArray());
-        LoftQ start = LoftQ.Begin(layer, new TableRtnOptions(), Rank, 2, _pool);
+        AdapterStart start = LoftQ.Begin(layer, new TableRtnOptions(), Rank, 2, _pool);
         LowRankAdapter adapter = new(linear, Rank, alpha: 16, seed: 1);
         adapter.Begin(start);
         linear.Use(adapter);

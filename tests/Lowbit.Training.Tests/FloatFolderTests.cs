@@ -16,6 +16,7 @@ public sealed class FloatFolderTests
     [Theory]
     [InlineData("""{ "model_type": "llama", "vocab_size": 19, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32, "hidden_act": "silu", "rope_theta": 100.0, "tie_word_embeddings": true }""")]
     [InlineData("""{ "model_type": "qwen2", "vocab_size": 19, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 32, "hidden_act": "silu", "rope_theta": 100.0, "tie_word_embeddings": false }""")]
+    [InlineData("""{ "model_type": "bitnet", "vocab_size": 19, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32, "hidden_act": "relu2", "rope_theta": 100.0, "tie_word_embeddings": true }""")]
     [InlineData("""{ "model_type": "gpt2", "vocab_size": 19, "n_embd": 16, "n_head": 4, "n_layer": 2, "n_positions": 32, "activation_function": "gelu_new" }""")]
     [InlineData("""{ "model_type": "gpt_neox", "vocab_size": 19, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32, "hidden_act": "gelu", "rope_theta": 100.0 }""")]
     [InlineData("""{ "model_type": "opt", "vocab_size": 19, "hidden_size": 16, "word_embed_proj_dim": 8, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32, "activation_function": "relu", "do_layer_norm_before": false }""")]

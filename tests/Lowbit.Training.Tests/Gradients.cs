@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using Lowbit.Core;
 using Lowbit.Training.Model;
+using Lowbit.Training.Operators;
 using Xunit;
 
 namespace Lowbit.Training.Tests;
@@ -12,14 +13,14 @@ internal static unsafe class Gradients
     private const double Step = 1e-5;
 
     /// <summary>Along a random direction of every tensor, and for some of its elements.</summary>
-    public static void AssertRight(TrainableModel model, int sequences, int length, int[] ids, bool recompute = false)
+    public static void AssertRight(TrainableModel model, int sequences, int length, int[] ids, bool recompute = false, Dropout dropout = default)
     {
         foreach (Parameter parameter in model.Parameters) parameter.Trainable = true;
         using WorkerPool pool = new(2);
         using TrainingPass pass = new(model, pool, sequences, length, recompute);
         model.ClearGradients();
-        double loss = pass.Run(ids);
-        ReferenceLoss reference = new(model, sequences, length, ids);
+        double loss = pass.Run(ids, 1, dropout);
+        ReferenceLoss reference = new(model, sequences, length, ids, dropout);
         Assert.Equal(reference.Compute(), loss, 1e-5);
         double largest = model.Parameters.Max(parameter => Enumerable.Range(0, (int)parameter.Count).Max(i => Math.Abs((double)parameter.Gradient!.Floats[i])));
         SplitMix64 random = new(3);

@@ -4,6 +4,7 @@ using System.Linq;
 using Lowbit.Kernels;
 using Lowbit.Models;
 using Lowbit.Training.Model;
+using Lowbit.Training.Operators;
 
 namespace Lowbit.Training.Tests;
 
@@ -17,8 +18,12 @@ internal sealed unsafe class ReferenceLoss
     private readonly int _sequences, _length;
     private readonly int[] _ids;
 
-    public ReferenceLoss(TrainableModel model, int sequences, int length, int[] ids)
+    private readonly Dropout _dropout;
+    private int _sequence;
+
+    public ReferenceLoss(TrainableModel model, int sequences, int length, int[] ids, Dropout dropout = default)
     {
+        _dropout = dropout;
         _config = model.Config;
         (_sequences, _length, _ids) = (sequences, length, ids);
         Dictionary<string, nint> effective = model.Linears.ToDictionary(linear => linear.Weight.Name, linear => (nint)linear.Effective);
@@ -35,12 +40,14 @@ internal sealed unsafe class ReferenceLoss
     public double Compute()
     {
         double loss = 0;
-        for (int s = 0; s < _sequences; s++) loss += Sequence(_ids.AsSpan(s * _length, _length));
+        for (int s = 0; s < _sequences; s++) loss += Sequence(s);
         return loss / (_sequences * (_length - 1));
     }
 
-    private double Sequence(ReadOnlySpan<int> ids)
+    private double Sequence(int sequence)
     {
+        _sequence = sequence;
+        ReadOnlySpan<int> ids = _ids.AsSpan(sequence * _length, _length);
         TensorNames names = _config.Names;
         int width = _config.EmbeddingDim;
         double[] embedding = Tensors[names.Embedding + ".weight"];
@@ -53,6 +60,7 @@ internal sealed unsafe class ReferenceLoss
             for (int t = 0; t < hidden.Length; t++)
                 hidden[t] = [.. hidden[t].Select((x, i) => x + positions[(t + _config.PositionOffset) * _config.ModelDim + i])];
         }
+        if (_config.ModelType != "opt") hidden = Dropped(Dropout.Embedding, hidden);
         for (int b = 0; b < _config.BlockCount; b++) hidden = Block(b, hidden);
         if (_config.FinalNorm) hidden = Norm(names.FinalNorm, hidden);
         if (width != _config.ModelDim) hidden = Linear(names.ProjectOut!, hidden);
@@ -108,11 +116,12 @@ internal sealed unsafe class ReferenceLoss
                 for (int u = first; u <= t; u++)
                 {
                     double p = Math.Exp(scores[u - first] - max) / sum;
+                    if (_dropout.IsOn) p *= _dropout.Factor(Dropout.Place(block, Dropout.Probabilities), ((long)(_sequence * heads + h) * _length + t) * _length + u);
                     for (int i = 0; i < dim; i++) output[t][h * dim + i] += p * value[u][kv * dim + i];
                 }
             }
         }
-        return Linear(Name(names.AttentionOutput), output);
+        return Dropped(Dropout.Place(block, Dropout.Attention), Linear(Name(names.AttentionOutput), _config.SubNorms ? Norm(Name(names.AttentionSubNorm!), output) : output));
     }
 
     private double[][] FeedForward(int block, double[][] x)
@@ -121,8 +130,11 @@ internal sealed unsafe class ReferenceLoss
         double[][] inner = Linear(names.InBlock(block, names.Up), x);
         double[][]? gate = _config.Gated ? Linear(names.InBlock(block, names.Gate!), x) : null;
         double[][] product = [.. inner.Select((row, t) => row.Select((value, i) => gate is null ? Activation(value) : Activation(gate[t][i]) * value).ToArray())];
-        return Linear(names.InBlock(block, names.Down), product);
+        return Dropped(Dropout.Place(block, Dropout.FeedForward), Linear(names.InBlock(block, names.Down), _config.SubNorms ? Norm(names.InBlock(block, names.FfnSubNorm!), product) : product));
     }
+
+    private double[][] Dropped(int place, double[][] rows) => !_dropout.IsOn ? rows
+        : [.. rows.Select((row, t) => row.Select((value, i) => value * _dropout.Factor(place, ((long)_sequence * _length + t) * row.Length + i)).ToArray())];
 
     private double Activation(double x) => _config.Activation switch
     {

@@ -26,27 +26,33 @@ public sealed class TrainerTests : IDisposable
         Assert.True(losses[^1] < 0.3, $"loss {losses[^1]} after 150 steps");
     }
 
-    [Fact]
-    public void ThreadsDoNotMatter()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.1)]
+    public void ThreadsDoNotMatter(double dropout)
     {
         using TrainableModel one = Tiny.Model(), three = Tiny.Model();
-        Assert.Equal(Tiny.Train(one, Tiny.Options, 4, threads: 1), Tiny.Train(three, Tiny.Options, 4, threads: 3));
+        TrainingOptions options = Tiny.Options with { Dropout = dropout, BFloat16Activations = dropout > 0 };
+        Assert.Equal(Tiny.Train(one, options, 4, threads: 1), Tiny.Train(three, options, 4, threads: 3));
         Assert.Equal(Tiny.Values(one), Tiny.Values(three));
     }
 
-    [Fact]
-    public void ACheckpointGoesOnToTheLastBit()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.1)]
+    public void ACheckpointGoesOnToTheLastBit(double dropout)
     {
+        TrainingOptions options = Tiny.Options with { Dropout = dropout };
         string path = _folder.File("checkpoint.safetensors");
         using TrainableModel whole = Tiny.Model(), first = Tiny.Model(), second = Tiny.Model();
         using WorkerPool pool = new(2);
-        double[] losses = Tiny.Train(whole, Tiny.Options, 8);
-        using (Trainer trainer = new(first, Tiny.Data(), Tiny.Options, pool))
+        double[] losses = Tiny.Train(whole, options, 8);
+        using (Trainer trainer = new(first, Tiny.Data(), options, pool))
         {
             for (int i = 0; i < 3; i++) trainer.Step();
             trainer.Save(path, "same");
         }
-        using Trainer resumed = new(second, Tiny.Data(), Tiny.Options, pool);
+        using Trainer resumed = new(second, Tiny.Data(), options, pool);
         resumed.Resume(path, "same");
         Assert.Equal(3, resumed.StepsDone);
         Assert.Equal(losses[3..], Enumerable.Range(0, 5).Select(_ => resumed.Step().Loss));

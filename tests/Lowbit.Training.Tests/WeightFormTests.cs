@@ -63,15 +63,15 @@ public sealed unsafe class WeightFormTests
     {
         using WorkerPool pool = new(2);
         using Parameter weight = RandomWeight(2, 0.5f);
-        UniformTraining form = new(weight, new UniformTrainingOptions { Bits = bits, GroupSize = groupSize, FixedCodes = fixedCodes });
-        using Parameter steps = form.Parameters[0];
+        UniformTraining form = new(weight, new UniformTrainingOptions { Bits = bits, GroupSize = groupSize, FixedCodes = fixedCodes, TrainZeros = !fixedCodes });
+        using Parameter steps = form.Parameters[0], zeros = form.Parameters[1];
         float[] original = Forward(pool, form, weight), start = Values(steps);
         for (int i = 0; i < weight.Count; i++) weight.Value.Floats[i] *= 1.2f; // so that some are cut off
         for (int i = 0; i < steps.Count; i++) steps.Value.Floats[i] *= 1.03f;
         float[] w = Values(weight), s = Values(steps), effective = Forward(pool, form, weight), upstream = [.. w.Select((_, i) => MathF.Cos(i))];
         float[] gradient = Backward(pool, form, weight, upstream);
         int width = groupSize < 0 ? Columns : groupSize, groups = (Columns + width - 1) / width, max = (1 << bits) - 1;
-        double[] ofSteps = new double[s.Length];
+        double[] ofSteps = new double[s.Length], ofZeros = new double[s.Length];
         int cut = 0;
         for (int i = 0; i < w.Length; i++)
         {
@@ -86,12 +86,32 @@ public sealed unsafe class WeightFormTests
             double zero = Math.Clamp(Math.Round(-Math.Min(0, group.Min()) / start[g]), 0, max), place = MathF.Round(w[i] / s[g]) + zero, level = Math.Clamp(place, 0, max) - zero;
             bool inside = place >= 0 && place <= max;
             if (!inside) cut++;
+            if (!inside) ofZeros[g] -= s[g] * upstream[i];
             Assert.Equal(s[g] * level, effective[i], 1e-5);
             Assert.Equal(inside ? upstream[i] : 0, gradient[i]);
             ofSteps[g] += upstream[i] * (inside ? level - w[i] / s[g] : level);
         }
         Assert.Equal(!fixedCodes, cut > 0);
         for (int g = 0; g < s.Length; g++) Assert.Equal(ofSteps[g], steps.Gradient!.Floats[g], 1e-4);
+        Assert.Equal(fixedCodes, zeros.Gradient is null);
+        for (int g = 0; g < s.Length && !fixedCodes; g++) Assert.Equal(ofZeros[g], zeros.Gradient!.Floats[g], 1e-4);
+    }
+
+    [Fact]
+    public void CodesThatAreFixedStayAndStepsGoOn()
+    {
+        using WorkerPool pool = new(2);
+        using Parameter weight = RandomWeight(2, 0.5f);
+        UniformTraining form = new(weight, new UniformTrainingOptions { Bits = 3, GroupSize = 10, TrainZeros = true });
+        using Parameter steps = form.Parameters[0], zeros = form.Parameters[1];
+        for (int i = 0; i < zeros.Count; i++) zeros.Value.Floats[i] += 0.6f; // rounds to the next
+        float[] moved = Forward(pool, form, weight);
+        form.FixCodes(weight);
+        Assert.Null(zeros.Gradient);
+        Assert.Equal(moved, Forward(pool, form, weight));
+        for (int i = 0; i < weight.Count; i++) weight.Value.Floats[i] = 0;
+        for (int i = 0; i < steps.Count; i++) steps.Value.Floats[i] *= 2;
+        Assert.Equal(moved.Select(value => 2 * value), Forward(pool, form, weight));
     }
 
     [Fact]

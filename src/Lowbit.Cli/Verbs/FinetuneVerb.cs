@@ -43,6 +43,7 @@ internal static class FinetuneVerb
             Model = model,
             Tokenizer = TokenizerLoader.Load(path),
             Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, source, ids) { Adapters = adapters }),
+            Finish = () => TrainingMethods.Finish(invocation, model),
             Write = report => TrainingMethods.Write(invocation, method, model, source, FloatFolder.ConfigOf(source), path, report, pool),
             Teacher = teacher,
             TeacherShare = invocation.Get(s_distill),

@@ -137,7 +137,7 @@ internal static class QuickstartVerb
             string[] command =
             [
                 "finetune", path, "--method", "pb-llm", "--salient", "0", "--train-all", "--positions", "coded", "--text", BoxModel.Stories,
-                "--steps", "250", "--batch", "4", "--learning-rate", "2e-3", "-o", place,
+                "--distill", "1", "--steps", "350", "--batch", "4", "--learning-rate", "3e-3", "-o", place,
             ];
             training = $"lowbit {string.Join(' ', command)}";
             ParseResult arguments = CommandLine.Create().Parse([.. command, "--force", "--threads", invocation.Threads.ToString(CultureInfo.InvariantCulture)]);

@@ -14,23 +14,29 @@ namespace Lowbit.Cli.Verbs;
 internal sealed class TrainingAdapters : IDisposable
 {
     private readonly Dictionary<string, WeightMatrix> _packed = [];
-    private readonly Dictionary<string, LoftQ> _starts = [];
+    private readonly Dictionary<string, AdapterStart> _starts = [];
     private readonly List<PackedWeight> _owned = [];
 
     /// <summary>By linear; empty where the weights stay float32.</summary>
     public IReadOnlyDictionary<string, WeightMatrix> Packed => _packed;
 
     /// <summary>Takes the packed weights of a model as they are, and packs float ones as NF4, with the error of that as the start of the adapters if asked for.</summary>
-    public static TrainingAdapters OverPacked(LanguageModel source, int rank, int rounds, WorkerPool pool, Invocation invocation) => Make(source, (adapters, linear) =>
+    /// <param name="source">The model.</param>
+    /// <param name="begin">Splits a float weight by LoftQ or LQ-LoRA; null where adapters begin at zero.</param>
+    /// <param name="pool">Threads.</param>
+    /// <param name="invocation">Stops the work.</param>
+    public static TrainingAdapters OverPacked(LanguageModel source, Func<LinearLayer, AdapterStart>? begin, WorkerPool pool, Invocation invocation) => Make(source, (adapters, linear) =>
     {
-        bool isFloat = linear.Weight.Format is "F64" or "F32" or "F16" or "BF16";
-        if (!isFloat && rounds > 0)
-            throw new UsageException($"--loftq needs the float weights, but {linear.Name} is packed as {linear.Weight.Format}; start from the original model or leave --loftq away.");
-        if (!isFloat) return linear.Weight;
-        LoftQ start = LoftQ.Begin(Layer(linear), new TableRtnOptions(), rank, rounds, pool, invocation.Cancellation);
-        if (rounds > 0) adapters._starts[linear.Name] = start;
+        if (!IsFloat(linear) && begin is not null)
+            throw new UsageException($"--loftq and --lq-lora need the float weights, but {linear.Name} is packed as {linear.Weight.Format}; start from the original model or leave the option away.");
+        if (!IsFloat(linear)) return linear.Weight;
+        if (begin is null) return adapters.Own(linear.Name, new TableRtnOptions().Quantize(Layer(linear), pool, invocation.Cancellation));
+        AdapterStart start = begin(Layer(linear));
+        adapters._starts[linear.Name] = start;
         return adapters.Own(linear.Name, start.Quantized);
     });
+
+    private static bool IsFloat(Linear linear) => linear.Weight.Format is "F64" or "F32" or "F16" or "BF16";
 
     /// <summary>Packs all weights on uniform grids.</summary>
     public static TrainingAdapters OverUniform(LanguageModel source, RtnOptions options, WorkerPool pool, Invocation invocation) => Make(source, (adapters, linear) =>
@@ -43,7 +49,7 @@ internal sealed class TrainingAdapters : IDisposable
         {
             LowRankAdapter adapter = new(linear, rank, alpha, seed, groupSize < 0 ? linear.Weight.Columns : Math.Min(groupSize, linear.Weight.Columns));
             linear.Use(adapter);
-            if (_starts.TryGetValue(linear.Name, out LoftQ? start)) adapter.Begin(start);
+            if (_starts.TryGetValue(linear.Name, out AdapterStart? start)) adapter.Begin(start);
         }
     }
 

@@ -7,6 +7,7 @@ using System.IO;
 using System.Linq;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
+using Lowbit.Inference;
 using Lowbit.Models;
 using Lowbit.Tokenizers;
 using Lowbit.Training.Data;
@@ -68,6 +69,9 @@ internal sealed record TrainingJob
     /// <summary>Marks what is trained and puts the method on the model, given the tokens of the training text.</summary>
     public required Action<int[]> Apply { get; init; }
 
+    /// <summary>Brings the trained model into the form that is written; before it is measured.</summary>
+    public Action? Finish { get; init; }
+
     /// <summary>Writes the result and adds its sizes to the report.</summary>
     public required Func<TrainingReport, TrainingReport> Write { get; init; }
     public TrainableModel? Teacher { get; init; }
@@ -95,6 +99,8 @@ internal static class TrainingCommand
     private static readonly Option<double> s_beta2 = Options.Real("--beta2", "Share of the running mean of squared gradients that stays in a step.", "B", 0.999, 0, 0.999999);
     private static readonly Option<double> s_weightDecay = Options.Real("--weight-decay", "Decoupled weight decay.", "D", 0, 0, 100);
     private static readonly Option<bool> s_recompute = Options.Flag("--recompute", "Compute activations again on the way back: less memory, a third more time.");
+    private static readonly Option<string> s_storage = Options.Choice("--activations-storage", "What activations are kept in for the way back; bf16: half the memory, gradients of about three digits.", "f32", "bf16");
+    private static readonly Option<double> s_dropout = Options.Real("--dropout", "Share of numbers that are dropped behind the embedding, in the attention and behind the parts of a block; for GPT-2, OPT and GPT-NeoX.", "R", 0, 0, 0.99);
     private static readonly Option<int> s_seed = Options.Integer("--seed", "Decides the places of the windows and random weights.", 0, minimum: 0);
     private static readonly Option<int> s_checkpoint = Options.Integer("--checkpoint-every", "Steps between two checkpoints.", 200, minimum: 1);
     private static readonly Option<bool> s_resume = Options.Flag("--resume", "Go on from the checkpoint of an interrupted training.");
@@ -103,12 +109,21 @@ internal static class TrainingCommand
     public static IEnumerable<Symbol> Symbols =>
     [
         s_output, s_text, s_evalText, s_steps, s_batch, s_context, s_accumulate, s_learningRate, s_warmUp, s_schedule, s_clip, s_optimizer, s_beta1, s_beta2, s_weightDecay,
-        s_recompute, s_seed, s_checkpoint, s_resume, s_force,
+        s_recompute, s_storage, s_dropout, s_seed, s_checkpoint, s_resume, s_force,
     ];
 
     public static IEnumerable<string> Documents(Invocation invocation) => invocation.Get(s_text).SelectMany(CalibrationText.Documents);
 
     public static int Seed(Invocation invocation) => invocation.Get(s_seed);
+
+    public static int Batch(Invocation invocation) => invocation.Get(s_batch);
+
+    /// <summary>Tokens of the training text.</summary>
+    public static int[] Tokens(Invocation invocation, LanguageModel source) =>
+        CalibrationText.Tokens(TokenizerLoader.Load(source.Checkpoint.Path), source.Config, invocation.Get(s_text));
+
+    /// <summary>The training text in windows, as the training itself takes them.</summary>
+    public static TokenWindows Windows(Invocation invocation, ModelConfig config, int[] ids) => new(ids, Context(invocation, config), invocation.Get(s_seed));
 
     /// <summary>Refuses a command line without output or text, and an output that is there.</summary>
     public static void RequireOutput(Invocation invocation, string verb)
@@ -129,7 +144,7 @@ internal static class TrainingCommand
         TrainingOptions options = Read(invocation, model.Config) with { TeacherShare = job.TeacherShare };
         options.Validate();
         int[] ids = CalibrationText.Tokens(job.Tokenizer, model.Config, invocation.Get(s_text));
-        TokenWindows data = new(ids, options.Context, invocation.Get(s_seed));
+        TokenWindows data = Windows(invocation, model.Config, ids);
         string fingerprint = string.Join("; ", model.Fingerprint(), job.Method, job.Settings, options, data.Fingerprint);
         TrainingFolder folder = new(invocation.Get(s_output)!, fingerprint, invocation.Get(s_resume), invocation.Get(s_force));
 
@@ -152,6 +167,7 @@ internal static class TrainingCommand
             invocation.Terminal.Note("A checkpoint was written; the same command with --resume goes on from there.");
             throw;
         }
+        job.Finish?.Invoke();
         TrainingReport report = job.Write(new TrainingReport
         {
             Model = job.Path,
@@ -175,11 +191,21 @@ internal static class TrainingCommand
 
     public static void Show(Invocation invocation, TrainingReport report) => invocation.Terminal.Result(report, JsonReports.Default.TrainingReport, Picture);
 
+    private static double Dropout(Invocation invocation, ModelConfig config)
+    {
+        double share = invocation.Get(s_dropout);
+        if (share > 0 && config.Norm != NormKind.Layer) throw new UsageException($"--dropout is for GPT-2, OPT and GPT-NeoX; {config.ModelType} has none.");
+        return share;
+    }
+
+    private static int Context(Invocation invocation, ModelConfig config) =>
+        invocation.Get(s_context) is var context and > 0 ? context : Math.Min(LongestDefaultContext, config.ContextLength);
+
     private static TrainingOptions Read(Invocation invocation, ModelConfig config) => new()
     {
         Steps = invocation.Get(s_steps),
         Batch = invocation.Get(s_batch),
-        Context = invocation.Get(s_context) is var context and > 0 ? context : Math.Min(LongestDefaultContext, config.ContextLength),
+        Context = Context(invocation, config),
         Accumulation = invocation.Get(s_accumulate),
         LearningRate = invocation.Get(s_learningRate),
         WarmUp = invocation.Get(s_warmUp),
@@ -187,6 +213,8 @@ internal static class TrainingCommand
         Clip = invocation.Get(s_clip),
         Optimizer = new AdamWOptions { Beta1 = (float)invocation.Get(s_beta1), Beta2 = (float)invocation.Get(s_beta2), WeightDecay = (float)invocation.Get(s_weightDecay), EightBit = invocation.Get(s_optimizer) == "adamw8" },
         Recompute = invocation.Get(s_recompute),
+        BFloat16Activations = invocation.Get(s_storage) == "bf16",
+        Dropout = Dropout(invocation, config),
     };
 
     private static string Note(StepReport step, TrainingOptions options) => string.Create(CultureInfo.InvariantCulture,

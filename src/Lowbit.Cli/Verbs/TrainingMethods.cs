@@ -14,6 +14,7 @@ using Lowbit.Quantization.Pipeline;
 using Lowbit.Training.Export;
 using Lowbit.Training.Methods;
 using Lowbit.Training.Model;
+using Lowbit.Training.Run;
 
 namespace Lowbit.Cli.Verbs;
 
@@ -60,9 +61,16 @@ internal static class TrainingMethods
     private static readonly Option<int> s_bits = Options.Integer("--bits", "Bits of a weight, for efficientqat and qa-lora.", 4, 2, 8);
     private static readonly Option<int> s_groupSize = Options.Integer("--group-size", $"Inputs that share a step, for efficientqat and qa-lora ({PooledInputs} if not given); -1 for the whole row.", -1, -1);
     private static readonly Option<bool> s_fixedCodes = Options.Flag("--fixed-codes", "Train the steps alone, for efficientqat: its second phase.");
+    private static readonly Option<int> s_blockSteps = Options.Integer("--block-steps", "Steps in which each block is first trained against its float output, for efficientqat; the steps of the grids alone are trained afterwards. 0: all at once.", 0, 0);
+    private static readonly Option<double> s_blockRate = Options.Real("--block-learning-rate", "The largest learning rate of weights in --block-steps; steps and zeros of the grids have five times as much.", "R", 1e-4, 0, 100);
+    private static readonly Option<int> s_blockBatches = Options.Integer("--block-batches", "Batches that --block-steps takes in turn; their hidden states are kept.", 16, 1);
+    private static readonly Option<string> s_activations = Options.Choice("--activations", "What the products with ternary weights take; 8bit: rounded token by token, as in the paper.", "float", "8bit");
     private static readonly Option<int> s_rank = Options.Integer("--rank", "Rank of the adapters.", 8, 1, 4096);
     private static readonly Option<double> s_alpha = Options.Real("--alpha", "Factor of the adapters, over their rank.", "A", 16, 0, 1e6);
     private static readonly Option<int> s_loftq = Options.Integer("--loftq", "Rounds in which quantizer and adapters are fitted to the weight in turn before the training, for qlora; 0: adapters begin at zero.", 0, 0, 100);
+    private static readonly Option<int> s_lqLora = Options.Integer("--lq-lora", "At most so many rounds in which adapters and quantizer are fitted to the weight in turn, the adapters first, for qlora.", 0, 0, 100);
+    private static readonly Option<int> s_fisher = Options.Integer("--fisher", "Windows of the training text whose gradients say which errors count, for --lq-lora; 0: all count alike.", 16, 0, 100_000);
+    private static readonly Option<string> s_adapters = Options.Choice("--adapters", "merged: into weights in float; separate: beside the weights as they are, packed ones stay so and lose nothing.", "merged", "separate");
     private static readonly Option<string> s_type = Options.Choice("--type", "What weights in float are stored as.", "f32", "f16");
     private static readonly Option<bool> s_trainAll = Options.Flag("--train-all", "Train embeddings, norms and biases too.");
 
@@ -76,11 +84,11 @@ internal static class TrainingMethods
         new("ir-net", [s_scales, s_trainAll], true, Binary(new IrNet())),
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
         new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
-        new("bitnet", [s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("bitnet", [s_activations, s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
         new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
-        new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_scales, s_trainAll], true, Uniform),
-        new("lora", [s_rank, s_alpha, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
-        new("qlora", [s_rank, s_alpha, s_loftq, s_type], false, null, OverPacked, Packs: false),
+        new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_blockSteps, s_blockRate, s_blockBatches, s_scales, s_trainAll], true, Uniform),
+        new("lora", [s_rank, s_alpha, s_adapters, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
+        new("qlora", [s_rank, s_alpha, s_loftq, s_lqLora, s_fisher, s_adapters, s_type], false, null, OverPacked, Packs: false),
         new("qa-lora", [s_rank, s_alpha, s_bits, s_groupSize], false, null, OverUniform),
     ];
 
@@ -114,12 +122,24 @@ internal static class TrainingMethods
         }
         context.Adapters?.Attach(context.Model, invocation.Get(s_rank), invocation.Get(s_alpha), TrainingCommand.Seed(invocation), method.Packs ? PooledGroup(invocation) : 1);
         if (method.Form is null) return;
+        if (invocation.Get(s_blockSteps) > 0)
+        {
+            ByBlocks(context);
+            return;
+        }
         if (invocation.Get(s_saliency) == "hessian") context = context with { Salient = ByHessian(context) };
         foreach (TrainableLinear linear in context.Model.Linears)
         {
             linear.Weight.Trainable = method.TrainsWeights && !invocation.Get(s_fixedCodes);
             linear.Use(method.Form(context, linear));
+            linear.RoundsInputs = invocation.Get(s_activations) == "8bit";
         }
+    }
+
+    /// <summary>Brings a trained model into the form in which it will be written, so that it is measured as it is read again.</summary>
+    public static void Finish(Invocation invocation, TrainableModel model)
+    {
+        if (IsSeparate(invocation)) SeparateAdapter.Round(model);
     }
 
     /// <summary>Writes the trained model: packed where the method has codes, else in float.</summary>
@@ -133,7 +153,7 @@ internal static class TrainingMethods
     /// <param name="pool">Threads.</param>
     public static TrainingReport Write(Invocation invocation, TrainingMethod method, TrainableModel model, LanguageModel? source, JsonObject config, string tokenizer, TrainingReport report, WorkerPool pool)
     {
-        if (!method.Packs)
+        if (!method.Packs && !IsSeparate(invocation))
         {
             FloatFolder.Write(report.Output, model, config, tokenizer, pool, invocation.Get(s_type) == "f16" ? ElementFormat.F16 : ElementFormat.F32);
             return report;
@@ -202,11 +222,51 @@ internal static class TrainingMethods
         Bits = context.Invocation.Get(s_bits),
         GroupSize = context.Invocation.Get(s_groupSize),
         FixedCodes = context.Invocation.Get(s_fixedCodes),
+        TrainZeros = context.Invocation.Get(s_blockSteps) > 0,
         ScalePrecision = Precision(context.Invocation),
     });
 
-    private static TrainingAdapters OverPacked(Invocation invocation, LanguageModel source, WorkerPool pool) =>
-        TrainingAdapters.OverPacked(source, invocation.Get(s_rank), invocation.Get(s_loftq), pool, invocation);
+    // Block-AP, and what E2E-QP then goes on from.
+    private static void ByBlocks(TrainingContext context)
+    {
+        Invocation invocation = context.Invocation;
+        if (context.Source is null) throw new UsageException("--block-steps needs a model that has learned something; leave it away.");
+        if (invocation.Get(s_fixedCodes) || invocation.Get(s_trainAll)) throw new UsageException("--block-steps has phases of its own; leave --fixed-codes and --train-all away.");
+        if (invocation.Get(s_blockRate) == 0) throw new UsageException("--block-learning-rate is 0; expected a number above 0.");
+        BlockTrainingOptions options = new()
+        {
+            Steps = invocation.Get(s_blockSteps),
+            Batch = TrainingCommand.Batch(invocation),
+            Batches = invocation.Get(s_blockBatches),
+            LearningRate = invocation.Get(s_blockRate),
+        };
+        using BlockTraining training = new(context.Model, TrainingCommand.Windows(invocation, context.Model.Config, context.Ids), options, context.Pool);
+        training.Run(
+            linear => Uniform(context, linear),
+            report => invocation.Terminal.Note(FormattableString.Invariant($"block {report.Block + 1} of {context.Model.Blocks.Length}: error of the output {report.Before:P2} before, {report.After:P2} after")),
+            invocation.Cancellation);
+        foreach (TrainableLinear linear in context.Model.Linears) ((UniformTraining)linear.Form!).FixCodes(linear.Weight);
+    }
+
+    private static bool IsSeparate(Invocation invocation) => invocation.Get(s_adapters) == "separate";
+
+    private static TrainingAdapters OverPacked(Invocation invocation, LanguageModel source, WorkerPool pool)
+    {
+        int rank = invocation.Get(s_rank), loftq = invocation.Get(s_loftq), lqLora = invocation.Get(s_lqLora);
+        if (loftq > 0 && lqLora > 0) throw new UsageException("--loftq and --lq-lora are two ways to begin; give one of them.");
+        if (lqLora == 0 && invocation.Has(s_fisher)) throw new UsageException("--fisher belongs to --lq-lora; give both.");
+        TableRtnOptions grid = new();
+        if (lqLora == 0)
+            return TrainingAdapters.OverPacked(source, loftq == 0 ? null : layer => LoftQ.Begin(layer, grid, rank, loftq, pool, invocation.Cancellation), pool, invocation);
+        IReadOnlyDictionary<string, SeparableWeights>? weights = invocation.Get(s_fisher) == 0 ? null : Fisher(invocation, source, pool);
+        return TrainingAdapters.OverPacked(source, layer => LqLora.Begin(layer, grid, rank, lqLora, weights?[layer.Name], pool, invocation.Cancellation), pool, invocation);
+    }
+
+    private static IReadOnlyDictionary<string, SeparableWeights> Fisher(Invocation invocation, LanguageModel source, WorkerPool pool)
+    {
+        using TrainableModel model = TrainableModel.From(source);
+        return FisherDiagonal.Measure(model, TrainingCommand.Windows(invocation, source.Config, TrainingCommand.Tokens(invocation, source)), invocation.Get(s_fisher), pool, invocation.Cancellation);
+    }
 
     private static TrainingAdapters OverUniform(Invocation invocation, LanguageModel source, WorkerPool pool) =>
         TrainingAdapters.OverUniform(source, new RtnOptions { Bits = invocation.Get(s_bits), GroupSize = PooledGroup(invocation) }, pool, invocation);

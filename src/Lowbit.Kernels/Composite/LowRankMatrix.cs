@@ -57,6 +57,15 @@ public sealed unsafe class LowRankMatrix : WeightMatrix
     /// <summary>Inner dimension.</summary>
     public int Rank => _left.Columns;
 
+    /// <summary>Turns the packed form back into plain arrays.</summary>
+    public LowRankCodes Unpack()
+    {
+        LowRankCodes codes = new(Rows, Columns, Rank);
+        fixed (float* left = codes.Left) _left.DequantizeRows(0, Rows, left);
+        fixed (float* right = codes.Right) _right.DequantizeRows(0, Rank, right);
+        return codes;
+    }
+
     /// <inheritdoc/>
     public override string Format => $"rank {Rank}";
 

@@ -33,6 +33,9 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         _rowBytes = tensor.RowBytes;
     }
 
+    /// <summary>The tensor as it lies.</summary>
+    public Tensor Tensor => _tensor;
+
     /// <inheritdoc/>
     public override string Format => _tensor.Format.ToString();
 

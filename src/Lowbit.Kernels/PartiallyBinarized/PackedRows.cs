@@ -1,7 +1,6 @@
 using System;
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
@@ -69,36 +68,4 @@ internal unsafe struct PackedRows
     /// <summary>One element of a table of scales.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly float Scale(byte* table, long index) => HalfScales ? (float)((Half*)table)[index] : ((float*)table)[index];
-
-    /// <summary>The elements of eight rows for one group; rows beyond the last repeat it.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly Vector256<float> ScalesOfRows(byte* table, int firstRow, int groups, int group)
-    {
-        long last = (long)(Rows - 1) * groups + group, i = Math.Min(last, (long)firstRow * groups + group);
-        if (groups == 1 && i + 7 <= last)
-            return HalfScales ? FromHalf(Vector256.WidenLower(Vector128.Load((ushort*)table + i).ToVector256Unsafe())) : Vector256.Load((float*)table + i);
-        return GatheredScales(table, i, last, groups);
-    }
-
-    private readonly Vector256<float> GatheredScales(byte* table, long i, long last, int groups)
-    {
-        if (!HalfScales)
-        {
-            float* floats = (float*)table;
-            return Vector256.Create(
-                floats[i], floats[Math.Min(last, i + groups)], floats[Math.Min(last, i + 2L * groups)], floats[Math.Min(last, i + 3L * groups)],
-                floats[Math.Min(last, i + 4L * groups)], floats[Math.Min(last, i + 5L * groups)], floats[Math.Min(last, i + 6L * groups)],
-                floats[Math.Min(last, i + 7L * groups)]);
-        }
-        ushort* halves = (ushort*)table;
-        return FromHalf(Vector256.Create(
-            halves[i], halves[Math.Min(last, i + groups)], halves[Math.Min(last, i + 2L * groups)], halves[Math.Min(last, i + 3L * groups)],
-            halves[Math.Min(last, i + 4L * groups)], halves[Math.Min(last, i + 5L * groups)], halves[Math.Min(last, i + 6L * groups)],
-            (uint)halves[Math.Min(last, i + 7L * groups)]));
-    }
-
-    // Finite halves: the exponent of a float is 112 larger, and the product with 2^112 is exact, subnormal numbers included.
-    private static Vector256<float> FromHalf(Vector256<uint> bits) =>
-        (Vector256.ShiftLeft(bits & Vector256.Create(0x7FFFu), 13).AsSingle() * 5.192296858534828e33f).AsUInt32().AsSingle()
-        | Vector256.ShiftLeft(bits & Vector256.Create(0x8000u), 16).AsSingle();
 }

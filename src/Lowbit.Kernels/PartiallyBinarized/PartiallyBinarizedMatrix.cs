@@ -302,11 +302,12 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             float* results = stackalloc float[RowTiles.Rows];
             for (int tile = start; tile < end; tile++)
             {
-                int firstRow = tile * RowTiles.Rows, count = Math.Min(RowTiles.Rows, rows.Rows - firstRow);
+                RowTile data = Tiles[tile];
+                int count = Math.Min(RowTiles.Rows, rows.Rows - tile * RowTiles.Rows);
                 for (int t = 0; t < Tokens; t++)
                 {
-                    TileProduct<TKernel>.Run(rows, Tiles[tile], firstRow, Input.Token(t), results);
-                    new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * rows.Rows + firstRow, count));
+                    TileProduct<TKernel>.Run(rows, data, Input.Token(t), results);
+                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + data.Rows[i]] = results[i];
                 }
             }
         }

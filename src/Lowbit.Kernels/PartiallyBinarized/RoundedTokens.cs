@@ -12,7 +12,7 @@ internal unsafe struct RoundedToken
     /// <summary>A value is its integer times this.</summary>
     public float Scale;
 
-    /// <summary>[blocks · 64 + 64] lower six bits, 0 to 63, and what is left above them, −32 to 31: x = 64 · upper + lower.</summary>
+    /// <summary>[blocks · 64 + 128] lower six bits, 0 to 63, and what is left above them, −32 to 31: x = 64 · upper + lower.</summary>
     public sbyte* Lower, Upper;
 
     /// <summary>[blocks] sums of the integers of a block.</summary>
@@ -41,6 +41,7 @@ internal unsafe struct RoundedTokens : IParallelWork
     /// <summary>What is in every table entry too much, so that none is negative.</summary>
     public const int SumOffset = 8192;
 
+    private const int Padding = RowTiles.Window; // a window may begin at the last column
     private const int Largest = 2047;
     private const float SmallestLargest = 1e-30f;
 
@@ -61,7 +62,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         _memory = Scratch.Ensure(ref t_memory, tokens * TokenBytes);
     }
 
-    private readonly long TokenBytes => 64 + 2 * (64L * _blocks + 64) + (sizeof(int) * _blocks + 63) / 64 * 64 + (_tables ? (long)TableBytes * _blocks : 0);
+    private readonly long TokenBytes => 64 + 2 * (64L * _blocks + Padding) + (sizeof(int) * _blocks + 63) / 64 * 64 + (_tables ? (long)TableBytes * _blocks : 0);
 
     /// <summary>Rounds tokens into memory of this thread, which the next call takes again.</summary>
     /// <param name="pool">Threads that share the tokens.</param>
@@ -80,8 +81,8 @@ internal unsafe struct RoundedTokens : IParallelWork
     public readonly RoundedToken Token(int index)
     {
         byte* memory = _memory + index * TokenBytes;
-        sbyte* lower = (sbyte*)memory + 64, upper = lower + 64 * _blocks + 64;
-        int* sums = (int*)(upper + 64 * _blocks + 64);
+        sbyte* lower = (sbyte*)memory + 64, upper = lower + 64 * _blocks + Padding;
+        int* sums = (int*)(upper + 64 * _blocks + Padding);
         return new RoundedToken { Scale = *(float*)memory, Lower = lower, Upper = upper, Sums = sums, Tables = (byte*)sums + (sizeof(int) * _blocks + 63) / 64 * 64 };
     }
 
@@ -106,7 +107,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         for (; i < _features; i++) largestBits = Math.Max(largestBits, BitConverter.SingleToInt32Bits(values[i]) & int.MaxValue);
         float max = BitConverter.Int32BitsToSingle(largestBits);
 
-        int padded = 64 * _blocks + 64;
+        int padded = 64 * _blocks + Padding;
         new Span<sbyte>(token.Lower, padded).Clear();
         new Span<sbyte>(token.Upper, padded).Clear();
         new Span<int>(token.Sums, _blocks).Clear();

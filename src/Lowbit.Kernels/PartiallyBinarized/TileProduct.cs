@@ -8,10 +8,9 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
     /// <summary>Multiplies the rows of a tile with one token.</summary>
     /// <param name="rows">The matrix.</param>
     /// <param name="tile">The tile.</param>
-    /// <param name="firstRow">Its first row.</param>
     /// <param name="x">The token, with tables.</param>
     /// <param name="results">[16].</param>
-    public static void Run(in PackedRows rows, RowTile tile, int firstRow, in RoundedToken x, float* results)
+    public static void Run(in PackedRows rows, RowTile tile, in RoundedToken x, float* results)
     {
         byte* data = tile.Data;
         ushort* windows = tile.Windows;
@@ -21,6 +20,8 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
             end = IntegerProduct.SegmentEnd(rows, block);
             int total = 0;
             for (int b = block; b < end; b++) total += x.Sums[b];
+            byte* scales = data;
+            data += TileScales.Units(rows) * RowTiles.Unit;
             Vector256<int> low0 = default, low1 = default;
             for (int plane = 0; plane < rows.LowBits; plane++)
             {
@@ -31,8 +32,8 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
             int steps = *windows++;
             TKernel.Salient(x, block, windows, steps, ref data, out SalientSums salient0, out SalientSums salient1);
             windows += steps;
-            y0 += new TileScales(rows, firstRow, block).Apply(rows.LowBits, total, low0, salient0.High, salient0.Codes);
-            y1 += new TileScales(rows, firstRow + 8, block).Apply(rows.LowBits, total, low1, salient1.High, salient1.Codes);
+            y0 += new TileScales(rows, scales, 0).Apply(rows.LowBits, total, low0, salient0.High, salient0.Codes);
+            y1 += new TileScales(rows, scales, 8).Apply(rows.LowBits, total, low1, salient1.High, salient1.Codes);
         }
         (y0 * x.Scale).Store(results);
         (y1 * x.Scale).Store(results + 8);

@@ -8,8 +8,6 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// <summary>As <see cref="TileProductAvx512"/> with half the width; the 128 activations of a window are eight tables of a byte shuffle.</summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
-    private const int Ahead = 1 << 14;
-
     // Of eight and eight rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
@@ -19,7 +17,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         byte* units = data;
         for (int half = 0; half < 2 * blocks; half++, units += RowTiles.Unit, tables += RoundedTokens.TableBytes / 2)
         {
-            Sse.Prefetch1(units + Ahead);
+            Sse.Prefetch1(units + RowTiles.Ahead);
             for (int part = 0; part < 64; part += 32)
             {
                 Vector256<byte> bits = Vector256.Load(units + part);
@@ -61,13 +59,13 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
             Vector256<short> low = default, up = default;
             for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
             {
-                Sse.Prefetch1(units + Ahead);
-                Sse.Prefetch1(units + Ahead + RowTiles.Unit);
+                Sse.Prefetch1(units + RowTiles.Ahead);
+                Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
                 Vector256<byte> places = Vector256.Load(units), code = Vector256.Load(units + RowTiles.Unit);
                 // The upper bits of a place choose among the tables; a byte shuffle gives zero where a place has bit 7, which the others keep.
                 Vector256<byte> index = places & Vector256.Create((byte)0x8F);
                 Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte(), bit6 = Vector256.ShiftLeft(places.AsUInt16(), 1).AsByte();
-                Vector256<sbyte> l = Fetch(index, bit4, bit5, bit6, lower + 64 * windows[step]), u = Fetch(index, bit4, bit5, bit6, upper + 64 * windows[step]);
+                Vector256<sbyte> l = Fetch(index, bit4, bit5, bit6, lower + windows[step]), u = Fetch(index, bit4, bit5, bit6, upper + windows[step]);
                 codeSum += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, l), Vector256<short>.One)
                     + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, u), Vector256.Create((short)64));
                 low += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, l);

@@ -12,9 +12,6 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
-    // Measured: the processor's own prefetching does not follow the two ways of reading; without, a thread gets less than half of this.
-    private const int Ahead = 1 << 14;
-
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
     // Of sixteen rows the sums of the activations where a plane has ones.
@@ -26,7 +23,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
         byte* units = data;
         for (int half = 0; half < 2 * blocks; half++, units += RowTiles.Unit, tables += RoundedTokens.TableBytes / 2)
         {
-            Sse.Prefetch1(units + Ahead);
+            Sse.Prefetch1(units + RowTiles.Ahead);
             Vector512<byte> bits = Vector512.Load(units);
             Vector512<byte> index0 = bits & nibble, index1 = Vector512.ShiftRightLogical(bits.AsUInt16(), 4).AsByte() & nibble;
             Vector512<ushort> l = (Avx512BW.Shuffle(Vector512.Load(tables), index0) + Avx512BW.Shuffle(Vector512.Load(tables + 128), index1)).AsUInt16();
@@ -63,9 +60,9 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
             Vector512<short> low = default, up = default;
             for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
             {
-                Sse.Prefetch1(units + Ahead);
-                Sse.Prefetch1(units + Ahead + RowTiles.Unit);
-                sbyte* l = lower + 64 * windows[step], u = upper + 64 * windows[step];
+                Sse.Prefetch1(units + RowTiles.Ahead);
+                Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
+                sbyte* l = lower + windows[step], u = upper + windows[step];
                 Vector512<sbyte> places = Vector512.Load((sbyte*)units), isThere = Vector512.GreaterThanOrEqual(places, Vector512<sbyte>.Zero);
                 Vector512<byte> code = Vector512.Load(units + RowTiles.Unit);
                 Vector512<sbyte> fetchedLower = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(l), places, Vector512.Load(l + 64)), Vector512<sbyte>.Zero);

@@ -9,7 +9,7 @@ namespace Lowbit.Models.Architectures;
 /// <summary>The registry of families: from what a file says of itself to a description. A new family is one line here and one file beside.</summary>
 internal static class Architecture
 {
-    private const string Supported = "llama, mistral, qwen2, qwen3, smollm3, opt, gpt2, gpt_neox";
+    private const string Supported = "llama, mistral, qwen2, qwen3, smollm3, bitnet, opt, gpt2, gpt_neox";
 
     public static ModelConfig Describe(Checkpoint checkpoint)
     {
@@ -64,7 +64,7 @@ internal static class Architecture
         string family = reader.Text("model_type");
         return family switch
         {
-            "llama" or "mistral" or "qwen2" or "qwen3" or "smollm3" => Llama.Describe(reader),
+            "llama" or "mistral" or "qwen2" or "qwen3" or "smollm3" or "bitnet" => Llama.Describe(reader),
             "opt" => Opt.Describe(reader, prefix("model.decoder.", "decoder.", "embed_tokens.weight")),
             "gpt2" => Gpt2.Describe(reader, prefix("transformer.", "", "wte.weight")),
             "gpt_neox" => GptNeoX.Describe(reader),

@@ -110,7 +110,8 @@ internal sealed class ConfigReader(string path, JsonElement root)
         "gelu" => NonlinearityKind.Gelu,
         "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => NonlinearityKind.GeluTanh,
         "relu" => NonlinearityKind.Relu,
-        _ => throw Wrong(key, "silu, gelu, gelu_new or relu"),
+        "relu2" => NonlinearityKind.ReluSquared,
+        _ => throw Wrong(key, "silu, gelu, gelu_new, relu or relu2"),
     };
 
     /// <summary>Rotary embedding in both forms of the wild: <c>rope_parameters</c> (transformers 5) and <c>rope_theta</c> with <c>rope_scaling</c>.</summary>

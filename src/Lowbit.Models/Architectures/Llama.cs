@@ -4,7 +4,8 @@ namespace Lowbit.Models.Architectures;
 
 /// <summary>
 /// Llama (arXiv 2302.13971) and those that differ from it by single features: Mistral (sliding window), Qwen2 (biases
-/// on q, k, v), Qwen3 (norms on query and key heads), SmolLM2 (a Llama), SmolLM3 (blocks without rotary embedding).
+/// on q, k, v), Qwen3 (norms on query and key heads), SmolLM2 (a Llama), SmolLM3 (blocks without rotary embedding), BitNet b1.58
+/// (arXiv 2402.17764: norms before the output and the down projection, squared ReLU).
 /// Biases need no word here: a linear has one where its file does.
 /// </summary>
 internal static class Llama
@@ -38,6 +39,7 @@ internal static class Llama
             BlocksWithoutRope = family == "smollm3" ? WithoutRope(config, blocks) : [],
             SlidingWindows = config.SlidingWindows(blocks, windows),
             QueryKeyNorm = family == "qwen3",
+            SubNorms = family == "bitnet",
             TiedEmbedding = config.Flag("tie_word_embeddings", family is "smollm3"),
             Names = TensorNames.Llama,
         };

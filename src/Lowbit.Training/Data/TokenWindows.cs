@@ -43,14 +43,15 @@ public sealed class TokenWindows
         }
     }
 
+    /// <summary>A number that belongs to a batch. Two rounds of the generator, so that neighbouring seeds and batches have nothing in common.</summary>
+    internal ulong Key(long batch) => new SplitMix64((ulong)_seed).Next() ^ (ulong)batch * 0xD1342543DE82EF95;
+
     /// <summary>Copies the windows of a batch.</summary>
     /// <param name="batch">Number of the batch, from 0; which windows it gets depends on it and the seed alone.</param>
     /// <param name="destination">[windows, length].</param>
     public void Fill(long batch, Span<int> destination)
     {
-        // Two rounds of the generator, so that neighbouring seeds and batches have nothing in common.
-        SplitMix64 seeds = new((ulong)_seed);
-        SplitMix64 random = new(seeds.Next() ^ (ulong)batch * 0xD1342543DE82EF95);
+        SplitMix64 random = new(Key(batch));
         for (int i = 0; i < destination.Length; i += Length)
             _ids.AsSpan(random.Below(_ids.Length - Length + 1), Length).CopyTo(destination[i..]);
     }

@@ -24,7 +24,7 @@ public static class PackedFolder
     /// <summary>Writes the folder; it takes its name when it is whole.</summary>
     /// <remarks>Where more than the linears was trained, the source is a <see cref="FloatFolder"/> of the trained model.</remarks>
     /// <param name="options">Output, method and how things are stored.</param>
-    /// <param name="model">The trained model; every linear of its blocks has a form that gives codes, or an adapter that merges into zeros.</param>
+    /// <param name="model">The trained model; every linear of its blocks has a form that gives codes, or an adapter that merges into zeros or stands beside a packed weight.</param>
     /// <param name="source">The model that the rest is taken from.</param>
     /// <param name="pool">Threads.</param>
     public static PackedSize Write(QuantizeOptions options, TrainableModel model, LanguageModel source, WorkerPool pool)
@@ -34,8 +34,12 @@ public static class PackedFolder
         double nominalBits = 0;
         foreach (TrainableLinear linear in model.Linears)
         {
-            QuantizedMatrix quantized = (linear.Adapter is null ? linear.Form?.Quantize(linear.Weight) : QaLora.Merge(linear, pool))
-                ?? throw new LowbitException($"{linear.Name} has no packed form in this version.");
+            QuantizedMatrix quantized = linear.Adapter switch
+            {
+                null => linear.Form?.Quantize(linear.Weight) ?? throw new LowbitException($"{linear.Name} has no packed form in this version."),
+                { GroupSize: 1 } => SeparateAdapter.Pack(linear, pool),
+                _ => QaLora.Merge(linear, pool),
+            };
             string name = FolderNames.Of(model, linear.Name);
             store.Save(name, LowbitFolder.Pack(quantized, options), deadInputs: 0);
             using SafetensorsFile file = store.Open(name);

@@ -4,8 +4,10 @@
 // Formula   γ = mean |w| of the matrix, ŵ = γ · clamp(round(w / (γ + ε)), −1, 1)
 // Gradient  straight through
 // Bits      log₂ 3 = 1.58 in the paper's count; packed here as codes of two bits
-// Departs   activations stay float, where the paper rounds them to 8 bits token by token (the engine does so with
-//           --activations 8bit); no norm is added before the linears.
+// Inputs    the paper rounds them to 8 bits token by token: --activations 8bit (InputRounding.cs). The engine's 8-bit mode does so
+//           by blocks of 64 features.
+// SubLN     (arXiv 2310.11453) is a matter of the architecture: "model_type": "bitnet" has a norm before the output and the down
+//           projection, as the authors' released model. Any other model can be trained without.
 
 using System;
 using System.Collections.Generic;

@@ -59,9 +59,9 @@ public sealed unsafe class LowRankAdapter : IDisposable
 
     /// <summary>Begins with a product that makes up for the error of a quantizer.</summary>
     /// <exception cref="LowbitException">The inputs are summed by group.</exception>
-    public void Begin(LoftQ start)
+    public void Begin(AdapterStart start)
     {
-        if (GroupSize != 1) throw new LowbitException("a start by LoftQ is for adapters whose inputs are not summed by group.");
+        if (GroupSize != 1) throw new LowbitException("a start that makes up for an error is for adapters whose inputs are not summed by group.");
         int outFeatures = B.Columns;
         start.Right.AsSpan().CopyTo(A.Value.Span<float>(0, start.Right.Length));
         for (int k = 0; k < start.Rank; k++)

@@ -7,10 +7,12 @@
 // Gradient  straight through round:
 //             ∂w = ∂ŵ inside the range, 0 where w was cut off
 //             ∂s = Σ ∂ŵ · (q − z − w / s) inside, ∂ŵ · (q − z) where w was cut off (LSQ, arXiv 1902.08153)
+//             ∂z = 0 inside, −s · ∂ŵ where w was cut off; z is rounded in every step
 //           with fixed codes ∂s = Σ ∂ŵ · (q − z).
-// Symbols   s: Steps [rows, groups], z: _zeros, b: Bits
-// Departs   the first phase trains the whole model at once; the paper trains block by block against the block's float output.
-//           z stays as it was at the start. Both phases have one learning rate, the paper gives the steps a smaller one.
+// Phases    Block-AP trains weights, steps and zeros block by block against the block's float output (BlockTraining.cs); E2E-QP
+//           then trains the steps of the whole model with the codes as they are (FixCodes).
+// Symbols   s: Steps [rows, groups], z: Zeros [rows, groups], b: Bits
+// Beside    without the first phase weights and steps of the whole model are trained at once, z as it was at the start.
 
 using System;
 using System.Collections.Generic;
@@ -34,6 +36,9 @@ public sealed record UniformTrainingOptions
     /// <summary>Whether the codes stay as they were at the start, so that the steps alone are trained.</summary>
     public bool FixedCodes { get; init; }
 
+    /// <summary>Whether the zeros are trained too.</summary>
+    public bool TrainZeros { get; init; }
+
     /// <summary>Precision of the steps.</summary>
     public ScalePrecision ScalePrecision { get; init; } = ScalePrecision.Float32;
 }
@@ -44,9 +49,9 @@ public sealed unsafe class UniformTraining : IWeightForm
     private const float SmallestStep = 1e-6f;
 
     private readonly UniformTrainingOptions _options;
-    private readonly float[] _zeros;
     private readonly byte[] _codes;
     private readonly int _groupSize, _groups;
+    private bool _fixedCodes;
 
     /// <summary>Fits the grids to the smallest and the largest weight of every group.</summary>
     /// <param name="weight">The weight that training begins from; with fixed codes it is not to be trained.</param>
@@ -56,8 +61,8 @@ public sealed unsafe class UniformTraining : IWeightForm
         _options = options;
         _groupSize = MethodOptions.GroupColumns(options.GroupSize, weight.Columns);
         _groups = (weight.Columns + _groupSize - 1) / _groupSize;
-        Parameters = [new Parameter(weight.Name + ".steps", weight.Rows, _groups) { Trainable = true }];
-        _zeros = new float[Steps.Count];
+        _fixedCodes = options.FixedCodes;
+        Parameters = [new Parameter(weight.Name + ".steps", weight.Rows, _groups) { Trainable = true }, new Parameter(weight.Name + ".zeros", weight.Rows, _groups) { Trainable = options.TrainZeros }];
         _codes = new byte[checked((int)weight.Count)];
         ScaleRounding rounding = new(ScalePrecision.Float32);
         for (int r = 0; r < weight.Rows; r++)
@@ -66,7 +71,7 @@ public sealed unsafe class UniformTraining : IWeightForm
                 int first = g * _groupSize, width = Math.Min(_groupSize, weight.Columns - first);
                 UniformGrid grid = UniformGrid.Fit(weight.Value.Span<float>((long)r * weight.Columns + first, width), options.Bits, symmetric: false, rounding);
                 Steps.Value.Floats[r * _groups + g] = grid.Scale;
-                _zeros[r * _groups + g] = grid.Zero;
+                Zeros.Value.Floats[r * _groups + g] = grid.Zero;
             }
         Encode(weight);
     }
@@ -75,6 +80,17 @@ public sealed unsafe class UniformTraining : IWeightForm
     public IReadOnlyList<Parameter> Parameters { get; }
 
     private Parameter Steps => Parameters[0];
+
+    private Parameter Zeros => Parameters[1];
+
+    /// <summary>Keeps codes and zeros as they are from now on; the steps alone are trained.</summary>
+    /// <param name="weight">The weight, which is not to be trained any more.</param>
+    public void FixCodes(Parameter weight)
+    {
+        Encode(weight);
+        _fixedCodes = true;
+        Zeros.Trainable = false;
+    }
 
     /// <inheritdoc/>
     public void Forward(WorkerPool pool, Parameter weight, float* effective)
@@ -94,12 +110,12 @@ public sealed unsafe class UniformTraining : IWeightForm
     public QuantizedMatrix? Quantize(Parameter weight)
     {
         UniformCodes codes = new(weight.Rows, weight.Columns, _options.Bits, _groupSize);
-        if (!_options.FixedCodes) Encode(weight);
+        if (!_fixedCodes) Encode(weight);
         _codes.CopyTo(codes.Codes, 0);
-        for (int i = 0; i < _zeros.Length; i++)
+        for (int i = 0; i < Steps.Count; i++)
         {
             codes.Scales[i] = Step(i);
-            codes.Zeros[i] = (byte)_zeros[i];
+            codes.Zeros[i] = (byte)Zero(i);
         }
         float[] dequantized = new float[_codes.Length];
         codes.Dequantize(dequantized);
@@ -114,13 +130,15 @@ public sealed unsafe class UniformTraining : IWeightForm
         return _options.ScalePrecision == ScalePrecision.Float16 ? (float)(Half)step : step;
     }
 
+    private float Zero(int group) => Math.Clamp(MathF.Round(Zeros.Value.Floats[group]), 0, MaxCode);
+
     private void Encode(Parameter weight)
     {
         for (int r = 0; r < weight.Rows; r++)
             for (int c = 0; c < weight.Columns; c++) _codes[r * weight.Columns + c] = (byte)Grid(r * _groups + c / _groupSize).Encode(weight.Value.Floats[r * weight.Columns + c]);
     }
 
-    private UniformGrid Grid(int group) => new(Step(group), _zeros[group], MaxCode);
+    private UniformGrid Grid(int group) => new(Step(group), Zero(group), MaxCode);
 
     private struct ForwardWork : IParallelWork
     {
@@ -136,7 +154,7 @@ public sealed unsafe class UniformTraining : IWeightForm
                 {
                     int i = r * columns + c;
                     UniformGrid grid = Form.Grid(r * Form._groups + c / Form._groupSize);
-                    Effective[i] = grid.Decode(Form._options.FixedCodes ? Form._codes[i] : grid.Encode(Weight.Value.Floats[i]));
+                    Effective[i] = grid.Decode(Form._fixedCodes ? Form._codes[i] : grid.Encode(Weight.Value.Floats[i]));
                 }
         }
     }
@@ -157,10 +175,10 @@ public sealed unsafe class UniformTraining : IWeightForm
         {
             int columns = Weight.Columns, group = r * Form._groups + g;
             UniformGrid grid = Form.Grid(group);
-            double sum = 0;
+            double sum = 0, cut = 0;
             for (int i = r * columns + g * Form._groupSize; i < r * columns + Math.Min(columns, (g + 1) * Form._groupSize); i++)
             {
-                if (Form._options.FixedCodes)
+                if (Form._fixedCodes)
                 {
                     sum += Gradient[i] * (Form._codes[i] - grid.Zero);
                     continue;
@@ -169,9 +187,12 @@ public sealed unsafe class UniformTraining : IWeightForm
                 bool inside = place >= 0 && place <= grid.MaxCode;
                 float level = Math.Clamp(place, 0, grid.MaxCode) - grid.Zero;
                 sum += Gradient[i] * (inside ? level - w / grid.Scale : level);
-                if (!inside) Gradient[i] = 0;
+                if (inside) continue;
+                cut += Gradient[i];
+                Gradient[i] = 0;
             }
             Form.Steps.Gradient!.Floats[group] += (float)sum;
+            if (Form.Zeros.Gradient is { } zeros) zeros.Floats[group] -= grid.Scale * (float)cut;
         }
     }
 }

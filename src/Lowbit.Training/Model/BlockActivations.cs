@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Lowbit.Core;
 using Lowbit.Models;
 
@@ -9,6 +10,7 @@ namespace Lowbit.Training.Model;
 internal sealed unsafe class BlockActivations : IDisposable
 {
     private readonly List<NativeBuffer> _buffers = [];
+    private readonly NativeBuffer _logSums;
 
     public BlockActivations(ModelConfig config, int tokens)
     {
@@ -26,13 +28,16 @@ internal sealed unsafe class BlockActivations : IDisposable
         Key = Take(true, config.KvDim);
         Value = Take(true, config.KvDim);
         LogSums = Take(true, config.Heads);
+        _logSums = _buffers[^1];
         Heads = Take(true, config.QueryDim);
+        HeadsNormed = Take(config.SubNorms, config.QueryDim);
         AttentionSum = Take(!config.NormBefore, config.ModelDim);
         Middle = Take(!config.ParallelResidual, config.ModelDim);
         FfnInput = Take(config.NormBefore, config.ModelDim);
         Gate = Take(config.Gated, config.FfnDim);
         Up = Take(true, config.FfnDim);
         Inner = Take(true, config.FfnDim);
+        InnerNormed = Take(config.SubNorms, config.FfnDim);
         FfnSum = Take(!config.NormBefore, config.ModelDim);
     }
 
@@ -54,6 +59,9 @@ internal sealed unsafe class BlockActivations : IDisposable
     /// <summary>Output of the heads.</summary>
     public float* Heads { get; }
 
+    /// <summary>What the attention's output projection reads, where that is not the output of the heads itself.</summary>
+    public float* HeadsNormed { get; }
+
     /// <summary>Input plus attention part, before the norm that follows it; only where norms come after the parts.</summary>
     public float* AttentionSum { get; }
 
@@ -67,8 +75,14 @@ internal sealed unsafe class BlockActivations : IDisposable
     public float* Up { get; }
     public float* Inner { get; }
 
+    /// <summary>What the second projection reads, where that is not <see cref="Inner"/> itself.</summary>
+    public float* InnerNormed { get; }
+
     /// <summary>Middle plus feed-forward part, before the norm that follows it; only where norms come after the parts.</summary>
     public float* FfnSum { get; }
+
+    /// <summary>The memory of all of it, that of <see cref="LogSums"/> last.</summary>
+    public IEnumerable<NativeBuffer> Buffers => [.. _buffers.Where(buffer => buffer != _logSums), _logSums];
 
     public void Dispose()
     {

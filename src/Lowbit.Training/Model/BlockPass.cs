@@ -43,6 +43,9 @@ internal sealed unsafe class BlockPass : IDisposable
         _statistics = new NativeBuffer(2 * row * config.Heads);
     }
 
+    /// <summary>What is dropped on the way forward, and again on the way back.</summary>
+    public Dropout Dropout { get; set; }
+
     /// <summary>output ← block(input), keeping what the backward pass needs.</summary>
     /// <param name="block">The block.</param>
     /// <param name="input">[tokens, modelDim]; must stay as it is until the backward pass.</param>
@@ -131,14 +134,18 @@ internal sealed unsafe class BlockPass : IDisposable
         }
         if (_config.Rotates(block.Index)) Rotate(_rotary!, kept.Query, kept.Key);
         CausalAttention.Forward(_pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums);
-        block.AttentionOutput.Forward(_pool, kept.Heads, _tokens, _out.Floats);
+        block.AttentionSubNorm?.Forward(_pool, _config, kept.Heads, kept.HeadsNormed, _tokens);
+        block.AttentionOutput.Forward(_pool, block.AttentionSubNorm is null ? kept.Heads : kept.HeadsNormed, _tokens, _out.Floats);
+        Drop(block, Dropout.Attention, _out.Floats);
     }
 
     // inputGradient += gradient of the attention part's input.
     private void AttendBackward(TrainableBlock block, float* input, BlockActivations kept, float* outGradient, float* inputGradient)
     {
         Clear(_heads);
-        block.AttentionOutput.Backward(_pool, kept.Heads, outGradient, _tokens, _heads.Floats);
+        outGradient = Dropped(block, Dropout.Attention, outGradient);
+        block.AttentionOutput.Backward(_pool, block.AttentionSubNorm is null ? kept.Heads : kept.HeadsNormed, outGradient, _tokens, _heads.Floats);
+        if (block.AttentionSubNorm is { } norm) NormBackward(norm, kept.Heads, _heads.Floats, _heads.Floats, accumulate: false);
         CausalAttention.Backward(
             _pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums, _heads.Floats, _query.Floats, _key.Floats, _value.Floats);
         if (_config.Rotates(block.Index)) Rotate(_unrotary!, _query.Floats, _key.Floats);
@@ -172,7 +179,9 @@ internal sealed unsafe class BlockPass : IDisposable
         {
             Nonlinearity.Apply(_pool, _config.Activation, kept.Up, kept.Inner, count);
         }
-        block.Down.Forward(_pool, kept.Inner, _tokens, _out.Floats);
+        block.FfnSubNorm?.Forward(_pool, _config, kept.Inner, kept.InnerNormed, _tokens);
+        block.Down.Forward(_pool, block.FfnSubNorm is null ? kept.Inner : kept.InnerNormed, _tokens, _out.Floats);
+        Drop(block, Dropout.FeedForward, _out.Floats);
     }
 
     // inputGradient += gradient of the feed-forward part's input.
@@ -180,7 +189,9 @@ internal sealed unsafe class BlockPass : IDisposable
     {
         int count = checked(_tokens * _config.FfnDim);
         Clear(_inner);
-        block.Down.Backward(_pool, kept.Inner, outGradient, _tokens, _inner.Floats);
+        outGradient = Dropped(block, Dropout.FeedForward, outGradient);
+        block.Down.Backward(_pool, block.FfnSubNorm is null ? kept.Inner : kept.InnerNormed, outGradient, _tokens, _inner.Floats);
+        if (block.FfnSubNorm is { } norm) NormBackward(norm, kept.Inner, _inner.Floats, _inner.Floats, accumulate: false);
         if (block.Gate is not null)
         {
             NonlinearityBackward.ApplyGated(_pool, _config.Activation, kept.Gate, kept.Up, _inner.Floats, _gate.Floats, _inner.Floats, count);
@@ -197,7 +208,22 @@ internal sealed unsafe class BlockPass : IDisposable
         norm.Backward(_pool, _config, x, dy, dx, _tokens, _statistics.Floats, accumulate);
 
     private AttentionGeometry Geometry(TrainableBlock block) => new(
-        _sequences, _length, _config.Heads, _config.KvHeads, _config.HeadDim, 1 / MathF.Sqrt(_config.HeadDim), _config.Window(block.Index));
+        _sequences, _length, _config.Heads, _config.KvHeads, _config.HeadDim, 1 / MathF.Sqrt(_config.HeadDim), _config.Window(block.Index))
+    {
+        Dropped = (Dropout, Dropout.Place(block.Index, Dropout.Probabilities)),
+    };
+
+    private void Drop(TrainableBlock block, int place, float* output) =>
+        Dropout.Apply(_pool, Dropout.Place(block.Index, place), output, (long)_tokens * _config.ModelDim);
+
+    // The gradient behind the dropout of a part, given that of the residual stream, which stays as it is.
+    private float* Dropped(TrainableBlock block, int place, float* outGradient)
+    {
+        if (!Dropout.IsOn) return outGradient;
+        Rows.Copy(outGradient, _out.Floats, (long)_tokens * _config.ModelDim);
+        Drop(block, place, _out.Floats);
+        return _out.Floats;
+    }
 
     private void Rotate(Rotary rotary, float* query, float* key)
     {

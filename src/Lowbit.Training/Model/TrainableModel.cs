@@ -55,10 +55,12 @@ public sealed unsafe class TrainableModel : IDisposable
                 Value = fused ? null : Linear(Name(names.Value), config.KvDim, config.ModelDim),
                 QueryNorm = config.QueryKeyNorm ? Norm(Name(names.QueryNorm!), config.HeadDim) : null,
                 KeyNorm = config.QueryKeyNorm ? Norm(Name(names.KeyNorm!), config.HeadDim) : null,
+                AttentionSubNorm = config.SubNorms ? Norm(Name(names.AttentionSubNorm!), config.QueryDim) : null,
                 AttentionOutput = Linear(Name(names.AttentionOutput), config.ModelDim, config.QueryDim),
                 FfnNorm = Norm(Name(names.FfnNorm), config.ModelDim),
                 Gate = config.Gated ? Linear(Name(names.Gate!), config.FfnDim, config.ModelDim) : null,
                 Up = Linear(Name(names.Up), config.FfnDim, config.ModelDim),
+                FfnSubNorm = config.SubNorms ? Norm(Name(names.FfnSubNorm!), config.FfnDim) : null,
                 Down = Linear(Name(names.Down), config.ModelDim, config.FfnDim),
             };
         }
@@ -268,7 +270,9 @@ public sealed unsafe class TrainableModel : IDisposable
             yield return (theirs.AttentionNorm, ours?.AttentionNorm);
             if (theirs.QueryNorm is not null) yield return (theirs.QueryNorm, ours?.QueryNorm);
             if (theirs.KeyNorm is not null) yield return (theirs.KeyNorm, ours?.KeyNorm);
+            if (theirs.AttentionSubNorm is not null) yield return (theirs.AttentionSubNorm, ours?.AttentionSubNorm);
             yield return (theirs.FfnNorm, ours?.FfnNorm);
+            if (theirs.FfnSubNorm is not null) yield return (theirs.FfnSubNorm, ours?.FfnSubNorm);
         }
         if (source.FinalNorm is not null) yield return (source.FinalNorm, model?.FinalNorm);
     }

@@ -85,6 +85,9 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias, We
     /// <summary>Gradient of <see cref="Effective"/>; null where nothing behind it is trained.</summary>
     internal float* EffectiveGradient => (_formedGradient ?? Weight.Gradient) is { } gradient ? gradient.Floats : null;
 
+    /// <summary>Whether products take inputs rounded to 8 bits token by token (<see cref="InputRounding"/>).</summary>
+    public bool RoundsInputs { get; set; }
+
     /// <summary>Puts a form between parameter and products.</summary>
     public void Use(IWeightForm form)
     {
@@ -92,6 +95,13 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias, We
         _formed = new NativeBuffer(Weight.Count * sizeof(float));
         // A frozen weight has no gradient of its own, but the form needs that of the products.
         if (!Weight.Trainable) _formedGradient = new NativeBuffer(Weight.Count * sizeof(float));
+    }
+
+    /// <summary>Trains the weight no longer; its form still gets the gradient of the products.</summary>
+    public void Freeze()
+    {
+        Weight.Trainable = false;
+        if (Form is not null) _formedGradient ??= new NativeBuffer(Weight.Count * sizeof(float));
     }
 
     /// <summary>Puts an adapter beside the weight, which owns it from now on.</summary>
@@ -137,6 +147,7 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias, We
 
     internal void Forward(WorkerPool pool, float* x, int tokens, float* y)
     {
+        if (RoundsInputs) x = InputRounding.Run(pool, x, tokens, Weight.Columns);
         if (Packed is not null) PackedProducts.Forward(pool, Packed, x, tokens, y);
         else Gemm.MultiplyTransposed(pool, x, Weight.Columns, Effective, Weight.Columns, y, Weight.Rows, tokens, Weight.Rows, Weight.Columns);
         Adapter?.Forward(pool, x, tokens, y);
@@ -147,6 +158,7 @@ public sealed unsafe class TrainableLinear(Parameter weight, Parameter? bias, We
     internal void Backward(WorkerPool pool, float* x, float* dy, int tokens, float* dx)
     {
         int outFeatures = Weight.Rows, inFeatures = Weight.Columns;
+        if (RoundsInputs) x = InputRounding.Run(pool, x, tokens, inFeatures);
         if (Packed is not null) PackedProducts.Backward(pool, Packed, dy, tokens, dx);
         else Gemm.MultiplyAdd(pool, 1, dy, outFeatures, Effective, inFeatures, dx, inFeatures, tokens, inFeatures, outFeatures);
         Adapter?.Backward(pool, x, dy, tokens, dx);
@@ -191,6 +203,9 @@ public sealed class TrainableBlock
     /// <summary>Norm of a key head.</summary>
     public TrainableNorm? KeyNorm { get; init; }
 
+    /// <summary>Norm of what the attention's output projection reads.</summary>
+    public TrainableNorm? AttentionSubNorm { get; init; }
+
     /// <summary>Output of the attention part.</summary>
     public required TrainableLinear AttentionOutput { get; init; }
 
@@ -202,6 +217,9 @@ public sealed class TrainableBlock
 
     /// <summary>First projection of the feed-forward part.</summary>
     public required TrainableLinear Up { get; init; }
+
+    /// <summary>Norm of what the second projection of the feed-forward part reads.</summary>
+    public TrainableNorm? FfnSubNorm { get; init; }
 
     /// <summary>Second projection of the feed-forward part.</summary>
     public required TrainableLinear Down { get; init; }
@@ -226,7 +244,7 @@ public sealed class TrainableBlock
         get
         {
             List<TrainableNorm> all = [];
-            foreach (TrainableNorm? norm in (ReadOnlySpan<TrainableNorm?>)[AttentionNorm, QueryNorm, KeyNorm, FfnNorm])
+            foreach (TrainableNorm? norm in (ReadOnlySpan<TrainableNorm?>)[AttentionNorm, QueryNorm, KeyNorm, AttentionSubNorm, FfnNorm, FfnSubNorm])
             {
                 if (norm is not null) all.Add(norm);
             }

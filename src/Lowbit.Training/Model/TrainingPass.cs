@@ -24,6 +24,8 @@ public sealed unsafe class TrainingPass : IDisposable
     private readonly HeadLoss _loss;
     private readonly TrainingPass? _teacher;
     private readonly float _teacherShare;
+    private readonly HalvedActivations[] _halved; // of every block where activations are kept in bfloat16
+    private Dropout _dropout;
 
     /// <summary>Allocates the activations.</summary>
     /// <param name="model">The model.</param>
@@ -33,8 +35,9 @@ public sealed unsafe class TrainingPass : IDisposable
     /// <param name="recompute">Keep only the inputs of the blocks and compute the rest again on the way back: a third more time, much less memory.</param>
     /// <param name="teacher">A model of the same vocabulary to learn from besides the text (arXiv 1503.02531), or null.</param>
     /// <param name="teacherShare">λ, the share of KL(teacher‖model) in the loss.</param>
+    /// <param name="bfloat16">Keep the activations of the blocks in bfloat16: half the memory, gradients of about three digits.</param>
     /// <exception cref="LowbitException">The sequences are longer than the model can read.</exception>
-    public TrainingPass(TrainableModel model, WorkerPool pool, int sequences, int length, bool recompute = false, TrainableModel? teacher = null, double teacherShare = 0)
+    public TrainingPass(TrainableModel model, WorkerPool pool, int sequences, int length, bool recompute = false, TrainableModel? teacher = null, double teacherShare = 0, bool bfloat16 = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(sequences);
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 2);
@@ -49,8 +52,10 @@ public sealed unsafe class TrainingPass : IDisposable
             throw new LowbitException($"--context is {length}, but the model reads at most {_config.ContextLength} tokens; choose a context within that.");
         long row = (long)_tokens * sizeof(float), wide = row * _config.ModelDim, embedded = _config.EmbeddingDim == _config.ModelDim ? 0 : row * _config.EmbeddingDim;
         _block = new BlockPass(_config, pool, sequences, length);
-        _kept = new BlockActivations[recompute ? 1 : _config.BlockCount];
+        _kept = new BlockActivations[recompute || bfloat16 ? 1 : _config.BlockCount];
         for (int i = 0; i < _kept.Length; i++) _kept[i] = new BlockActivations(_config, _tokens);
+        _halved = new HalvedActivations[bfloat16 && !recompute ? _config.BlockCount : 0];
+        for (int i = 0; i < _halved.Length; i++) _halved[i] = new HalvedActivations(_kept[0]);
         _stream = new NativeBuffer(wide * (_config.BlockCount + 1));
         _embedded = new NativeBuffer(embedded);
         _normed = new NativeBuffer(wide);
@@ -86,13 +91,18 @@ public sealed unsafe class TrainingPass : IDisposable
     /// <param name="ids">[sequences, length].</param>
     /// <param name="weight">Factor of the gradients: 1 over the batches of a step.</param>
     /// <exception cref="LowbitException">An id is outside the vocabulary.</exception>
-    public double Run(ReadOnlySpan<int> ids, double weight = 1)
+    public double Run(ReadOnlySpan<int> ids, double weight = 1) => Run(ids, weight, default);
+
+    /// <summary>The same with dropout.</summary>
+    internal double Run(ReadOnlySpan<int> ids, double weight, Dropout dropout)
     {
+        _dropout = _block.Dropout = dropout;
         Forward(ids);
         _teacher?.Forward(ids);
         double loss = _loss.Run(
             Final(), Targets, _tokens, (float)(weight / Scored), _headGradient.Floats, _teacher?._model.Head, _teacher is null ? null : _teacher.Final(), _teacherShare);
         Backward();
+        _dropout = _block.Dropout = default;
         return loss / Scored;
     }
 
@@ -101,6 +111,7 @@ public sealed unsafe class TrainingPass : IDisposable
     {
         _block.Dispose();
         foreach (BlockActivations kept in _kept) kept.Dispose();
+        foreach (HalvedActivations halved in _halved) halved.Dispose();
         foreach (NativeBuffer buffer in (ReadOnlySpan<NativeBuffer>)[_stream, _embedded, _normed, _projected, _gradient, _headGradient, _statistics, _ids]) buffer.Dispose();
         _loss.Dispose();
         _teacher?.Dispose();
@@ -116,17 +127,32 @@ public sealed unsafe class TrainingPass : IDisposable
 
     private float* Stream(int block) => _stream.Floats + (long)block * _tokens * _config.ModelDim;
 
-    private BlockActivations Kept(int block) => _kept[_recompute ? 0 : block];
+    private BlockActivations Kept(int block) => _kept[_kept.Length == 1 ? 0 : block];
 
-    private void Forward(ReadOnlySpan<int> ids)
+    /// <summary>What the first block reads for a batch, [sequences · length, modelDim]; valid until the next batch.</summary>
+    internal float* Embed(ReadOnlySpan<int> ids)
     {
         SetIds(ids);
         float* embedded = _model.ProjectIn is null ? Stream(0) : _embedded.Floats;
         EmbeddingRows.Forward(_pool, _model.Embedding.Value.Floats, Tokens, _tokens, _config.EmbeddingDim, embedded, add: false);
         _model.ProjectIn?.Forward(_pool, embedded, _tokens, Stream(0));
         if (_model.Positions is { } positions) EmbeddingRows.Forward(_pool, positions.Value.Floats, Places, _tokens, _config.ModelDim, Stream(0), add: true);
-        for (int i = 0; i < _model.Blocks.Length; i++) _block.Forward(_model.Blocks[i], Stream(i), Kept(i), Stream(i + 1));
+        if (DropsEmbedding) _dropout.Apply(_pool, Dropout.Embedding, Stream(0), (long)_tokens * _config.ModelDim);
+        return Stream(0);
     }
+
+    private void Forward(ReadOnlySpan<int> ids)
+    {
+        Embed(ids);
+        for (int i = 0; i < _model.Blocks.Length; i++)
+        {
+            _block.Forward(_model.Blocks[i], Stream(i), Kept(i), Stream(i + 1));
+            if (_halved.Length > 0) _halved[i].Keep(_pool, Kept(i));
+        }
+    }
+
+    // OPT's forward pass drops none of the embedding.
+    private bool DropsEmbedding => _config.ModelType != "opt";
 
     // What the output projection reads.
     private float* Final()
@@ -158,9 +184,11 @@ public sealed unsafe class TrainingPass : IDisposable
         _model.FinalNorm?.Backward(_pool, _config, Stream(last), gradient, gradient, _tokens, _statistics.Floats, accumulate: false);
         for (int i = last - 1; i >= 0; i--)
         {
+            if (_halved.Length > 0) _halved[i].Restore(_pool, Kept(i));
             if (_recompute) _block.Forward(_model.Blocks[i], Stream(i), Kept(i), Stream(last));
             _block.Backward(_model.Blocks[i], Stream(i), Kept(i), gradient);
         }
+        if (DropsEmbedding) _dropout.Apply(_pool, Dropout.Embedding, gradient, (long)_tokens * _config.ModelDim);
         if (_model.Positions?.Gradient is { } positions) EmbeddingRows.Backward(_pool, gradient, Places, _tokens, _config.ModelDim, positions.Floats);
         if (_model.ProjectIn is { } projectIn)
         {

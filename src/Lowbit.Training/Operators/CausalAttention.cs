@@ -13,12 +13,17 @@ namespace Lowbit.Training.Operators;
 /// <param name="HeadDim">Features of a head.</param>
 /// <param name="Scale">Factor of the scores.</param>
 /// <param name="Window">Keys that a query sees, itself included; 0 for all before it.</param>
-internal readonly record struct AttentionGeometry(int Sequences, int Length, int Heads, int KvHeads, int HeadDim, float Scale, int Window);
+internal readonly record struct AttentionGeometry(int Sequences, int Length, int Heads, int KvHeads, int HeadDim, float Scale, int Window)
+{
+    /// <summary>What drops probabilities, and the place that they have in the model.</summary>
+    public (Dropout Dropout, int Place) Dropped { get; init; }
+}
 
 /// <summary>
 /// Causal attention, forward and backward, tile by tile of queries. The probabilities are not kept: the logarithm of the
 /// sum of each row is enough to compute them again (arXiv 2205.14135). With P = softmax(s · QKᵀ), O = PV and
-/// D = rowsum(∂O ∘ O): ∂V = Pᵀ∂O, ∂S = s · P ∘ (∂OVᵀ − D), ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
+/// D = rowsum(∂O ∘ O): ∂V = Pᵀ∂O, ∂S = s · P ∘ (∂OVᵀ − D), ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q. With dropout factors M it is O = (P ∘ M)V, and
+/// M ∘ stands before P in ∂V and before ∂OVᵀ.
 /// </summary>
 internal static unsafe class CausalAttention
 {
@@ -113,6 +118,7 @@ internal static unsafe class CausalAttention
                 Elementwise.Scale(1 / sum, visible);
                 row[..from].Clear();
                 row[(from + count)..].Clear();
+                Drop(tile, sequence, head, r, visible);
                 LogSums[tile.Sums + r] = max + MathF.Log(sum);
                 new Span<float>(Output + tile.Queries + r * tile.QueryStride, G.HeadDim).Clear();
             }
@@ -133,7 +139,9 @@ internal static unsafe class CausalAttention
                 float dot = Elementwise.Dot(new ReadOnlySpan<float>(OutputGradient + query, G.HeadDim), new ReadOnlySpan<float>(Output + query, G.HeadDim));
                 Elementwise.Scale(G.Scale, probabilities.Slice(from, count));
                 Softmax.Exponentiate(probabilities.Slice(from, count), LogSums[tile.Sums + r]);
+                Drop(tile, sequence, head, r, gradients.Slice(from, count));
                 ScoreGradients(probabilities.Slice(from, count), gradients.Slice(from, count), dot, G.Scale);
+                Drop(tile, sequence, head, r, probabilities.Slice(from, count));
                 probabilities[..from].Clear();
                 probabilities[(from + count)..].Clear();
                 gradients[..from].Clear();
@@ -143,6 +151,14 @@ internal static unsafe class CausalAttention
             Gemm.MultiplyAdd(Pool, 1, ds, tile.KeyCount, Key + tile.Keys, tile.KvStride, QueryGradient + tile.Queries, tile.QueryStride, tile.Rows, G.HeadDim, tile.KeyCount);
             Gemm.MultiplyLeftTransposedAdd(Pool, ds, tile.KeyCount, Query + tile.Queries, tile.QueryStride, KeyGradient + tile.Keys, tile.KvStride, tile.KeyCount, G.HeadDim, tile.Rows);
             Gemm.MultiplyLeftTransposedAdd(Pool, p, tile.KeyCount, OutputGradient + tile.Queries, tile.QueryStride, ValueGradient + tile.Keys, tile.KvStride, tile.KeyCount, G.HeadDim, tile.Rows);
+        }
+
+        // values, one a key that query r of the tile sees, times their factors.
+        private readonly void Drop(in Tile tile, int sequence, int head, int r, Span<float> values)
+        {
+            if (!G.Dropped.Dropout.IsOn) return;
+            long query = tile.First + r, first = ((((long)sequence * G.Heads) + head) * G.Length + query) * G.Length + query + 1 - values.Length;
+            for (int i = 0; i < values.Length; i++) values[i] *= G.Dropped.Dropout.Factor(G.Dropped.Place, first + i);
         }
 
         // gradients[j] ← scale · probabilities[j] · (gradients[j] − dot)

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Lowbit.Core;
 using Lowbit.Training.Data;
 using Lowbit.Training.Model;
+using Lowbit.Training.Operators;
 using Lowbit.Training.Optimization;
 
 namespace Lowbit.Training.Run;
@@ -36,7 +37,7 @@ public sealed class Trainer : IDisposable
         _pool = pool;
         Options = options;
         _schedule = options.Schedule;
-        _pass = new TrainingPass(model, pool, options.Batch, options.Context, options.Recompute, teacher, options.TeacherShare);
+        _pass = new TrainingPass(model, pool, options.Batch, options.Context, options.Recompute, teacher, options.TeacherShare, options.BFloat16Activations);
         _optimizer = new AdamW(pool, model.Trained, options.Optimizer);
         _batch = new int[options.Batch * options.Context];
     }
@@ -57,8 +58,10 @@ public sealed class Trainer : IDisposable
         double loss = 0;
         for (int i = 0; i < Options.Accumulation; i++)
         {
-            _data.Fill((long)StepsDone * Options.Accumulation + i, _batch);
-            loss += _pass.Run(_batch, 1.0 / Options.Accumulation) / Options.Accumulation;
+            long batch = (long)StepsDone * Options.Accumulation + i;
+            _data.Fill(batch, _batch);
+            Dropout dropout = new((float)Options.Dropout, _data.Key(batch));
+            loss += _pass.Run(_batch, 1.0 / Options.Accumulation, dropout) / Options.Accumulation;
         }
         _model.FinishGradients(_pool);
         double norm = GradientNorm.Of(_pool, _optimizer.Parameters), rate = _schedule.At(StepsDone);

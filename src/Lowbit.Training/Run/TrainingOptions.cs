@@ -37,6 +37,12 @@ public sealed record TrainingOptions
     /// <summary>Compute activations again on the way back instead of keeping them.</summary>
     public bool Recompute { get; init; }
 
+    /// <summary>Keep activations in bfloat16 instead of float32.</summary>
+    public bool BFloat16Activations { get; init; }
+
+    /// <summary>Share of numbers that are dropped behind the embedding, in the attention and behind the parts of a block; 0 for none.</summary>
+    public double Dropout { get; init; }
+
     /// <summary>Share of the divergence from the teacher in the loss; 0 without a teacher.</summary>
     public double TeacherShare { get; init; }
 
@@ -56,6 +62,8 @@ public sealed record TrainingOptions
         Require(LearningRate > 0 && double.IsFinite(LearningRate), "--learning-rate", LearningRate, "a number above 0");
         Require(WarmUp is >= 0 and <= 1, "--warm-up", WarmUp, "a share of 0 to 1");
         Require(Clip >= 0 && double.IsFinite(Clip), "--clip", Clip, "0 or more");
+        Require(Dropout is >= 0 and < 1, "--dropout", Dropout, "a share of 0 to less than 1");
+        Require(!(Recompute && BFloat16Activations), "--activations-storage", "bf16", "f32 with --recompute, which keeps no activations");
         Require(TeacherShare is >= 0 and <= 1, "--distill", TeacherShare, "a share of 0 to 1");
         Require((long)Batch * Context <= 1 << 24, "--batch", Batch, $"at most {1 << 24} tokens of batch and context together");
     }
