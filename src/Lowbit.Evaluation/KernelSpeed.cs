@@ -18,7 +18,7 @@ namespace Lowbit.Evaluation;
 public sealed record KernelSpeed(string Format, double BitsPerWeight, double DecodeWeightsPerSecond, double DecodeBytesPerSecond, double RooflineFraction, double PrefillOperationsPerSecond)
 {
     private const int Columns = 2048;
-    private const int DecodeRows = 32768; // more than caches hold in all but the smallest formats
+    private const long DecodeBytes = 96L << 20; // more than caches hold
     private const int PrefillRows = 2048, PrefillTokens = 128;
 
     /// <summary>Measures all formats, one after the other; each figure is the median of several products.</summary>
@@ -32,8 +32,10 @@ public sealed record KernelSpeed(string Format, double BitsPerWeight, double Dec
         foreach (string format in RandomMatrix.Formats)
         {
             cancellation.ThrowIfCancellationRequested();
-            WeightMatrix large = RandomMatrix.Create(format, DecodeRows, Columns), small = RandomMatrix.Create(format, PrefillRows, Columns);
-            double weights = (double)DecodeRows * Columns, bits = 8.0 * large.Bytes / weights;
+            WeightMatrix small = RandomMatrix.Create(format, PrefillRows, Columns);
+            int rows = (int)(DecodeBytes * PrefillRows / small.Bytes);
+            WeightMatrix large = RandomMatrix.Create(format, rows, Columns);
+            double weights = (double)rows * Columns, bits = 8.0 * large.Bytes / weights;
             double decode = weights / Seconds(pool, large, 1, mode, repeat), prefill = 2.0 * PrefillTokens * PrefillRows * Columns / Seconds(pool, small, PrefillTokens, mode, repeat);
             yield return new KernelSpeed(format, bits, decode, decode * bits / 8, decode * bits / 8 / bandwidth, prefill);
         }

@@ -1,7 +1,7 @@
 namespace Lowbit.Kernels.Interleaved;
 
 /// <summary>
-/// How one of ggml's formats lies in interleaved rows. Sixteen rows are a tile. Its columns are cut into chunks of 64, the
+/// How a format lies in interleaved rows. Sixteen rows are a tile. Its columns are cut into chunks of 64, the
 /// blocks of the activations; a chunk has two halves of 32 columns and four units of 16, a unit four steps of 4 columns.
 /// One or four chunks are a group, which begins with a header of the 16-bit factors of the rows. In a chunk, each vector of
 /// 64 bytes has four bytes of each row: row r's lie at 4 r. Kernels with narrower vectors take a part of the rows.
@@ -24,10 +24,10 @@ internal unsafe interface IBlockFormat
     /// <summary>Bytes of a 16-bit factor of all rows.</summary>
     const int Factors = 2 * Rows;
 
-    /// <summary>Weights of a block in the file: 32 or 256.</summary>
+    /// <summary>Weights of a block: 32, 64 or 256.</summary>
     static abstract int BlockLength { get; }
 
-    /// <summary>Bytes of a block in the file.</summary>
+    /// <summary>Bytes of a block.</summary>
     static abstract int BlockBytes { get; }
 
     /// <summary>Bits of an unsigned code.</summary>

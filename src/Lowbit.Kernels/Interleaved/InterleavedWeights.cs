@@ -5,7 +5,7 @@ using Lowbit.Core;
 namespace Lowbit.Kernels.Interleaved;
 
 /// <summary>
-/// A matrix of one of ggml's block formats, rearranged in memory so that the codes of sixteen rows lie side by side and
+/// A matrix of one of ggml's block formats or on uniform grids, rearranged in memory so that the codes of sixteen rows lie side by side and
 /// every load serves all of them. It takes the bytes of the file and up to 6 % more, TQ1_0 22 %.
 /// </summary>
 internal abstract unsafe class InterleavedWeights
@@ -19,24 +19,28 @@ internal abstract unsafe class InterleavedWeights
     /// <param name="pool">Threads that share the rows.</param>
     /// <param name="tensor">[rows, columns], checked to be a matrix.</param>
     /// <exception cref="LowbitException">A scale is not finite.</exception>
-    public static InterleavedWeights Create(WorkerPool pool, Tensor tensor) => tensor.Format switch
+    public static InterleavedWeights Create(WorkerPool pool, Tensor tensor)
     {
-        ElementFormat.Q4_0 => new InterleavedWeights<FormatQ4_0>(pool, tensor),
-        ElementFormat.Q4_1 => new InterleavedWeights<FormatQ4_1>(pool, tensor),
-        ElementFormat.Q5_0 => new InterleavedWeights<FormatQ5_0>(pool, tensor),
-        ElementFormat.Q5_1 => new InterleavedWeights<FormatQ5_1>(pool, tensor),
-        ElementFormat.Q8_0 => new InterleavedWeights<FormatQ8_0>(pool, tensor),
-        ElementFormat.Q2_K => new InterleavedWeights<FormatQ2_K>(pool, tensor),
-        ElementFormat.Q3_K => new InterleavedWeights<FormatQ3_K>(pool, tensor),
-        ElementFormat.Q4_K => new InterleavedWeights<FormatQ4_K>(pool, tensor),
-        ElementFormat.Q5_K => new InterleavedWeights<FormatQ5_K>(pool, tensor),
-        ElementFormat.Q6_K => new InterleavedWeights<FormatQ6_K>(pool, tensor),
-        ElementFormat.IQ4_NL => new InterleavedWeights<FormatIQ4_NL>(pool, tensor),
-        ElementFormat.MXFP4 => new InterleavedWeights<FormatMXFP4>(pool, tensor),
-        ElementFormat.TQ1_0 => new InterleavedWeights<FormatTQ1_0>(pool, tensor),
-        ElementFormat.TQ2_0 => new InterleavedWeights<FormatTQ2_0>(pool, tensor),
-        _ => throw new ArgumentOutOfRangeException(nameof(tensor), tensor.Format, "the format has no interleaved form"),
-    };
+        TensorRows rows = new(tensor);
+        return tensor.Format switch
+        {
+            ElementFormat.Q4_0 => new InterleavedWeights<FormatQ4_0>(pool, rows),
+            ElementFormat.Q4_1 => new InterleavedWeights<FormatQ4_1>(pool, rows),
+            ElementFormat.Q5_0 => new InterleavedWeights<FormatQ5_0>(pool, rows),
+            ElementFormat.Q5_1 => new InterleavedWeights<FormatQ5_1>(pool, rows),
+            ElementFormat.Q8_0 => new InterleavedWeights<FormatQ8_0>(pool, rows),
+            ElementFormat.Q2_K => new InterleavedWeights<FormatQ2_K>(pool, rows),
+            ElementFormat.Q3_K => new InterleavedWeights<FormatQ3_K>(pool, rows),
+            ElementFormat.Q4_K => new InterleavedWeights<FormatQ4_K>(pool, rows),
+            ElementFormat.Q5_K => new InterleavedWeights<FormatQ5_K>(pool, rows),
+            ElementFormat.Q6_K => new InterleavedWeights<FormatQ6_K>(pool, rows),
+            ElementFormat.IQ4_NL => new InterleavedWeights<FormatIQ4_NL>(pool, rows),
+            ElementFormat.MXFP4 => new InterleavedWeights<FormatMXFP4>(pool, rows),
+            ElementFormat.TQ1_0 => new InterleavedWeights<FormatTQ1_0>(pool, rows),
+            ElementFormat.TQ2_0 => new InterleavedWeights<FormatTQ2_0>(pool, rows),
+            _ => throw new ArgumentOutOfRangeException(nameof(tensor), tensor.Format, "the format has no interleaved form"),
+        };
+    }
 
     /// <summary>output[t, r] = Σ_c x[t, c] · W[r, c] with the rounded activations, as <see cref="ScalarProduct"/> defines it.</summary>
     public void Multiply(WorkerPool pool, Activations activations, float* output)
@@ -67,35 +71,37 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
     [ThreadStatic]
     private static NativeBuffer? t_results;
 
-    private readonly Tensor _tensor;
+    private readonly BlockRows _source;
     private readonly object _owner; // of the memory of the tiles
     private readonly byte* _tiles;
     private readonly int _rows, _columns, _chunks;
     private readonly long _tileBytes;
 
-    public InterleavedWeights(WorkerPool pool, Tensor tensor)
+    public InterleavedWeights(WorkerPool pool, BlockRows source)
     {
-        _tensor = tensor;
-        _rows = (int)tensor.Rows;
-        _columns = (int)tensor.Columns;
+        _source = source;
+        _rows = source.Rows;
+        _columns = source.Columns;
         _chunks = (_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns;
         _tileBytes = (long)Groups * GroupBytes;
         NativeBuffer memory = new(Tiles * _tileBytes, largePages: true);
         _owner = memory;
         _tiles = memory.Pointer;
         // In pieces, so that never both forms of a large matrix are there.
-        int piece = (int)Math.Max(4, PieceBytes / (IBlockFormat.Rows * tensor.RowBytes));
+        int piece = (int)Math.Max(4, PieceBytes / ((long)IBlockFormat.Rows * Blocks * TFormat.BlockBytes));
         for (int first = 0; first < Tiles; first += piece)
         {
             Interleaving work = new() { Weights = this, FirstTile = first };
             pool.Run(ref work, Math.Min(piece, Tiles - first), 4);
-            tensor.ReleasePages(Math.Min(_rows, (first + (long)piece) * IBlockFormat.Rows));
+            source.Release((int)Math.Min(_rows, (first + (long)piece) * IBlockFormat.Rows));
         }
     }
 
-    private static int GroupChunks => TFormat.BlockLength == 32 ? 1 : 4;
+    private static int GroupChunks => TFormat.BlockLength == 256 ? 4 : 1;
 
     private static int GroupBytes => TFormat.HeaderBytes + GroupChunks * TFormat.ChunkBytes;
+
+    private int Blocks => (_columns + TFormat.BlockLength - 1) / TFormat.BlockLength;
 
     private int Groups => _chunks / GroupChunks;
 
@@ -131,8 +137,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
             for (int row = (FirstTile + start) * IBlockFormat.Rows; row < Math.Min(Weights._rows, (FirstTile + end) * IBlockFormat.Rows); row++)
             {
                 byte* group = Weights._tiles + row / IBlockFormat.Rows * Weights._tileBytes;
-                byte* block = Weights._tensor.Pointer + row * Weights._tensor.RowBytes;
-                int blocksOfGroup = GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights._columns / TFormat.BlockLength;
+                byte* block = Weights._source.Row(row);
+                int blocksOfGroup = GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights.Blocks;
                 int lane = row % IBlockFormat.Rows;
                 for (int first = 0; first < blocks; first += blocksOfGroup, group += GroupBytes, block += blocksOfGroup * TFormat.BlockBytes)
                 {
@@ -141,7 +147,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                     for (int i = 0; i < TFormat.HeaderBytes / IBlockFormat.Factors; i++)
                     {
                         if ((factors[IBlockFormat.Rows * i] & TFormat.ExponentMask) == TFormat.ExponentMask)
-                            throw new LowbitException($"tensor {Weights._tensor.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
+                            throw new LowbitException($"tensor {Weights._source.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
                     }
                 }
             }
@@ -202,7 +208,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
             for (int row = start; row < end; row++)
                 for (int t = 0; t < Activations.Tokens; t++)
                     Output[(long)t * Weights._rows + row] = ScalarProduct.Row<TFormat>(
-                        Weights._tensor.Pointer + row * Weights._tensor.RowBytes, Weights._columns / TFormat.BlockLength, Weights._chunks, new Token(Activations, t));
+                        Weights._source.Row(row), Weights.Blocks, Weights._chunks, new Token(Activations, t));
         }
     }
 }

@@ -56,7 +56,7 @@ internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel
             x += IBlockFormat.ChunkColumns;
             sums += Activations.UnitsOfBlock;
             codes += TFormat.ChunkBytes;
-            if (TFormat.BlockLength == 32 || chunk % 4 == 3)
+            if (TFormat.BlockLength != 256 || chunk % 4 == 3)
             {
                 header = codes + lane / 2 - lane;
                 codes += TFormat.HeaderBytes;

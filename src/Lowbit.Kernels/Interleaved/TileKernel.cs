@@ -69,7 +69,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     private static void Unpack(byte* tile, int lane, int first, int count, byte* panel)
     {
-        int groupChunks = TFormat.BlockLength == 32 ? 1 : 4;
+        int groupChunks = TFormat.BlockLength == 256 ? 4 : 1;
         for (int c = first; c < first + count; c++, panel += ChunkBytes)
         {
             byte* group = tile + (long)(c / groupChunks) * (TFormat.HeaderBytes + groupChunks * TFormat.ChunkBytes);

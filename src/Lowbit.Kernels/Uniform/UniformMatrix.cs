@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.Intrinsics.X86;
+using System.Threading;
 using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Uniform;
@@ -11,11 +13,12 @@ namespace Lowbit.Kernels.Uniform;
 /// <param name="Scales">Scales and zeros.</param>
 public readonly record struct UniformBytes(long Codes, long Scales);
 
-/// <summary>A packed weight on uniform grids. Products are computed from the bytes of the parts as they lie in the file.</summary>
+/// <summary>A packed weight on uniform grids.</summary>
 /// <remarks>
-/// 8-bit activations: integer sums for up to seven tokens where groups are whole rows or multiples of 64 columns, the same
-/// with any kernel to the last bit. Float activations, other groups, and from eight tokens on both modes: rows are rebuilt as
-/// floats, which equals the definition up to rounding of sums.
+/// 8-bit activations and groups that are whole rows or multiples of 64 columns: integer sums, the same with any kernel to the
+/// last bit. With scales of 16 bits they come from a copy with interleaved rows that the first such product makes, the pages
+/// of the file are given back then; with scales of 32 bits from the bytes as they lie, for up to seven tokens. Otherwise rows
+/// are rebuilt as floats, which equals the definition up to rounding of sums.
 /// </remarks>
 public sealed unsafe class UniformMatrix : WeightMatrix
 {
@@ -23,10 +26,15 @@ public sealed unsafe class UniformMatrix : WeightMatrix
 
     private readonly List<object> _owners = [];
     private readonly UniformRows _rows;
+    private readonly string _name;
+    private readonly Tensor _codes;
+    private readonly Lock _interleaving = new();
+    private volatile InterleavedWeights? _interleaved;
 
-    private UniformMatrix(UniformLayout layout, PartReader reader, List<object> owners) : base(layout.Rows, layout.Columns)
+    private UniformMatrix(string name, UniformLayout layout, IReadOnlyDictionary<string, Tensor> parts, PartReader reader, List<object> owners) : base(layout.Rows, layout.Columns)
     {
         Layout = layout;
+        _name = name;
         _owners = owners;
         _rows = new UniformRows
         {
@@ -50,6 +58,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
             if (_rows.Zeros[i] >> layout.Bits != 0)
                 throw new LowbitException($"tensor {reader.NameOf(UniformPacking.Zero)}: element {i} is {_rows.Zeros[i]}, codes have {layout.Bits} bits; the file is damaged.");
         }
+        _codes = parts[UniformPacking.Codes];
         Parts = new UniformBytes(layout.CodeBytes, layout.ScaleBytes);
     }
 
@@ -65,7 +74,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
         if (layout.Nested) parts = NestedScales.Expand(name, layout, parts);
         List<object> owners = [];
         PartReader reader = new(name, parts, owners);
-        UniformMatrix matrix = new(layout, reader, owners);
+        UniformMatrix matrix = new(name, layout, parts, reader, owners);
         if (!layout.Reordered) return matrix;
         byte* order = reader.Bytes(UniformPacking.Order, ElementFormat.U32, ElementFormat.U32.ByteCount(layout.Columns));
         return new ReorderedMatrix(reader.NameOf(UniformPacking.Order), matrix, new ReadOnlySpan<uint>(order, layout.Columns));
@@ -118,12 +127,27 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool eightBit = activations.Mode == ActivationMode.EightBit;
+        if (eightBit && _rows.GroupsHoldWholeBlocks && _rows.HalfScales)
+        {
+            Interleaved(pool).Multiply(pool, activations, output);
+            return;
+        }
         if (activations.Tokens >= Activations.ManyTokens)
             DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
         else if (!eightBit || !_rows.GroupsHoldWholeBlocks) RowProduct.Multiply(pool, this, activations, output);
         else if (UniformProductAvx512.IsSupported) MultiplyEightBit<UniformProductAvx512>(pool, activations, output);
         else if (Avx2.IsSupported) MultiplyEightBit<UniformProductAvx2>(pool, activations, output);
         else MultiplyEightBit<UniformProductScalar>(pool, activations, output);
+    }
+
+    /// <summary>The copy with interleaved rows, which the first call makes.</summary>
+    internal InterleavedWeights Interleaved(WorkerPool pool)
+    {
+        if (_interleaved is { } made) return made;
+        lock (_interleaving)
+        {
+            return _interleaved ??= UniformBlocks.Interleave(pool, new UniformBlocks(_name, _rows, _codes));
+        }
     }
 
     /// <summary>The product with integer sums and a given kernel.</summary>

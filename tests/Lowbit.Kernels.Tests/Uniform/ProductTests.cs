@@ -1,6 +1,8 @@
 using System;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Uniform;
 using Xunit;
 
@@ -16,6 +18,46 @@ public unsafe class ProductTests
     [InstructionSetFact(nameof(Avx512F))]
     public void Avx512_equals_the_oracle_to_the_bit() => EqualsOracle<UniformProductAvx512>();
 
+    [Fact]
+    public void Interleaved_rows_of_any_width_equal_their_oracle_to_the_bit_and_agree_with_the_definition()
+    {
+        int seed = 0;
+        foreach (int columns in new[] { 1, 63, 64, 65, 300, 576 })
+        {
+            for (int bits = 2; bits <= 8; bits++)
+            {
+                foreach (int group in new[] { columns, 64, 128 })
+                {
+                    int rows = 1 + ++seed * 7 % 53;
+                    bool extreme = seed % 2 == 0;
+                    UniformCodes codes = UniformMatrices.Random(rows, columns, bits, Math.Min(group, columns), seed, realZeros: seed % 3 == 0, extreme: extreme);
+                    var matrix = (UniformMatrix)UniformMatrices.Load(UniformPacking.Pack(codes, ElementFormat.F16));
+                    foreach (int tokens in new[] { 1, 2, 6 })
+                    {
+                        using Activations activations = Input(tokens, columns, seed, ActivationMode.EightBit, extreme);
+                        float[] want = new float[tokens * rows];
+                        fixed (float* output = want) matrix.Interleaved(_pool).MultiplyScalar(_pool, activations, output);
+                        Close(codes, activations, want, 0);
+                        if (Lanes512.IsSupported) Equal<Lanes512, Vector512<byte>>(matrix, activations, want);
+                        if (Lanes256.IsSupported) Equal<Lanes256, Vector256<byte>>(matrix, activations, want);
+                        if (Lanes128.IsSupported) Equal<Lanes128, Vector128<byte>>(matrix, activations, want);
+                    }
+                }
+            }
+        }
+    }
+
+    private void Equal<TLanes, TVector>(UniformMatrix matrix, Activations activations, float[] want)
+        where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        foreach (bool tiles in new[] { false, true })
+        {
+            float[] got = new float[want.Length];
+            fixed (float* output = got) matrix.Interleaved(_pool).Multiply<TLanes, TVector>(_pool, activations, output, tiles);
+            Assert.Equal(want, got);
+        }
+    }
+
     [Theory]
     [InlineData(ActivationMode.EightBit)]
     [InlineData(ActivationMode.Float)]
@@ -29,7 +71,7 @@ public unsafe class ProductTests
                 foreach (int tokens in new[] { 1, 2, 7, 8, 19 })
                 {
                     UniformCodes codes = UniformMatrices.Random(13, columns, 2 + seed % 7, Math.Min(group, columns), ++seed, realZeros: seed % 2 == 0);
-                    WeightMatrix matrix = UniformMatrices.Load(UniformPacking.Pack(codes, ElementFormat.F32));
+                    WeightMatrix matrix = UniformMatrices.Load(UniformPacking.Pack(codes, seed / 2 % 2 == 0 ? ElementFormat.F16 : ElementFormat.F32));
                     using Activations activations = Input(tokens, columns, seed, mode);
                     float[] got = new float[13 * tokens];
                     fixed (float* output = got) matrix.Multiply(_pool, activations, output);

@@ -1,0 +1,95 @@
+using System.Runtime.CompilerServices;
+using Lowbit.Kernels.Interleaved;
+
+namespace Lowbit.Kernels.Uniform;
+
+/// <summary>
+/// Uniform grids in interleaved rows: F = scale, G = −scale · zero, m = 1. Codes are cut into fields as in
+/// <see cref="CodeBlock"/>: that of 4 bits as in <see cref="FormatQ4_1"/>, that of 2 as in <see cref="FormatQ2_K"/>, that of
+/// 1 as in <see cref="OneBitCodes"/>; codes of 8 bits are bytes.
+/// </summary>
+internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidth : struct, ICodeWidth
+{
+    public static int BlockLength => UniformLayout.BlockLength;
+    public static int BlockBytes => sizeof(UniformBlock);
+    public static int CodeBits => TWidth.Bits;
+    public static int ScaleRun => 0;
+    public static bool FactorsOfHalves => false;
+    public static bool MinimumHasFactor => true;
+    public static int ExponentMask => 0x7C00;
+    public static int HeaderBytes => 2 * IBlockFormat.Factors;
+    public static int ChunkBytes => 2 * TWidth.Bits * IBlockFormat.Vector;
+
+    private static int Nibbles => TWidth.Bits & 4;
+    private static int PairsAt => 2 * Nibbles;
+    private static int OnesAt => 2 * (TWidth.Bits & 6);
+
+    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
+    {
+        factors[0] = *(ushort*)block;
+        factors[IBlockFormat.Rows] = *(ushort*)(block + 2);
+        uint* codes = (uint*)((UniformBlock*)block)->Codes;
+        if (TWidth.Bits == 8)
+        {
+            for (int i = 0; i < 16; i++) lanes[IBlockFormat.Rows * i] = codes[i];
+            return;
+        }
+        for (int i = 0; i < 2 * Nibbles; i++)
+        {
+            int first = i / 4 * 8 + i % 4;
+            lanes[IBlockFormat.Rows * i] = codes[first] & 0x0F0F0F0F | (codes[first + 4] & 0x0F0F0F0F) << 4;
+        }
+        for (int step = 0; step < 2 * (TWidth.Bits & 2); step++)
+        {
+            uint lane = 0;
+            for (int unit = 0; unit < 4; unit++) lane |= (codes[4 * unit + step] >> Nibbles & 0x03030303) << 2 * unit;
+            lanes[IBlockFormat.Rows * (PairsAt + step)] = lane;
+        }
+        for (int half = 0; half < 2 * (TWidth.Bits & 1); half++)
+            lanes[IBlockFormat.Rows * (OnesAt + half)] = OneBitCodes.Lane(codes + 8 * half, TWidth.Bits & 6);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        if (TWidth.Bits == 8) return TLanes.Load(chunk + IBlockFormat.Vector * (4 * unit + step));
+        TVector codes = default;
+        if (Nibbles != 0) codes = TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2 * 4 + step)), unit % 2 * 4, 0xF);
+        if ((TWidth.Bits & 2) != 0)
+        {
+            TVector pairs = TLanes.Load(chunk + IBlockFormat.Vector * (PairsAt + step));
+            if (Nibbles == 0) codes = TLanes.Bits(pairs, 2 * unit, 3);
+            else codes = TLanes.Or(codes, unit < 2 ? TLanes.UpperBits(pairs, 4 - 2 * unit, 0x30) : TLanes.Bits(pairs, 2 * unit - 4, 0x30));
+        }
+        if ((TWidth.Bits & 1) != 0)
+            codes = TLanes.Or(codes, OneBitCodes.Load<TLanes, TVector>(chunk + IBlockFormat.Vector * OnesAt, unit, step, TWidth.Bits & 6));
+        return codes;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.LoadHalves(header);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.Multiply(TLanes.LoadHalves(header), TLanes.LoadHalves(header + IBlockFormat.Factors));
+
+    public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
+    {
+        UniformBlock* block = (UniformBlock*)row + chunk;
+        numbers.Factors[0] = (float)block->Scale;
+        numbers.MinimumFactors[0] = (float)block->Scale * (float)block->MinusZero;
+        for (int unit = 0; unit < 4; unit++)
+        {
+            numbers.Scales[unit] = 1;
+            numbers.Minimums[unit] = 1;
+        }
+        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
+    }
+}
