@@ -90,7 +90,6 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             if (rows.HighZero[i] >> layout.HighBits != 0)
                 throw new LowbitException($"tensor {reader.NameOf(PartiallyBinarizedPacking.HighZero)}: element {i} is {rows.HighZero[i]}, codes have {layout.HighBits} bits; the file is damaged.");
         }
-        TakeTables(layout, ref rows);
         _rows = rows;
         long tables = (layout.LowBits > 0 ? 2 : 1) * layout.LowScales + layout.HighScales;
         Parts = new PartiallyBinarizedBytes(
@@ -216,26 +215,6 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             foreach (object owner in _owners) (owner as Tensor)?.ReleasePages(); // the next product needs the tiles alone
             Volatile.Write(ref _tiles, made);
             return made;
-        }
-    }
-
-    // Every product reads the tables: beside the tiles they would keep the pages of the file in memory, most of which are not theirs.
-    private void TakeTables(PartiallyBinarizedLayout layout, ref PackedRows rows)
-    {
-        long low = layout.ScaleFormat.ByteCount(layout.LowScales), high = layout.ScaleFormat.ByteCount(layout.HighScales);
-        NativeBuffer tables = new(2 * low + high + layout.HighScales);
-        _owners.Add(tables);
-        byte* next = tables.Pointer;
-        if (layout.LowBits > 0) rows.LowScale = Take(rows.LowScale, low);
-        rows.LowMean = Take(rows.LowMean, low);
-        rows.HighScale = Take(rows.HighScale, high);
-        rows.HighZero = Take(rows.HighZero, layout.HighScales);
-
-        byte* Take(byte* table, long bytes)
-        {
-            Buffer.MemoryCopy(table, next, bytes, bytes);
-            next += bytes;
-            return next - bytes;
         }
     }
 
