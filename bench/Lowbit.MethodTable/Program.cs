@@ -9,8 +9,8 @@ using Lowbit.MethodTable;
 
 // Quantizes a model by every method, measures each result and keeps a row for it; prints the table of docs/methods-table.md.
 // Every row is written when it is measured, and rows that are there are not measured again. A run of `lowbit` is a process
-// of its own, so that its peak memory is what a user sees. Decode speed and time tell something on a quiet machine only, so
-// a second pass, --speed-only, fills them in.
+// of its own, so that its peak memory is what a user sees. Decode speed tells something on a quiet machine only, so a second
+// pass, --speed-only, fills it in.
 const string Usage = """
     usage: MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
                [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only]
@@ -18,7 +18,7 @@ const string Usage = """
     --only              parts of names of settings; rows are made in this order
     --keep              folder where quantized models stay, for a pass with --speed-only
     --perplexity-only   leaves out divergence and agreement, for which the float model has to compute too
-    --speed-only        fills decode speed into rows that are there, and time where the model has to be quantized anew
+    --speed-only        fills decode speed into rows that are there, and processor time where it is missing
     --print             the table of rows that are there
     """;
 if (args is ["--print", .. string[] files])
@@ -69,7 +69,7 @@ void MeasureQuality(Setting setting)
     if (setting != RowTable.Float)
     {
         (folder, JsonNode quantized) = Quantize(setting);
-        Copy(quantized, row, ("nominal_bits_per_weight", "nominal_bits"), ("linear_bits_per_weight", "bits"), ("peak_memory_bytes", "peak_memory"));
+        Copy(quantized, row, ("nominal_bits_per_weight", "nominal_bits"), ("linear_bits_per_weight", "bits"), ("processor_seconds", "processor_seconds"), ("peak_memory_bytes", "peak_memory"));
     }
     JsonNode measured = Lowbit($"eval {folder} {evaluation}{(setting == RowTable.Float || isShort ? "" : $" --base {model}")}");
     Copy(measured, row, ("perplexity", "perplexity"), ("mean_nll", "nll"));
@@ -84,10 +84,10 @@ void MeasureSpeed(Setting setting)
 {
     if (rows.Find(setting.Name) is not { } row || row["tokens_per_second"] is not null) return;
     string folder = setting == RowTable.Float ? model : Folder(setting);
-    if (!Directory.Exists(folder))
+    if (setting != RowTable.Float && (!Directory.Exists(folder) || row["processor_seconds"] is null))
     {
         (_, JsonNode quantized) = Quantize(setting);
-        Copy(quantized, row, ("seconds", "seconds"));
+        Copy(quantized, row, ("processor_seconds", "processor_seconds"));
     }
     Copy(Lowbit($"bench {folder}"), row, ("decode_tokens_per_second", "tokens_per_second"));
     rows.Set(row);

@@ -20,7 +20,7 @@ internal static class RowTable
         ("divergence", "KL divergence", "F4", 1),
         ("top1", "same top token, %", "F1", 100),
         ("peak_memory", "peak memory, MB", "F0", 1e-6),
-        ("seconds", "quantize, s", "F1", 1),
+        ("processor_seconds", "quantize, processor s", "F1", 1),
         ("tokens_per_second", "decode, tokens/s", "F0", 1),
     ];
 

@@ -142,6 +142,7 @@ public sealed class QuantizePipeline
             Stages = _clock.Stages,
             Seconds = total.Elapsed.TotalSeconds,
             ResumedLayers = _resumed,
+            ProcessorSeconds = Environment.CpuUsage.TotalTime.TotalSeconds,
             PeakMemoryBytes = PeakMemory(),
             CalibrationPerplexityBefore = check is null ? null : Math.Exp(check.Before),
             CalibrationPerplexity = likelihood is { } mean ? Math.Exp(mean) : null,

@@ -72,6 +72,9 @@ public sealed record QuantizeReport
     /// <summary>Wall-clock seconds of this run; layers of an earlier, interrupted one are not in it.</summary>
     public required double Seconds { get; init; }
 
+    /// <summary>Seconds of processor time that all threads of the process took together, which tells more than the clock where other work goes on.</summary>
+    public required double ProcessorSeconds { get; init; }
+
     /// <summary>Layers that an earlier, interrupted run had finished.</summary>
     public required int ResumedLayers { get; init; }
 
