@@ -17,7 +17,7 @@ internal sealed class MergeTable
 
     /// <summary>Creates an empty table.</summary>
     /// <param name="capacity">How many pairs are expected; more make it grow.</param>
-    public MergeTable(int capacity) => Resize((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(capacity, 4) * 4 / 3 + 1));
+    public MergeTable(int capacity) => Resize((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(capacity, 4) * 4 / 3));
 
     /// <summary>Number of pairs.</summary>
     public int Count { get; private set; }

@@ -63,7 +63,7 @@ internal abstract unsafe class InterleavedWeights
 /// <inheritdoc/>
 internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights where TFormat : struct, IBlockFormat
 {
-    private const long PieceBytes = 1 << 23;
+    private const long PieceBytes = 1 << 21;
 
     [ThreadStatic]
     private static NativeBuffer? t_panel;

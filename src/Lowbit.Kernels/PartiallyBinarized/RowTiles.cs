@@ -92,10 +92,11 @@ internal sealed unsafe class RowTiles
     // [tiles, 16] rows by their number of salient weights.
     private static NativeBuffer BySalientWeights(WorkerPool pool, in PackedRows rows, int tiles)
     {
-        long[] keys = new long[rows.Rows];
-        CountWork work = new() { Packed = rows, Keys = keys };
+        using NativeBuffer memory = new(rows.Rows * sizeof(long));
+        Span<long> keys = memory.Span<long>(0, rows.Rows);
+        CountWork work = new() { Packed = rows, Keys = (long*)memory.Pointer };
         pool.Run(ref work, rows.Rows, 64);
-        Array.Sort(keys);
+        keys.Sort();
         NativeBuffer order = new((long)tiles * Rows * sizeof(int));
         Span<int> all = order.Span<int>(0, tiles * Rows);
         all.Fill(-1);
@@ -106,7 +107,7 @@ internal sealed unsafe class RowTiles
     private struct CountWork : IParallelWork
     {
         public PackedRows Packed;
-        public long[] Keys;
+        public long* Keys;
 
         public readonly void Execute(int start, int end)
         {
