@@ -1,3 +1,4 @@
+using System;
 using System.IO;
 using System.Text.Json;
 using Lowbit.TestKit;
@@ -71,14 +72,23 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("train needs --text", "train", "MODEL", "-o", "nowhere")]
     [InlineData("has no setting --rank", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--rank", "4")]
     [InlineData("has no setting --block-steps", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "xnor", "--block-steps", "4")]
+    [InlineData("--block-steps needs a model", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4")]
+    [InlineData("has phases of its own", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4", "--train-all")]
+    [InlineData("needs a model that has learned", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "pb-llm", "--saliency", "hessian")]
     [InlineData("--dropout is for", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--dropout", "0.1")]
     [InlineData("give one of them", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--loftq", "1", "--lq-lora", "1")]
     [InlineData("--fisher belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--fisher", "1")]
     public void WrongCommandLinesAreBadUsage(string expected, params string[] arguments)
     {
-        LowbitResult result = LowbitProcess.Run(System.Array.ConvertAll(arguments, word => word switch { "MODEL" => model.Path, "TEXT" => model.Text, _ => word }));
-        Assert.Equal(2, result.ExitCode);
-        Assert.Contains(expected, result.Error);
+        string output = model.In("nowhere");
+        string[] words = Array.ConvertAll(arguments, word => word switch { "MODEL" => model.Path, "CONFIG" => Path.Combine(model.Path, "config.json"), "TEXT" => model.Text, "nowhere" => output, _ => word });
+        for (int i = 0; i < 2; i++)
+        {
+            LowbitResult result = LowbitProcess.Run(words);
+            Assert.Equal(2, result.ExitCode);
+            Assert.Contains(expected, result.Error);
+        }
+        Assert.False(Path.Exists(output) || Path.Exists(output + ".training"));
     }
 
     [Fact]

@@ -29,7 +29,7 @@ internal static class FinetuneVerb
     {
         TrainingCommand.RequireOutput(invocation, "finetune");
         string path = invocation.Get(s_model);
-        TrainingMethod method = TrainingMethods.Find(invocation, invocation.Get(s_method));
+        TrainingMethod method = TrainingMethods.Find(invocation, invocation.Get(s_method), hasLearned: true);
         using LanguageModel source = LanguageModel.Open(path);
         using var pool = new WorkerPool(invocation.Threads);
         using TrainingAdapters? adapters = method.Base?.Invoke(invocation, source, pool);

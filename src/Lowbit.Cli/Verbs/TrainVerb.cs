@@ -31,7 +31,7 @@ internal static class TrainVerb
         TrainingCommand.RequireOutput(invocation, "train");
         string path = invocation.Get(s_model), file = Directory.Exists(path) ? Path.Combine(path, "config.json") : path;
         ModelConfig config = ModelConfig.Read(file);
-        TrainingMethod method = TrainingMethods.Find(invocation, invocation.Get(s_method));
+        TrainingMethod method = TrainingMethods.Find(invocation, invocation.Get(s_method), hasLearned: false);
         if (!invocation.Get(s_newTokenizer))
         {
             Train(invocation, method, config, path, file, invocation.Get(s_tokenizer) ?? Path.GetDirectoryName(Path.GetFullPath(file))!);

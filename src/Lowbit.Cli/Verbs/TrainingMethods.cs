@@ -97,14 +97,27 @@ internal static class TrainingMethods
     /// <summary>Names, the default first.</summary>
     public static string[] Names(params string[] first) => [.. first, .. s_all.Select(method => method.Name).Except(first)];
 
-    /// <exception cref="UsageException">A setting is given that the method does not have.</exception>
-    public static TrainingMethod Find(Invocation invocation, string name)
+    /// <summary>A method by its name.</summary>
+    /// <param name="invocation">Options.</param>
+    /// <param name="name">Name.</param>
+    /// <param name="hasLearned">Whether the training goes on from a model, not from random weights.</param>
+    /// <exception cref="UsageException">A setting is given that the method does not have, or that contradicts the others.</exception>
+    public static TrainingMethod Find(Invocation invocation, string name, bool hasLearned)
     {
         TrainingMethod method = Array.Find(s_all, method => method.Name == name)!;
         foreach (Option option in Settings.Except(method.Settings))
         {
             if (invocation.Has(option)) throw new UsageException($"method {name} has no setting {option.Name}.");
         }
+        if (!hasLearned && invocation.Get(s_saliency) == "hessian") throw new UsageException("--saliency hessian needs a model that has learned something; use magnitude.");
+        if (invocation.Get(s_blockSteps) > 0)
+        {
+            if (!hasLearned) throw new UsageException("--block-steps needs a model that has learned something; leave it away.");
+            if (invocation.Get(s_fixedCodes) || invocation.Get(s_trainAll)) throw new UsageException("--block-steps has phases of its own; leave --fixed-codes and --train-all away.");
+            if (invocation.Get(s_blockRate) == 0) throw new UsageException("--block-learning-rate is 0; expected a number above 0.");
+        }
+        if (invocation.Get(s_loftq) > 0 && invocation.Get(s_lqLora) > 0) throw new UsageException("--loftq and --lq-lora are two ways to begin; give one of them.");
+        if (invocation.Get(s_lqLora) == 0 && invocation.Has(s_fisher)) throw new UsageException("--fisher belongs to --lq-lora; give both.");
         return method;
     }
 
@@ -208,10 +221,9 @@ internal static class TrainingMethods
 
     private static IReadOnlyDictionary<TrainableLinear, bool[]> ByHessian(TrainingContext context)
     {
-        if (context.Source is null) throw new UsageException("--saliency hessian needs a model that has learned something; use magnitude.");
         int length = Math.Min(CalibrationContext, context.Model.Config.ContextLength);
         CalibrationSet calibration = CalibrationSet.Draw([context.Ids], length, Math.Clamp(context.Ids.Length / length, 1, CalibrationWindows), CalibrationSampling.Sequential, seed: 0);
-        return SaliencyByHessian.Mark(context.Source, context.Model, calibration, context.Invocation.Get(s_salient), context.Pool, context.Invocation.Cancellation);
+        return SaliencyByHessian.Mark(context.Source!, context.Model, calibration, context.Invocation.Get(s_salient), context.Pool, context.Invocation.Cancellation);
     }
 
     private static Func<TrainingContext, TrainableLinear, IWeightForm> Binary(IBinarizer binarizer) =>
@@ -230,9 +242,6 @@ internal static class TrainingMethods
     private static void ByBlocks(TrainingContext context)
     {
         Invocation invocation = context.Invocation;
-        if (context.Source is null) throw new UsageException("--block-steps needs a model that has learned something; leave it away.");
-        if (invocation.Get(s_fixedCodes) || invocation.Get(s_trainAll)) throw new UsageException("--block-steps has phases of its own; leave --fixed-codes and --train-all away.");
-        if (invocation.Get(s_blockRate) == 0) throw new UsageException("--block-learning-rate is 0; expected a number above 0.");
         BlockTrainingOptions options = new()
         {
             Steps = invocation.Get(s_blockSteps),
@@ -253,8 +262,6 @@ internal static class TrainingMethods
     private static TrainingAdapters OverPacked(Invocation invocation, LanguageModel source, WorkerPool pool)
     {
         int rank = invocation.Get(s_rank), loftq = invocation.Get(s_loftq), lqLora = invocation.Get(s_lqLora);
-        if (loftq > 0 && lqLora > 0) throw new UsageException("--loftq and --lq-lora are two ways to begin; give one of them.");
-        if (lqLora == 0 && invocation.Has(s_fisher)) throw new UsageException("--fisher belongs to --lq-lora; give both.");
         TableRtnOptions grid = new();
         if (lqLora == 0)
             return TrainingAdapters.OverPacked(source, loftq == 0 ? null : layer => LoftQ.Begin(layer, grid, rank, loftq, pool, invocation.Cancellation), pool, invocation);

@@ -34,7 +34,7 @@ public sealed class TrainingFolder
             if (resume && !File.Exists(_checkpoint)) throw new LowbitException($"--resume: {_checkpoint} is not there; leave --resume away to begin a training.");
             if (!resume && Directory.Exists(_path))
             {
-                if (!force) throw new LowbitException($"{_path} holds an interrupted training; go on with --resume or throw it away with --force.");
+                if (!force && File.Exists(_checkpoint)) throw new LowbitException($"{_path} holds an interrupted training; go on with --resume or throw it away with --force.");
                 Directory.Delete(_path, recursive: true);
             }
             Directory.CreateDirectory(_path);
