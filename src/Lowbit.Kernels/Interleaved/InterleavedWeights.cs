@@ -102,9 +102,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         _columns = source.Columns;
         _chunks = (_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns;
         _tileBytes = (long)Groups * GroupBytes;
-        NativeBuffer memory = new(Tiles * _tileBytes, largePages: true);
-        _owner = memory;
-        _tiles = memory.Pointer;
+        _tiles = LargePages.Take(Tiles * _tileBytes, out _owner);
         // In pieces, so that never both forms of a large matrix are there.
         int piece = (int)Math.Max(4, PieceBytes / ((long)IBlockFormat.Rows * Blocks * TFormat.BlockBytes));
         for (int first = 0; first < Tiles; first += piece)

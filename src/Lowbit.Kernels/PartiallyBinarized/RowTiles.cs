@@ -75,9 +75,9 @@ internal sealed unsafe class RowTiles
             _dataStarts[tile + 1] += _dataStarts[tile];
             _windowStarts[tile + 1] += _windowStarts[tile];
         }
-        NativeBuffer data = new(_dataStarts[tiles], largePages: true), windows = new(_windowStarts[tiles] * sizeof(ushort));
+        NativeBuffer windows = new(_windowStarts[tiles] * sizeof(ushort));
+        _data = LargePages.Take(_dataStarts[tiles], out object data);
         _owners = [order, data, windows];
-        _data = data.Pointer;
         _windows = (ushort*)windows.Pointer;
         work.Fill = true;
         pool.Run(ref work, tiles, 1);
