@@ -29,7 +29,7 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("--method", "lora", "--adapters", "merged")]
     [InlineData("--method", "qlora", "--adapters", "separate")]
     [InlineData("--method", "qlora", "--adapters", "separate", "--lq-lora", "2", "--fisher", "3")]
-    [InlineData("--method", "efficientqat", "--bits", "3", "--group-size", "16", "--block-steps", "4", "--block-batches", "2")]
+    [InlineData("--method", "efficientqat", "--bits", "3", "--group-size", "16", "--block-steps", "4", "--block-batches", "2", "--block-learning-rate", "0.02")]
     [InlineData("--method", "xnor", "--activations-storage", "bf16")]
     public void WhatIsWrittenHasThePerplexityThatTrainingReports(params string[] method)
     {

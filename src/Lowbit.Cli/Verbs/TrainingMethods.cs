@@ -35,7 +35,8 @@ internal sealed record TrainingMethod(
 /// <param name="Model">What is to be trained.</param>
 /// <param name="Source">The model that it began from; null where it begins from nothing.</param>
 /// <param name="Ids">Tokens of the training text.</param>
-internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, TrainableModel Model, LanguageModel? Source, int[] Ids)
+/// <param name="Folder">Where the training lives until it is done.</param>
+internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, TrainableModel Model, LanguageModel? Source, int[] Ids, TrainingFolder Folder)
 {
     /// <summary>Salient weights, where a method has found them before.</summary>
     public IReadOnlyDictionary<TrainableLinear, bool[]>? Salient { get; init; }
@@ -179,7 +180,11 @@ internal static class TrainingMethods
             // Without salient weights coded positions take next to nothing.
             Positions = method.Name == "pb-llm" && invocation.Get(s_positions) == "bitmap" ? PositionsForm.Bitmap : PositionsForm.Coded,
         };
-        if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source, pool));
+        if (source is not null && !invocation.Get(s_trainAll))
+        {
+            IEnumerable<Parameter> norms = invocation.Get(s_blockSteps) > 0 ? model.Blocks.SelectMany(block => block.Norms).Select(norm => norm.Weight) : [];
+            return Sizes(report, PackedFolder.Write(options, model, source, pool, norms));
+        }
         // Everything was trained: the rest comes from a float folder of the trained model, in no more bits than it had before.
         string temporary = report.Output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".float";
         try
@@ -252,6 +257,7 @@ internal static class TrainingMethods
         using BlockTraining training = new(context.Model, TrainingCommand.Windows(invocation, context.Model.Config, context.Ids), options, context.Pool);
         training.Run(
             linear => Uniform(context, linear),
+            context.Folder,
             report => invocation.Terminal.Note(FormattableString.Invariant($"block {report.Block + 1} of {context.Model.Blocks.Length}: error of the output {report.Before:P2} before, {report.After:P2} after")),
             invocation.Cancellation);
         foreach (TrainableLinear linear in context.Model.Linears) ((UniformTraining)linear.Form!).FixCodes(linear.Weight);
