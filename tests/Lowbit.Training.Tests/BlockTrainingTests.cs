@@ -17,6 +17,8 @@ public sealed unsafe class BlockTrainingTests : IDisposable
 {
     private static readonly BlockTrainingOptions s_options = new() { Steps = 60, Batch = 2, Batches = 3, LearningRate = 2e-3 };
 
+    private static readonly Lazy<float[]> s_learned = new(Learn);
+
     private readonly WorkerPool _pool = new(2);
 
     public void Dispose() => _pool.Dispose();
@@ -139,10 +141,21 @@ public sealed unsafe class BlockTrainingTests : IDisposable
     // A model that has learned the text a little.
     private static TrainableModel Trained()
     {
-        TrainableModel model = Tiny.Model();
-        Tiny.Train(model, Tiny.Options with { Steps = 200 }, 200);
-        foreach (Parameter parameter in model.Parameters) parameter.Trainable = false;
+        TrainableModel model = TrainableModel.Random(Tiny.Config, 1);
+        int first = 0;
+        foreach (Parameter parameter in model.Parameters)
+        {
+            s_learned.Value.AsSpan(first, (int)parameter.Count).CopyTo(parameter.Value.Span<float>(0, (int)parameter.Count));
+            first += (int)parameter.Count;
+        }
         return model;
+    }
+
+    private static float[] Learn()
+    {
+        using TrainableModel model = Tiny.Model();
+        Tiny.Train(model, Tiny.Options with { Steps = 200 }, 200);
+        return Tiny.Values(model);
     }
 
     private sealed class Identity : IWeightForm
