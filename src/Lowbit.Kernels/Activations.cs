@@ -1,6 +1,7 @@
 using System;
 using System.Numerics;
 using System.Runtime.Intrinsics;
+using System.Threading;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels;
@@ -28,6 +29,8 @@ public sealed unsafe class Activations : IDisposable
     private const float SmallestLargest = 1e-30f;
 
     private readonly NativeBuffer _values, _codes, _scales, _sums, _unitSums, _rounded;
+
+    private static long s_batches;
 
     /// <summary>Allocates for the largest batch.</summary>
     /// <param name="capacityTokens">Most tokens of a batch.</param>
@@ -92,11 +95,15 @@ public sealed unsafe class Activations : IDisposable
     /// <summary>[tokens, features] codes times scales, for products that rebuild weights; only for <see cref="ManyTokens"/> and more.</summary>
     internal float* RoundedValues => _rounded.Floats;
 
+    /// <summary>Another number whenever <see cref="Quantize"/> has been called, of any activations.</summary>
+    internal long Batch { get; private set; }
+
     /// <summary>In 8-bit mode rounds <see cref="Values"/>; to be called after they are written and before the products. Does nothing in float mode.</summary>
     /// <param name="pool">Threads that share the tokens.</param>
     public void Quantize(WorkerPool pool)
     {
         if (Mode != ActivationMode.EightBit) return;
+        Batch = Interlocked.Increment(ref s_batches);
         Work work = new() { Activations = this, KeepRounded = Tokens >= ManyTokens };
         pool.Run(ref work, Tokens, Math.Max(1, 8192 / Features));
     }

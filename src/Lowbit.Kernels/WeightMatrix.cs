@@ -52,4 +52,14 @@ public abstract class WeightMatrix
     /// <param name="activations">[tokens, inFeatures]; in 8-bit mode <see cref="Activations.Quantize"/> has been called.</param>
     /// <param name="output">[tokens, outFeatures], overwritten.</param>
     public abstract unsafe void Multiply(WorkerPool pool, Activations activations, float* output);
+
+    /// <summary>Rows of a tile, of those weights that lie in tiles.</summary>
+    internal const int RowsOfTile = 16;
+
+    /// <summary>Makes ready what <see cref="MultiplyTiles"/> reads.</summary>
+    /// <returns>Number of tiles; 0 where this product is not computed tile by tile.</returns>
+    internal virtual int PrepareTiles(WorkerPool pool, Activations activations) => 0;
+
+    /// <summary>The rows of some tiles of the product, by the calling thread.</summary>
+    internal virtual unsafe void MultiplyTiles(Activations activations, float* output, int start, int end) => throw new NotSupportedException();
 }

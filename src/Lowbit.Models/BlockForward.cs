@@ -137,9 +137,11 @@ public sealed unsafe class BlockForward : IDisposable
         }
         else
         {
-            block.Query!.Multiply(_pool, _normed, _query.Floats);
-            block.Key!.Multiply(_pool, _normed, newKeys);
-            block.Value!.Multiply(_pool, _normed, newValues);
+            (Linear query, Linear key, Linear value) = (block.Query!, block.Key!, block.Value!);
+            Products.Multiply(_pool, _normed, new(query.Weight, _query.Floats), new(key.Weight, newKeys), new(value.Weight, newValues));
+            query.AddBias(_query.Floats, tokens);
+            key.AddBias(newKeys, tokens);
+            value.AddBias(newValues, tokens);
         }
         if (block.QueryNorm is not null)
         {
@@ -168,14 +170,16 @@ public sealed unsafe class BlockForward : IDisposable
     {
         Enter(block.FfnNorm, hidden, tokens);
         Ready(LinearInput.Ffn, _normed, observer);
-        block.Up.Multiply(_pool, _normed, _inner.Values);
         if (block.Gate is not null)
         {
-            block.Gate.Multiply(_pool, _normed, _gate.Floats);
+            Products.Multiply(_pool, _normed, new(block.Gate.Weight, _gate.Floats), new(block.Up.Weight, _inner.Values));
+            block.Gate.AddBias(_gate.Floats, tokens);
+            block.Up.AddBias(_inner.Values, tokens);
             Nonlinearity.ApplyGated(_pool, _config.Activation, _gate.Floats, _inner.Values, _inner.Values, checked(tokens * _config.FfnDim));
         }
         else
         {
+            block.Up.Multiply(_pool, _normed, _inner.Values);
             Nonlinearity.Apply(_pool, _config.Activation, _inner.Values, _inner.Values, checked(tokens * _config.FfnDim));
         }
         if (block.FfnSubNorm is not null) Rows.Normalise(_pool, _config, block.FfnSubNorm, _inner.Values, _inner.Values, tokens, _config.FfnDim);

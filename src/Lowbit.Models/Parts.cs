@@ -13,7 +13,13 @@ public sealed record Linear(string Name, WeightMatrix Weight, NativeBuffer? Bias
     public unsafe void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         Weight.Multiply(pool, activations, output);
-        if (Bias is not null) Rows.AddToEach(output, activations.Tokens, Weight.Rows, Bias.Floats);
+        AddBias(output, activations.Tokens);
+    }
+
+    /// <summary>output ← output + bias, [tokens, outFeatures].</summary>
+    public unsafe void AddBias(float* output, int tokens)
+    {
+        if (Bias is not null) Rows.AddToEach(output, tokens, Weight.Rows, Bias.Floats);
     }
 }
 

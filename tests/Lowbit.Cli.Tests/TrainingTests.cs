@@ -31,6 +31,7 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("--method", "qlora", "--adapters", "separate", "--lq-lora", "2", "--fisher", "3")]
     [InlineData("--method", "qlora", "--adapters", "separate", "--lq-lora", "2", "--fisher", "3", "--target-bits", "5")]
     [InlineData("--method", "efficientqat", "--bits", "3", "--group-size", "16", "--block-steps", "4", "--block-batches", "2", "--block-learning-rate", "0.02")]
+    [InlineData("--method", "llm-qat", "--bits", "4", "--distill", "1")]
     [InlineData("--method", "xnor", "--activations-storage", "bf16")]
     public void WhatIsWrittenHasThePerplexityThatTrainingReports(params string[] method)
     {

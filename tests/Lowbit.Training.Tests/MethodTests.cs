@@ -30,6 +30,7 @@ public sealed unsafe class MethodTests : IDisposable
         ["fda"] = _ => new BinaryTraining(new FrequencyDomain(), ScalePrecision.Float16),
         ["recu"] = _ => new BinaryTraining(new ReCu(), ScalePrecision.Float16),
         ["bitnet"] = _ => new BitNet(ScalePrecision.Float16),
+        ["llm-qat"] = _ => new LlmQat(4, ScalePrecision.Float16),
         ["onebit"] = linear => new OneBit(linear.Weight),
         ["efficientqat"] = linear => new UniformTraining(linear.Weight, new() { Bits = 3, GroupSize = 8, TrainZeros = true }),
         ["efficientqat, fixed codes"] = linear => new UniformTraining(linear.Weight, new() { Bits = 3, GroupSize = 8, FixedCodes = true }),

@@ -124,6 +124,25 @@ public sealed unsafe class WeightFormTests
         for (int i = 0; i < w.Length; i++) Assert.Equal(gamma * Math.Clamp(Math.Round(w[i] / gamma), -1, 1), effective[i], 1e-5);
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(4)]
+    [InlineData(8)]
+    public void SymmetricGridsReachToTheLargestWeightOfARow(int bits)
+    {
+        using WorkerPool pool = new(2);
+        using Parameter weight = RandomWeight(5, 1);
+        for (int c = 0; c < Columns; c++) weight.Value.Floats[c] = 0; // a row without a scale
+        LlmQat form = new(bits, ScalePrecision.Float32);
+        float[] w = Values(weight), effective = Forward(pool, form, weight), upstream = [.. w.Select((_, i) => MathF.Cos(i))];
+        for (int r = 0; r < Rows; r++)
+        {
+            double alpha = w[(r * Columns)..((r + 1) * Columns)].Max(Math.Abs) / ((1 << (bits - 1)) - 1);
+            for (int i = r * Columns; i < (r + 1) * Columns; i++) Assert.Equal(alpha == 0 ? 0 : alpha * Math.Round(w[i] / alpha), effective[i], 1e-5);
+        }
+        Assert.Equal(upstream, Backward(pool, form, weight, upstream));
+    }
+
     [Fact]
     public void SignsBetweenVectorsFollowTheirFormulas()
     {
@@ -161,6 +180,7 @@ public sealed unsafe class WeightFormTests
     [InlineData("bnn")]
     [InlineData("onebit")]
     [InlineData("bitnet")]
+    [InlineData("llm-qat")]
     [InlineData("efficientqat")]
     public void CodesAreTheEffectiveWeightToTheLastBit(string name)
     {
@@ -170,6 +190,7 @@ public sealed unsafe class WeightFormTests
         {
             "onebit" => new OneBit(weight),
             "bitnet" => new BitNet(ScalePrecision.Float16),
+            "llm-qat" => new LlmQat(3, ScalePrecision.Float16),
             "efficientqat" => new UniformTraining(weight, new UniformTrainingOptions { GroupSize = 8, ScalePrecision = ScalePrecision.Float16 }),
             _ => new BinaryTraining(Binarizer(name), ScalePrecision.Float16),
         };

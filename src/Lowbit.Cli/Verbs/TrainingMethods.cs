@@ -87,6 +87,7 @@ internal static class TrainingMethods
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
         new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
         new("bitnet", [s_activations, s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("llm-qat", [s_bits, s_activations, s_scales, s_trainAll], true, (context, _) => new LlmQat(context.Invocation.Get(s_bits), Precision(context.Invocation))),
         new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_blockSteps, s_blockRate, s_blockBatches, s_scales, s_trainAll], true, Uniform),
         new("lora", [s_rank, s_alpha, s_adapters, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),

@@ -75,6 +75,13 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         }
     }
 
+    /// <inheritdoc/>
+    internal override int PrepareTiles(WorkerPool pool, Activations activations) =>
+        activations.Mode == ActivationMode.EightBit && Interleaved(pool) is { } interleaved ? interleaved.TilesFor(activations.Tokens) : 0;
+
+    /// <inheritdoc/>
+    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _interleaved!.MultiplyTiles(activations, output, start, end);
+
     private InterleavedWeights? Interleaved(WorkerPool pool)
     {
         if (_interleaved is not null || !InterleavedWeights.Supports(_tensor.Format)) return _interleaved;

@@ -52,6 +52,24 @@ internal abstract unsafe class InterleavedWeights
         else MultiplyScalar(pool, activations, output);
     }
 
+    /// <summary>Tiles of rows, if a product of so many tokens goes through them one by one, else 0.</summary>
+    public int TilesFor(int tokens) => tokens <= FewTokens && Lanes128.IsSupported ? Tiles : 0;
+
+    /// <summary>The rows of some tiles of the product, by the calling thread.</summary>
+    public void MultiplyTiles(Activations activations, float* output, int start, int end)
+    {
+        if (Lanes512.IsSupported) MultiplyTiles<Lanes512, Vector512<byte>>(activations, output, start, end);
+        else if (Lanes256.IsSupported) MultiplyTiles<Lanes256, Vector256<byte>>(activations, output, start, end);
+        else MultiplyTiles<Lanes128, Vector128<byte>>(activations, output, start, end);
+    }
+
+    /// <summary>Number of tiles.</summary>
+    protected abstract int Tiles { get; }
+
+    /// <summary>The rows of some tiles with vectors of a given width.</summary>
+    protected abstract void MultiplyTiles<TLanes, TVector>(Activations activations, float* output, int start, int end)
+        where TLanes : struct, ILanes<TVector> where TVector : struct;
+
     /// <summary>The product with vectors of a given width, some tiles with all tokens at once or one tile with one token after the other.</summary>
     internal abstract void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
         where TLanes : struct, ILanes<TVector> where TVector : struct;
@@ -105,7 +123,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
 
     private int Groups => _chunks / GroupChunks;
 
-    private int Tiles => (_rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
+    protected override int Tiles => (_rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
 
     internal override void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
     {
@@ -117,9 +135,12 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         else
         {
             RowWork<RowKernel<TFormat, TLanes, TVector>> work = new() { Weights = this, Activations = activations, Output = output };
-            pool.Run(ref work, Tiles, Math.Clamp(65536 / _columns / IBlockFormat.Rows, 1, 16));
+            pool.Run(ref work, Tiles, Products.TilesOfChunk(_columns));
         }
     }
+
+    protected override void MultiplyTiles<TLanes, TVector>(Activations activations, float* output, int start, int end) =>
+        new RowWork<RowKernel<TFormat, TLanes, TVector>> { Weights = this, Activations = activations, Output = output }.Execute(start, end);
 
     internal override void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
     {

@@ -20,6 +20,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     private const int RowsOfChunk = 32;  // what a thread takes at a time
     private const int TilesOfChunk = 4;
     private const int TokensAtOnce = 16; // whose tables stay in the second cache
+    private const int FewTokens = 3;     // which each thread rounds for itself
 
     [ThreadStatic]
     private static NativeBuffer? t_codes;
@@ -160,7 +161,8 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool integers = UsesIntegers(activations);
-        if (integers && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
+        if (PrepareTiles(pool, activations) > 0) Products.Multiply(pool, activations, new Product(this, output));
+        else if (integers && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
         else if (integers && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
         else if (integers) MultiplyScalar(pool, activations, output);
         else if (activations.Tokens >= Activations.ManyTokens) DequantizedProduct.Multiply(pool, this, activations.Values, activations.Tokens, output);
@@ -193,17 +195,25 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         for (int first = 0; first < activations.Tokens; first += TokensAtOnce)
         {
             int tokens = Math.Min(TokensAtOnce, activations.Tokens - first);
-            TileWork<TKernel> work = new()
-            {
-                Matrix = this,
-                Tiles = tiles,
-                Input = RoundedTokens.Make(pool, activations, first, tokens, tables: true),
-                Tokens = tokens,
-                Output = output + (long)first * Rows,
-            };
-            pool.Run(ref work, (Rows + RowTiles.Rows - 1) / RowTiles.Rows, TilesOfChunk);
+            TileWork<TKernel> work = Work<TKernel>(tiles, RoundedTokens.Make(pool, activations, first, tokens, tables: true), tokens, output + (long)first * Rows);
+            pool.Run(ref work, tiles.Count, TilesOfChunk);
         }
     }
+
+    /// <inheritdoc/>
+    internal override int PrepareTiles(WorkerPool pool, Activations activations) =>
+        activations.Tokens <= FewTokens && Avx2.IsSupported && UsesIntegers(activations) ? Tiles(pool).Count : 0;
+
+    /// <inheritdoc/>
+    internal override void MultiplyTiles(Activations activations, float* output, int start, int end)
+    {
+        RoundedTokens input = RoundedTokens.OfThread(activations);
+        if (TileProductAvx512.IsSupported) Work<TileProductAvx512>(_tiles!, input, activations.Tokens, output).Execute(start, end);
+        else Work<TileProductAvx2>(_tiles!, input, activations.Tokens, output).Execute(start, end);
+    }
+
+    private TileWork<TKernel> Work<TKernel>(RowTiles tiles, RoundedTokens input, int tokens, float* output) where TKernel : struct, ITileProduct =>
+        new() { Matrix = this, Tiles = tiles, Input = input, Tokens = tokens, Output = output };
 
     private RowTiles Tiles(WorkerPool pool)
     {

@@ -2,6 +2,7 @@ using System;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
@@ -12,7 +13,7 @@ internal unsafe struct RoundedToken
     /// <summary>A value is its integer times this.</summary>
     public float Scale;
 
-    /// <summary>[blocks · 64 + 128] lower six bits, 0 to 63, and what is left above them, −32 to 31: x = 64 · upper + lower.</summary>
+    /// <summary>[blocks · 64 + 128] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
     public sbyte* Lower, Upper;
 
     /// <summary>[blocks] sums of the integers of a block.</summary>
@@ -46,20 +47,23 @@ internal unsafe struct RoundedTokens : IParallelWork
     private const float SmallestLargest = 1e-30f;
 
     [ThreadStatic]
-    private static NativeBuffer? t_memory;
+    private static NativeBuffer? t_memory, t_own;
+
+    [ThreadStatic]
+    private static long t_ownBatch;
 
     private readonly float* _values;
     private readonly int _features, _blocks;
     private readonly bool _tables;
     private readonly byte* _memory;
 
-    private RoundedTokens(Activations activations, int firstToken, int tokens, bool tables)
+    private RoundedTokens(Activations activations, int firstToken, int tokens, bool tables, ref NativeBuffer? memory)
     {
         _features = activations.Features;
         _blocks = activations.Blocks;
         _values = activations.Values + (long)firstToken * _features;
         _tables = tables;
-        _memory = Scratch.Ensure(ref t_memory, tokens * TokenBytes);
+        _memory = Scratch.Ensure(ref memory, tokens * TokenBytes);
     }
 
     private readonly long TokenBytes => 64 + 2 * (64L * _blocks + Padding) + (sizeof(int) * _blocks + 63) / 64 * 64 + (_tables ? (long)TableBytes * _blocks : 0);
@@ -72,8 +76,23 @@ internal unsafe struct RoundedTokens : IParallelWork
     /// <param name="tables">Whether to make <see cref="RoundedToken.Tables"/>.</param>
     public static RoundedTokens Make(WorkerPool pool, Activations activations, int firstToken, int tokens, bool tables)
     {
-        RoundedTokens rounded = new(activations, firstToken, tokens, tables);
+        RoundedTokens rounded = new(activations, firstToken, tokens, tables, ref t_memory);
         pool.Run(ref rounded, tokens, 1);
+        return rounded;
+    }
+
+    /// <summary>
+    /// The whole batch with tables, rounded by this thread for itself, once for all products of the batch: for a token that takes no longer
+    /// than fetching the tables from the cache of another core, and nobody waits for anybody.
+    /// </summary>
+    public static RoundedTokens OfThread(Activations activations)
+    {
+        RoundedTokens rounded = new(activations, 0, activations.Tokens, tables: true, ref t_own);
+        if (t_ownBatch != activations.Batch)
+        {
+            rounded.Round(0, activations.Tokens);
+            t_ownBatch = activations.Batch;
+        }
         return rounded;
     }
 
@@ -86,7 +105,9 @@ internal unsafe struct RoundedTokens : IParallelWork
         return new RoundedToken { Scale = *(float*)memory, Lower = lower, Upper = upper, Sums = sums, Tables = (byte*)sums + (sizeof(int) * _blocks + 63) / 64 * 64 };
     }
 
-    readonly void IParallelWork.Execute(int start, int end)
+    readonly void IParallelWork.Execute(int start, int end) => Round(start, end);
+
+    private readonly void Round(int start, int end)
     {
         for (int t = start; t < end; t++)
         {
@@ -118,7 +139,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         {
             Vector256<int> x0 = Rounded(Vector256.Load(values + i), factor), x1 = Rounded(Vector256.Load(values + i + 8), factor);
             Vector256<short> x = Vector256.Narrow(x0, x1);
-            Vector256<short> upper = Vector256.ShiftRightArithmetic(x, 6), lower = x & Vector256.Create((short)63);
+            Vector256<short> upper = Vector256.ShiftRightArithmetic(x + Vector256.Create((short)32), 6), lower = x - Vector256.ShiftLeft(upper, 6);
             Vector128.Narrow(upper.GetLower(), upper.GetUpper()).Store(token.Upper + i);
             Vector128.Narrow(lower.GetLower(), lower.GetUpper()).Store(token.Lower + i);
             token.Sums[i / 64] += Vector256.Sum(x0 + x1);
@@ -126,8 +147,8 @@ internal unsafe struct RoundedTokens : IParallelWork
         for (; i < _features; i++)
         {
             int x = Rounded(Vector256.Create(values[i]), factor)[0];
-            token.Upper[i] = (sbyte)(x >> 6);
-            token.Lower[i] = (sbyte)(x & 63);
+            token.Upper[i] = (sbyte)(x + 32 >> 6);
+            token.Lower[i] = (sbyte)(x - 64 * token.Upper[i]);
             token.Sums[i / 64] += x;
         }
         return max / Largest;
@@ -143,23 +164,31 @@ internal unsafe struct RoundedTokens : IParallelWork
 
     private static void MakeTables(sbyte* lower, sbyte* upper, byte* tables)
     {
+        short* x = stackalloc short[64];
+        for (int i = 0; i < 64; i += 16)
+            (Vector256.ShiftLeft(Wide(upper + i), 6) + Wide(lower + i)).Store(x + i);
+        Vector256<byte> choose0 = Choose(0), choose1 = Choose(1), choose2 = Choose(2), choose3 = Choose(3);
         for (int first = 0; first < 64; first += 4)
         {
             // Columns 8 g to 8 g + 3 of half h, then 8 g + 4 to 8 g + 7.
             byte* table = tables + first / 32 * 256 + first / 4 % 2 * 128 + first / 8 % 4 * 16;
-            Vector256<short> sums = Vector256.Create((short)SumOffset);
-            for (int j = 0; j < 4; j++)
-            {
-                short x = (short)(64 * upper[first + j] + lower[first + j]);
-                sums += Vector256.Create(x) & HasBit(j);
-            }
+            Vector256<byte> four = Vector256.Create(*(ulong*)(x + first)).AsByte();
+            Vector256<short> sums = Vector256.Create((short)SumOffset) + ((Shuffle(four, choose0) + Shuffle(four, choose1)) + (Shuffle(four, choose2) + Shuffle(four, choose3)));
             Vector256<short> low = sums & Vector256.Create((short)127), high = Vector256.ShiftRightLogical(sums, 7);
             Vector128.Narrow(low.GetLower().AsUInt16(), low.GetUpper().AsUInt16()).Store(table);
             Vector128.Narrow(high.GetLower().AsUInt16(), high.GetUpper().AsUInt16()).Store(table + 64);
         }
     }
 
-    // All ones where bit j of the number of the lane is one.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<short> HasBit(int j) => Vector256.GreaterThan(Vector256<short>.Indices & Vector256.Create((short)(1 << j)), Vector256<short>.Zero);
+    private static Vector256<short> Wide(sbyte* x) => Vector256.WidenLower(Vector128.Load(x).ToVector256Unsafe());
+
+    // The places of the bytes of number j where bit j of the number of the lane is one, elsewhere none.
+    private static Vector256<byte> Choose(int j) =>
+        (Vector256.Create((short)(2 * j | 2 * j + 1 << 8)) | Vector256.Equals(Vector256<short>.Indices & Vector256.Create((short)(1 << j)), Vector256<short>.Zero)).AsByte();
+
+    // All four numbers are in each eighth, so it does not matter whether places count from the begin of the vector or of its half.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> Shuffle(Vector256<byte> numbers, Vector256<byte> places) =>
+        (Avx2.IsSupported ? Avx2.Shuffle(numbers, places) : Vector256.Shuffle(numbers, places)).AsInt16();
 }

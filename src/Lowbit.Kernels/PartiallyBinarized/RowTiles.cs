@@ -83,6 +83,9 @@ internal sealed unsafe class RowTiles
         pool.Run(ref work, tiles, 1);
     }
 
+    /// <summary>Number of tiles.</summary>
+    public int Count => _dataStarts.Length - 1;
+
     /// <summary>A tile.</summary>
     public RowTile this[int tile] => new() { Data = _data + _dataStarts[tile], Windows = _windows + _windowStarts[tile], Rows = _order + Rows * tile };
 

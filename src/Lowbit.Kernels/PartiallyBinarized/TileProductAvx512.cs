@@ -58,24 +58,42 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
         for (int step = 0; step < steps;)
         {
             Vector512<short> low = default, up = default;
-            for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
+            for (int end = Math.Min(steps, step + Fit); step < end; step += 2)
             {
-                Sse.Prefetch1(units + RowTiles.Ahead);
-                Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
-                sbyte* l = lower + windows[step], u = upper + windows[step];
-                Vector512<sbyte> places = Vector512.Load((sbyte*)units), isThere = Vector512.GreaterThanOrEqual(places, Vector512<sbyte>.Zero);
+                // Multiplications bound this loop: what fits is added up in bytes and 16 bits before it is widened.
+                Fetch(lower + windows[step], upper + windows[step], units, out Vector512<sbyte> l, out Vector512<sbyte> u);
                 Vector512<byte> code = Vector512.Load(units + RowTiles.Unit);
-                Vector512<sbyte> fetchedLower = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(l), places, Vector512.Load(l + 64)), Vector512<sbyte>.Zero);
-                Vector512<sbyte> fetchedUpper = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(u), places, Vector512.Load(u + 64)), Vector512<sbyte>.Zero);
-                codeSum += Avx512BW.MultiplyAddAdjacent(Avx512BW.MultiplyAddAdjacent(code, fetchedLower), Vector512<short>.One)
-                    + Avx512BW.MultiplyAddAdjacent(Avx512BW.MultiplyAddAdjacent(code, fetchedUpper), Vector512.Create((short)64));
-                low += Avx512BW.MultiplyAddAdjacent(Vector512<byte>.One, fetchedLower);
-                up += Avx512BW.MultiplyAddAdjacent(Vector512<byte>.One, fetchedUpper);
+                Vector512<short> codeLow = Avx512BW.MultiplyAddAdjacent(code, l), codeUp = Avx512BW.MultiplyAddAdjacent(code, u);
+                units += 2 * RowTiles.Unit;
+                if (step + 1 < end)
+                {
+                    Fetch(lower + windows[step + 1], upper + windows[step + 1], units, out Vector512<sbyte> l1, out Vector512<sbyte> u1);
+                    code = Vector512.Load(units + RowTiles.Unit);
+                    codeLow += Avx512BW.MultiplyAddAdjacent(code, l1);
+                    codeUp += Avx512BW.MultiplyAddAdjacent(code, u1);
+                    l += l1;
+                    u += u1;
+                    units += 2 * RowTiles.Unit;
+                }
+                codeSum += Avx512BW.MultiplyAddAdjacent(codeLow, Vector512<short>.One) + Avx512BW.MultiplyAddAdjacent(codeUp, Vector512.Create((short)64));
+                low += Avx512BW.MultiplyAddAdjacent(Vector512<byte>.One, l);
+                up += Avx512BW.MultiplyAddAdjacent(Vector512<byte>.One, u);
             }
             sum += Avx512BW.MultiplyAddAdjacent(low, Vector512<short>.One) + Avx512BW.MultiplyAddAdjacent(up, Vector512.Create((short)64));
         }
         data = units;
         sums0 = new SalientSums(sum.GetLower(), codeSum.GetLower());
         sums1 = new SalientSums(sum.GetUpper(), codeSum.GetUpper());
+    }
+
+    // The two parts of the activations of a step, zero where a row has no weight.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Fetch(sbyte* lower, sbyte* upper, byte* units, out Vector512<sbyte> l, out Vector512<sbyte> u)
+    {
+        Sse.Prefetch1(units + RowTiles.Ahead);
+        Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
+        Vector512<sbyte> places = Vector512.Load((sbyte*)units), isThere = Vector512.GreaterThanOrEqual(places, Vector512<sbyte>.Zero);
+        l = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(lower), places, Vector512.Load(lower + 64)), Vector512<sbyte>.Zero);
+        u = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(upper), places, Vector512.Load(upper + 64)), Vector512<sbyte>.Zero);
     }
 }

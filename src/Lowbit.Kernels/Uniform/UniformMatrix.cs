@@ -127,7 +127,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool eightBit = activations.Mode == ActivationMode.EightBit;
-        if (eightBit && _rows.GroupsHoldWholeBlocks && _rows.HalfScales)
+        if (IsInterleaved(activations))
         {
             Interleaved(pool).Multiply(pool, activations, output);
             return;
@@ -139,6 +139,14 @@ public sealed unsafe class UniformMatrix : WeightMatrix
         else if (Avx2.IsSupported) MultiplyEightBit<UniformProductAvx2>(pool, activations, output);
         else MultiplyEightBit<UniformProductScalar>(pool, activations, output);
     }
+
+    /// <inheritdoc/>
+    internal override int PrepareTiles(WorkerPool pool, Activations activations) => IsInterleaved(activations) ? Interleaved(pool).TilesFor(activations.Tokens) : 0;
+
+    /// <inheritdoc/>
+    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _interleaved!.MultiplyTiles(activations, output, start, end);
+
+    private bool IsInterleaved(Activations activations) => activations.Mode == ActivationMode.EightBit && _rows.GroupsHoldWholeBlocks && _rows.HalfScales;
 
     /// <summary>The copy with interleaved rows, which the first call makes.</summary>
     internal InterleavedWeights Interleaved(WorkerPool pool)

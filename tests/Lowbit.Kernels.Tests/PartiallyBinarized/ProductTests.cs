@@ -56,7 +56,8 @@ public unsafe class ProductTests
                 int x = token.Value(i);
                 largest = Math.Max(largest, Math.Abs(x));
                 Assert.True(i < features ? Math.Abs(values[i] - token.Scale * x) <= 0.5001f * token.Scale : x == 0);
-                Assert.InRange(token.Lower[i], 0, 63);
+                Assert.InRange(token.Lower[i], -32, 31);
+                Assert.InRange(token.Upper[i], -32, 32);
             }
             Assert.Equal(2047, largest);
             for (int first = 0; first < padded; first += 4)
