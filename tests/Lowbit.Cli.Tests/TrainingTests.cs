@@ -29,8 +29,9 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("--method", "lora", "--adapters", "merged")]
     [InlineData("--method", "qlora", "--adapters", "separate")]
     [InlineData("--method", "qlora", "--adapters", "separate", "--lq-lora", "2", "--fisher", "3")]
+    [InlineData("--method", "qlora", "--adapters", "separate", "--lq-lora", "2", "--fisher", "3", "--target-bits", "5")]
+    [InlineData("--method", "efficientqat", "--bits", "3", "--group-size", "16", "--block-steps", "4", "--block-batches", "2", "--block-learning-rate", "0.02")]
     [InlineData("--method", "llm-qat", "--bits", "4", "--distill", "1")]
-    [InlineData("--method", "efficientqat", "--bits", "3", "--group-size", "16", "--block-steps", "4", "--block-batches", "2")]
     [InlineData("--method", "xnor", "--activations-storage", "bf16")]
     public void WhatIsWrittenHasThePerplexityThatTrainingReports(params string[] method)
     {
@@ -78,6 +79,7 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("needs a model that has learned", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "pb-llm", "--saliency", "hessian")]
     [InlineData("--dropout is for", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--dropout", "0.1")]
     [InlineData("give one of them", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--loftq", "1", "--lq-lora", "1")]
+    [InlineData("--target-bits belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--target-bits", "3")]
     [InlineData("--fisher belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--fisher", "1")]
     public void WrongCommandLinesAreBadUsage(string expected, params string[] arguments)
     {

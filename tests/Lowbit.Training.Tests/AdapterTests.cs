@@ -20,7 +20,7 @@ namespace Lowbit.Training.Tests;
 
 public sealed unsafe class AdapterTests : IDisposable
 {
-    private const int Rank = 3, Group = 8;
+    private const int Rank = 3, Group = 8, Length = 7;
 
     private readonly TemporaryFolder _folder = new();
     private readonly WorkerPool _pool = new(2);
@@ -44,13 +44,13 @@ public sealed unsafe class AdapterTests : IDisposable
     {
         using LanguageModel source = LanguageModel.Open(_folder.File("model"));
         using TrainableModel model = Adapted(source, isPacked, groupSize), merged = TrainableModel.From(source);
-        int[] ids = TinyLlama.Ids(2 * 20);
-        using TrainingPass pass = new(model, _pool, 2, 20);
+        int[] ids = TinyLlama.Ids(2 * Length);
+        using TrainingPass pass = new(model, _pool, 2, Length);
         model.ClearGradients();
         double loss = pass.Run(ids);
         TrainableLinear[] linears = [.. model.Linears];
         foreach ((TrainableLinear from, TrainableLinear to) in linears.Zip(merged.Linears)) from.CopyMerged(_pool, to.Weight.Value.Floats);
-        ReferenceLoss reference = new(merged, 2, 20, ids);
+        ReferenceLoss reference = new(merged, 2, Length, ids);
         Assert.Equal(reference.Compute(), loss, 1e-5);
         SplitMix64 random = new(7);
         foreach (TrainableLinear linear in linears)

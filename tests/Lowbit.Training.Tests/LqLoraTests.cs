@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Lowbit.Core;
 using Lowbit.Quantization.Methods;
+using Lowbit.Quantization.Pipeline;
 using Lowbit.Training.Data;
 using Lowbit.Training.Methods;
 using Lowbit.Training.Model;
@@ -69,6 +70,51 @@ public sealed unsafe class LqLoraTests : IDisposable
     }
 
     [Fact]
+    public void BitsGoWhereTheErrorIs()
+    {
+        // One matrix is of the adapter's rank, so two bits lose nothing of it; another is a hundred times as large as the third.
+        float[] low = new float[Rows * Columns], left = Numbers(Rows * Rank, 1), right = Numbers(Rank * Columns, 2), noise = Numbers(Rows * Columns, 3);
+        for (int i = 0; i < low.Length; i++)
+            for (int k = 0; k < Rank; k++) low[i] += left[i / Columns * Rank + k] * right[k * Columns + i % Columns];
+        LinearLayer[] layers = [new("low", Rows, Columns, low), new("large", Rows, Columns, Array.ConvertAll(noise, x => 100 * x)), new("small", Rows, Columns, noise)];
+        LinearSensitivity[] measured = [.. layers.Select(layer => LqLoraBits.Measure(layer, Rank, 3, null, _pool))];
+        double Bits(params int[] candidates) => measured.Zip(candidates, (linear, candidate) => linear.Bits[candidate]).Average();
+        int last = LqLoraBits.Candidates.Length - 1;
+        IReadOnlyDictionary<string, MethodOptions> chosen = LqLoraBits.Choose(measured, Bits(0, last, 0));
+        Assert.Equal((LqLoraBits.Candidates[0], LqLoraBits.Candidates[^1], LqLoraBits.Candidates[0]), (chosen["low"], chosen["large"], chosen["small"]));
+        Assert.Throws<LowbitException>(() => LqLoraBits.Choose(measured, 0.99 * measured.Average(linear => linear.Bits.Min())));
+
+        // Where the small one counts ten thousand times as much, it is the other way round.
+        SeparableWeights weights = new([.. Enumerable.Repeat(1f, Rows)], [.. Enumerable.Repeat(1f, Columns)], 10_000);
+        measured[2] = LqLoraBits.Measure(layers[2], Rank, 3, weights, _pool);
+        chosen = LqLoraBits.Choose(measured, Bits(0, 0, last));
+        Assert.Equal((LqLoraBits.Candidates[0], LqLoraBits.Candidates[^1]), (chosen["large"], chosen["small"]));
+    }
+
+    [Fact]
+    public void MixedBitsAreNeverWorseThanTheSameEverywhereAndKeepTheBudget()
+    {
+        using TrainableModel model = Tiny.Model();
+        LinearSensitivity[] measured = [.. model.Linears.Select((linear, i) =>
+        {
+            // Sizes of weights differ, as they do in trained models.
+            float[] weight = [.. linear.Weight.Value.Span<float>(0, (int)linear.Weight.Count).ToArray().Select(w => w * (1 + i % 5))];
+            return LqLoraBits.Measure(new LinearLayer(linear.Name, linear.Weight.Rows, linear.Weight.Columns, weight), Rank, 2, null, _pool);
+        })];
+        double weights = measured.Sum(linear => linear.Weights);
+        for (int c = 0; c < LqLoraBits.Candidates.Length; c++)
+        {
+            double size = measured.Sum(linear => linear.Bits[c] * linear.Weights), same = measured.Sum(linear => linear.Errors[c]);
+            IReadOnlyDictionary<string, MethodOptions> chosen = LqLoraBits.Choose(measured, size / weights);
+            (LinearSensitivity Linear, int Candidate)[] pairs = [.. measured.Select(linear => (linear, LqLoraBits.Candidates.IndexOf(chosen[linear.Name])))];
+            Assert.True(pairs.Sum(pair => pair.Linear.Bits[pair.Candidate] * pair.Linear.Weights) <= size * (1 + 1e-9));
+            double mixed = pairs.Sum(pair => pair.Linear.Errors[pair.Candidate]);
+            Assert.True(mixed <= same * (1 + 1e-9), $"{mixed}, the same everywhere {same}");
+            if (c is > 0 and < 4) Assert.True(mixed < 0.98 * same, $"{mixed}, the same everywhere {same}");
+        }
+    }
+
+    [Fact]
     public void FisherIsTheMeanOfSquaredGradients()
     {
         using TrainableModel model = Tiny.Model();
@@ -90,6 +136,7 @@ public sealed unsafe class LqLoraTests : IDisposable
         int columns = linear.Weight.Columns;
         double mean = squares.Average(Math.Sqrt);
         SeparableWeights weights = found[linear.Name];
+        Assert.Equal(mean, weights.Scale, 1e-4 * mean);
         for (int r = 0; r < linear.Weight.Rows; r++)
             Assert.Equal(Math.Max(1e-3, squares.Skip(r * columns).Take(columns).Average(Math.Sqrt) / mean), weights.Rows[r], 1e-4);
         for (int c = 0; c < columns; c++)

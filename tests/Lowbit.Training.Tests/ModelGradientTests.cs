@@ -237,6 +237,9 @@ public sealed class ModelGradientTests
         return [.. model.Parameters.SelectMany(parameter => parameter.Gradient!.Span<float>(0, (int)parameter.Count).ToArray())];
     }
 
+    /// <summary>A small model of an architecture of <see cref="Names"/>.</summary>
+    internal static TrainableModel Noisy(string name) => Noisy(s_configs[name]);
+
     // Random weights of a deviation near that of trained models, norms and biases included.
     private static unsafe TrainableModel Noisy(ModelConfig config)
     {

@@ -42,7 +42,7 @@ internal static class FinetuneVerb
             Settings = TrainingMethods.Describe(invocation),
             Model = model,
             Tokenizer = TokenizerLoader.Load(path),
-            Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, source, ids) { Adapters = adapters }),
+            Apply = (ids, folder) => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, source, ids, folder) { Adapters = adapters }),
             Finish = () => TrainingMethods.Finish(invocation, model),
             Write = report => TrainingMethods.Write(invocation, method, model, source, FloatFolder.ConfigOf(source), path, report, pool),
             Teacher = teacher,

@@ -63,7 +63,7 @@ internal static class TrainVerb
             Settings = TrainingMethods.Describe(invocation),
             Model = model,
             Tokenizer = TokenizerLoader.Load(tokenizer),
-            Apply = ids => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, null, ids)),
+            Apply = (ids, folder) => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, null, ids, folder)),
             Write = report => TrainingMethods.Write(invocation, method, model, null, (JsonObject)JsonNode.Parse(File.ReadAllText(file))!, tokenizer, report, pool),
         };
         TrainingCommand.Show(invocation, TrainingCommand.Run(invocation, job, pool));

@@ -27,14 +27,30 @@ internal sealed class TrainingAdapters : IDisposable
     /// <param name="invocation">Stops the work.</param>
     public static TrainingAdapters OverPacked(LanguageModel source, Func<LinearLayer, AdapterStart>? begin, WorkerPool pool, Invocation invocation) => Make(source, (adapters, linear) =>
     {
-        if (!IsFloat(linear) && begin is not null)
-            throw new UsageException($"--loftq and --lq-lora need the float weights, but {linear.Name} is packed as {linear.Weight.Format}; start from the original model or leave the option away.");
+        if (begin is not null) RequireFloat(linear);
         if (!IsFloat(linear)) return linear.Weight;
         if (begin is null) return adapters.Own(linear.Name, new TableRtnOptions().Quantize(Layer(linear), pool, invocation.Cancellation));
         AdapterStart start = begin(Layer(linear));
         adapters._starts[linear.Name] = start;
         return adapters.Own(linear.Name, start.Quantized);
     });
+
+    /// <summary>The weights of all linears, which must be float.</summary>
+    public static IEnumerable<LinearLayer> FloatLayers(LanguageModel source)
+    {
+        foreach (Block block in source.Blocks)
+            foreach ((_, Linear linear) in block.Linears())
+            {
+                RequireFloat(linear);
+                yield return Layer(linear);
+            }
+    }
+
+    private static void RequireFloat(Linear linear)
+    {
+        if (!IsFloat(linear))
+            throw new UsageException($"--loftq and --lq-lora need the float weights, but {linear.Name} is packed as {linear.Weight.Format}; start from the original model or leave the option away.");
+    }
 
     private static bool IsFloat(Linear linear) => linear.Weight.Format is "F64" or "F32" or "F16" or "BF16";
 

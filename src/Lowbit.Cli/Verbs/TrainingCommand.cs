@@ -66,8 +66,8 @@ internal sealed record TrainingJob
     public required TrainableModel Model { get; init; }
     public required Tokenizer Tokenizer { get; init; }
 
-    /// <summary>Marks what is trained and puts the method on the model, given the tokens of the training text.</summary>
-    public required Action<int[]> Apply { get; init; }
+    /// <summary>Marks what is trained and puts the method on the model, given the tokens of the training text and the folder of an interrupted training.</summary>
+    public required Action<int[], TrainingFolder> Apply { get; init; }
 
     /// <summary>Brings the trained model into the form that is written; before it is measured.</summary>
     public Action? Finish { get; init; }
@@ -152,19 +152,19 @@ internal static class TrainingCommand
         double? Measure() => evaluation is null ? null
             : Math.Exp(HeldOutLoss.Measure(model, pool, evaluation, Math.Min(LongestEvaluation, model.Config.ContextLength), invocation.Cancellation));
         double? ofSource = Measure();
-        job.Apply(ids);
-        double? before = Measure();
-
-        using Trainer trainer = new(model, data, options, pool, job.Teacher);
+        double? before;
         IReadOnlyList<StepReport> steps;
         try
         {
+            job.Apply(ids, folder);
+            before = Measure();
+            using Trainer trainer = new(model, data, options, pool, job.Teacher);
             using var progress = new ProgressLine(invocation.Terminal, "train", "tokens", (double)options.Steps * options.TokensPerStep);
             steps = folder.Train(trainer, invocation.Get(s_checkpoint), step => progress.Report((double)step.Step * options.TokensPerStep, Note(step, options)), invocation.Cancellation);
         }
         catch (OperationCanceledException)
         {
-            invocation.Terminal.Note("A checkpoint was written; the same command with --resume goes on from there.");
+            invocation.Terminal.Note("What was trained is kept; the same command with --resume goes on from there.");
             throw;
         }
         job.Finish?.Invoke();

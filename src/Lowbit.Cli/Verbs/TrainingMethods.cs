@@ -35,7 +35,8 @@ internal sealed record TrainingMethod(
 /// <param name="Model">What is to be trained.</param>
 /// <param name="Source">The model that it began from; null where it begins from nothing.</param>
 /// <param name="Ids">Tokens of the training text.</param>
-internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, TrainableModel Model, LanguageModel? Source, int[] Ids)
+/// <param name="Folder">Where the training lives until it is done.</param>
+internal sealed record TrainingContext(Invocation Invocation, WorkerPool Pool, TrainableModel Model, LanguageModel? Source, int[] Ids, TrainingFolder Folder)
 {
     /// <summary>Salient weights, where a method has found them before.</summary>
     public IReadOnlyDictionary<TrainableLinear, bool[]>? Salient { get; init; }
@@ -70,6 +71,7 @@ internal static class TrainingMethods
     private static readonly Option<int> s_loftq = Options.Integer("--loftq", "Rounds in which quantizer and adapters are fitted to the weight in turn before the training, for qlora; 0: adapters begin at zero.", 0, 0, 100);
     private static readonly Option<int> s_lqLora = Options.Integer("--lq-lora", "At most so many rounds in which adapters and quantizer are fitted to the weight in turn, the adapters first, for qlora.", 0, 0, 100);
     private static readonly Option<int> s_fisher = Options.Integer("--fisher", "Windows of the training text whose gradients say which errors count, for --lq-lora; 0: all count alike.", 16, 0, 100_000);
+    private static readonly Option<double> s_targetBits = Options.Real("--target-bits", $"Give every linear its own grid of {LqLoraBits.Candidates.Length}, so that all together take at most this many bits a weight, scales included and adapters not, for --lq-lora; 0: NF4 everywhere.", "B", 0, 0, 16);
     private static readonly Option<string> s_adapters = Options.Choice("--adapters", "merged: into weights in float; separate: beside the weights as they are, packed ones stay so and lose nothing.", "merged", "separate");
     private static readonly Option<string> s_type = Options.Choice("--type", "What weights in float are stored as.", "f32", "f16");
     private static readonly Option<bool> s_trainAll = Options.Flag("--train-all", "Train embeddings, norms and biases too.");
@@ -89,7 +91,7 @@ internal static class TrainingMethods
         new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
         new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_blockSteps, s_blockRate, s_blockBatches, s_scales, s_trainAll], true, Uniform),
         new("lora", [s_rank, s_alpha, s_adapters, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
-        new("qlora", [s_rank, s_alpha, s_loftq, s_lqLora, s_fisher, s_adapters, s_type], false, null, OverPacked, Packs: false),
+        new("qlora", [s_rank, s_alpha, s_loftq, s_lqLora, s_fisher, s_targetBits, s_adapters, s_type], false, null, OverPacked, Packs: false),
         new("qa-lora", [s_rank, s_alpha, s_bits, s_groupSize], false, null, OverUniform),
     ];
 
@@ -119,6 +121,7 @@ internal static class TrainingMethods
         }
         if (invocation.Get(s_loftq) > 0 && invocation.Get(s_lqLora) > 0) throw new UsageException("--loftq and --lq-lora are two ways to begin; give one of them.");
         if (invocation.Get(s_lqLora) == 0 && invocation.Has(s_fisher)) throw new UsageException("--fisher belongs to --lq-lora; give both.");
+        if (invocation.Get(s_lqLora) == 0 && invocation.Get(s_targetBits) > 0) throw new UsageException("--target-bits belongs to --lq-lora; give both.");
         return method;
     }
 
@@ -180,7 +183,11 @@ internal static class TrainingMethods
             // Without salient weights coded positions take next to nothing.
             Positions = method.Name == "pb-llm" && invocation.Get(s_positions) == "bitmap" ? PositionsForm.Bitmap : PositionsForm.Coded,
         };
-        if (source is not null && !invocation.Get(s_trainAll)) return Sizes(report, PackedFolder.Write(options, model, source, pool));
+        if (source is not null && !invocation.Get(s_trainAll))
+        {
+            IEnumerable<Parameter> norms = invocation.Get(s_blockSteps) > 0 ? model.Blocks.SelectMany(block => block.Norms).Select(norm => norm.Weight) : [];
+            return Sizes(report, PackedFolder.Write(options, model, source, pool, norms));
+        }
         // Everything was trained: the rest comes from a float folder of the trained model, in no more bits than it had before.
         string temporary = report.Output.TrimEnd(Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar) + ".float";
         try
@@ -253,6 +260,7 @@ internal static class TrainingMethods
         using BlockTraining training = new(context.Model, TrainingCommand.Windows(invocation, context.Model.Config, context.Ids), options, context.Pool);
         training.Run(
             linear => Uniform(context, linear),
+            context.Folder,
             report => invocation.Terminal.Note(FormattableString.Invariant($"block {report.Block + 1} of {context.Model.Blocks.Length}: error of the output {report.Before:P2} before, {report.After:P2} after")),
             invocation.Cancellation);
         foreach (TrainableLinear linear in context.Model.Linears) ((UniformTraining)linear.Form!).FixCodes(linear.Weight);
@@ -267,7 +275,9 @@ internal static class TrainingMethods
         if (lqLora == 0)
             return TrainingAdapters.OverPacked(source, loftq == 0 ? null : layer => LoftQ.Begin(layer, grid, rank, loftq, pool, invocation.Cancellation), pool, invocation);
         IReadOnlyDictionary<string, SeparableWeights>? weights = invocation.Get(s_fisher) == 0 ? null : Fisher(invocation, source, pool);
-        return TrainingAdapters.OverPacked(source, layer => LqLora.Begin(layer, grid, rank, lqLora, weights?[layer.Name], pool, invocation.Cancellation), pool, invocation);
+        IReadOnlyDictionary<string, MethodOptions>? grids = invocation.Get(s_targetBits) == 0 ? null : LqLoraBits.Choose(
+            [.. TrainingAdapters.FloatLayers(source).Select(layer => LqLoraBits.Measure(layer, rank, lqLora, weights?[layer.Name], pool, invocation.Cancellation))], invocation.Get(s_targetBits));
+        return TrainingAdapters.OverPacked(source, layer => LqLora.Begin(layer, grids?[layer.Name] ?? grid, rank, lqLora, weights?[layer.Name], pool, invocation.Cancellation), pool, invocation);
     }
 
     private static IReadOnlyDictionary<string, SeparableWeights> Fisher(Invocation invocation, LanguageModel source, WorkerPool pool)

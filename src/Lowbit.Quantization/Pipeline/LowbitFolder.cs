@@ -66,8 +66,8 @@ internal static unsafe class LowbitFolder
             file.Path, part => file.Tensors.GetValueOrDefault(part), rows, columns);
     }
 
-    /// <summary>Puts the finished layers and everything that was not quantized together in the work folder.</summary>
-    public static Written Write(LayerStore store, QuantizeOptions options, LanguageModel model, IReadOnlyList<LayerReport> layers, QuantizationRecord record)
+    /// <summary>Puts the finished layers and everything that was not quantized together in the work folder; of the latter some may have come to other values, by their names in the source.</summary>
+    public static Written Write(LayerStore store, QuantizeOptions options, LanguageModel model, IReadOnlyList<LayerReport> layers, QuantizationRecord record, IReadOnlyDictionary<string, Tensor>? replaced = null)
     {
         Checkpoint checkpoint = model.Checkpoint;
         HashSet<string> quantized = [.. layers.Select(layer => layer.Name)];
@@ -85,8 +85,9 @@ internal static unsafe class LowbitFolder
                     tensors.Add((new TensorSpec(part.Name, part.Format, part.Shape), PackedLayer.Describe(part.Name), writer => Converted(writer, part.Name, part, part.Format)));
             }
             long parameters = layers.Sum(layer => layer.Weights);
-            foreach (Tensor tensor in checkpoint.Tensors.Values)
+            foreach (Tensor stored in checkpoint.Tensors.Values)
             {
+                Tensor tensor = replaced?.GetValueOrDefault(stored.Name) ?? stored;
                 string full = tensor.Name, ending = Path.GetExtension(full), name = NameInFolder(model, full[..^ending.Length]);
                 if (ending == ".weight" && quantized.Contains(name)) continue;
                 parameters += tensor.Elements;

@@ -27,7 +27,8 @@ public static class PackedFolder
     /// <param name="model">The trained model; every linear of its blocks has a form that gives codes, or an adapter that merges into zeros or stands beside a packed weight.</param>
     /// <param name="source">The model that the rest is taken from.</param>
     /// <param name="pool">Threads.</param>
-    public static PackedSize Write(QuantizeOptions options, TrainableModel model, LanguageModel source, WorkerPool pool)
+    /// <param name="trained">What else was trained: it takes the place of the source's tensors, in float32.</param>
+    public static unsafe PackedSize Write(QuantizeOptions options, TrainableModel model, LanguageModel source, WorkerPool pool, IEnumerable<Parameter>? trained = null)
     {
         LayerStore store = new(options.Output, Guid.NewGuid().ToString(), force: true);
         List<LayerReport> layers = [];
@@ -49,7 +50,9 @@ public static class PackedFolder
         }
         long weights = layers.Sum(layer => layer.Weights);
         nominalBits /= weights;
-        LowbitFolder.Written written = LowbitFolder.Write(store, options, source, layers, new QuantizationRecord(options, null, nominalBits));
+        Dictionary<string, Tensor> replaced = (trained ?? []).ToDictionary(parameter => parameter.Name, parameter =>
+            new Tensor(parameter.Name, ElementFormat.F32, [.. parameter.Shape.Select(length => (long)length)], (byte*)parameter.Value.Pointer, parameter.Value.Bytes, parameter));
+        LowbitFolder.Written written = LowbitFolder.Write(store, options, source, layers, new QuantizationRecord(options, null, nominalBits), replaced);
         store.Finish(options.Output);
         return new PackedSize(written.WeightBytes, written.WeightBytes * 8.0 / written.Parameters, layers.Sum(layer => layer.Bytes) * 8.0 / weights, nominalBits);
     }

@@ -47,7 +47,7 @@ public static unsafe class FisherDiagonal
         return linears.Zip(squares).ToDictionary(pair => pair.First.Name, pair => Separate(pair.Second, pair.First.Weight.Rows, pair.First.Weight.Columns));
     }
 
-    /// <summary>Row and column means of √F.</summary>
+    /// <summary>Row and column means of √F over the mean of all, and that.</summary>
     /// <param name="fisher">F, [rows, columns].</param>
     /// <param name="rows">Rows of F.</param>
     /// <param name="columns">Columns of F.</param>
@@ -62,8 +62,8 @@ public static unsafe class FisherDiagonal
             ofColumns[i % columns] += root / rows;
             total += root / fisher.Length;
         }
-        if (!(total > 0)) return new SeparableWeights([.. Enumerable.Repeat(1f, rows)], [.. Enumerable.Repeat(1f, columns)]);
+        if (!(total > 0)) return new SeparableWeights([.. Enumerable.Repeat(1f, rows)], [.. Enumerable.Repeat(1f, columns)], Floor);
         // One is the mean of both, so that the factors of the adapter keep their size.
-        return new SeparableWeights([.. ofRows.Select(mean => MathF.Max(Floor, (float)(mean / total)))], [.. ofColumns.Select(mean => MathF.Max(Floor, (float)(mean / total)))]);
+        return new SeparableWeights([.. ofRows.Select(mean => MathF.Max(Floor, (float)(mean / total)))], [.. ofColumns.Select(mean => MathF.Max(Floor, (float)(mean / total)))], total);
     }
 }

@@ -9,7 +9,7 @@
 //             L₁ = D_r⁻¹·U √σ,   L₂ = √σ Vᵀ·D_c⁻¹
 // Symbols   paper: L₁, L₂, D_row, D_col     here: AdapterStart's Left and Right, SeparableWeights
 // Against   LoftQ quantizes first and ends with the decomposition; this one decomposes first and ends with the quantizer.
-// Departs   one quantizer for all matrices: the integer program that gives every matrix its own number of bits is left out.
+// Beside    LqLoraBits.cs, the integer program that gives every matrix its own number of bits.
 
 using System;
 using System.Threading;
@@ -21,7 +21,8 @@ namespace Lowbit.Training.Methods;
 /// <summary>How much the errors of a matrix count: element [i, j] as much as Rows[i] · Columns[j].</summary>
 /// <param name="Rows">[out], above zero.</param>
 /// <param name="Columns">[in], above zero.</param>
-public sealed record SeparableWeights(float[] Rows, float[] Columns);
+/// <param name="Scale">How much the matrix counts beside others.</param>
+public sealed record SeparableWeights(float[] Rows, float[] Columns, double Scale = 1);
 
 /// <summary>Adapter and quantizer fitted to the weight in turn, the adapter first.</summary>
 public static class LqLora
@@ -34,7 +35,11 @@ public static class LqLora
     /// <param name="weights">D_r and D_c; null where all errors count alike.</param>
     /// <param name="pool">Threads.</param>
     /// <param name="cancellation">Stops the work within a round.</param>
-    public static AdapterStart Begin(LinearLayer layer, MethodOptions method, int rank, int rounds, SeparableWeights? weights, WorkerPool pool, CancellationToken cancellation = default)
+    public static AdapterStart Begin(LinearLayer layer, MethodOptions method, int rank, int rounds, SeparableWeights? weights, WorkerPool pool, CancellationToken cancellation = default) =>
+        Fit(layer, method, rank, rounds, weights, pool, cancellation).Start;
+
+    /// <summary>The same, and the squared error that is left, each element by how much it counts.</summary>
+    internal static (AdapterStart Start, double Error) Fit(LinearLayer layer, MethodOptions method, int rank, int rounds, SeparableWeights? weights, WorkerPool pool, CancellationToken cancellation)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rounds);
         int rows = layer.OutFeatures, columns = layer.InFeatures;
@@ -56,7 +61,7 @@ public static class LqLora
             double error = 0;
             for (int i = 0; i < rest.Length; i++)
             {
-                double weight = weights is null ? 1 : weights.Rows[i / columns] * weights.Columns[i % columns];
+                double weight = weights is null ? 1 : weights.Scale * weights.Rows[i / columns] * weights.Columns[i % columns];
                 error += Math.Pow(weight * (rest[i] - quantized.Dequantized[i]), 2);
             }
             if (error >= least) break;
@@ -64,7 +69,7 @@ public static class LqLora
             best = new AdapterStart(quantized, left, right, rank);
             for (int i = 0; i < rest.Length; i++) rest[i] = layer.Weight.Span[i] - quantized.Dequantized[i];
         }
-        return best ?? throw new LowbitException($"{layer.Name}: the error of the quantized weight is no number; look for NaN in the model.");
+        return best is null ? throw new LowbitException($"{layer.Name}: the error of the quantized weight is no number; look for NaN in the model.") : (best, least);
     }
 
     // matrix ← D_r · matrix · D_c

@@ -28,6 +28,7 @@ public sealed unsafe class PackedWeight : IDisposable
         {
             NativeBuffer memory = new(part.Bytes.Length);
             _memory.Add(memory);
+            Bytes += part.Bytes.Length;
             part.Bytes.CopyTo(memory.Span<byte>(0, part.Bytes.Length));
             string full = $"{name}.{part.Suffix}";
             parts[full] = new Tensor(full, part.Format, part.Shape, memory.Pointer, part.Bytes.Length, memory);
@@ -38,6 +39,9 @@ public sealed unsafe class PackedWeight : IDisposable
 
     /// <summary>The weight; not to be used after <see cref="Dispose"/>.</summary>
     public WeightMatrix Matrix { get; }
+
+    /// <summary>Bytes in a file.</summary>
+    public long Bytes { get; }
 
     /// <inheritdoc/>
     public void Dispose()

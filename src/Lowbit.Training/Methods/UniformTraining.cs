@@ -9,9 +9,11 @@
 //             ∂s = Σ ∂ŵ · (q − z − w / s) inside, ∂ŵ · (q − z) where w was cut off (LSQ, arXiv 1902.08153)
 //             ∂z = 0 inside, −s · ∂ŵ where w was cut off; z is rounded in every step
 //           with fixed codes ∂s = Σ ∂ŵ · (q − z).
-// Phases    Block-AP trains weights, steps and zeros block by block against the block's float output (BlockTraining.cs); E2E-QP
+// Phases    Block-AP trains weights, norms, steps and zeros block by block against the block's float output (BlockTraining.cs); E2E-QP
 //           then trains the steps of the whole model with the codes as they are (FixCodes).
 // Symbols   s: Steps [rows, groups], z: Zeros [rows, groups], b: Bits
+// Departs   see BlockTraining.cs; zeros are rounded as they are stored (there too), steps to the precision of the file in every step
+//           (there once, at the end).
 // Beside    without the first phase weights and steps of the whole model are trained at once, z as it was at the start.
 
 using System;

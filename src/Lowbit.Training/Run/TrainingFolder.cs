@@ -1,14 +1,16 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Linq;
 using System.Threading;
 using Lowbit.Core;
+using Lowbit.Training.Model;
 
 namespace Lowbit.Training.Run;
 
 /// <summary>
 /// The folder beside the output in which a training lives until it is done: <c>checkpoint.safetensors</c>,
-/// <c>training.jsonl</c>, <c>training.svg</c>. An interruption keeps it, and the same command with --resume goes on from there.
+/// <c>training.jsonl</c>, <c>training.svg</c>, and of a training block by block <c>block-0.safetensors</c> and so on. An interruption keeps it, and the same command with --resume goes on from there.
 /// </summary>
 public sealed class TrainingFolder
 {
@@ -31,10 +33,10 @@ public sealed class TrainingFolder
         _resume = resume;
         try
         {
-            if (resume && !File.Exists(_checkpoint)) throw new LowbitException($"--resume: {_checkpoint} is not there; leave --resume away to begin a training.");
+            if (resume && !Directory.Exists(_path)) throw new LowbitException($"--resume: {_path} is not there; leave --resume away to begin a training.");
             if (!resume && Directory.Exists(_path))
             {
-                if (!force && File.Exists(_checkpoint)) throw new LowbitException($"{_path} holds an interrupted training; go on with --resume or throw it away with --force.");
+                if (!force && Directory.EnumerateFiles(_path, "*.safetensors").Any()) throw new LowbitException($"{_path} holds an interrupted training; go on with --resume or throw it away with --force.");
                 Directory.Delete(_path, recursive: true);
             }
             Directory.CreateDirectory(_path);
@@ -45,6 +47,19 @@ public sealed class TrainingFolder
         }
     }
 
+    /// <summary>Takes a finished block of an interrupted training.</summary>
+    /// <param name="block">Its number.</param>
+    /// <param name="parameters">What was trained; overwritten.</param>
+    /// <returns>How it was trained; null where it was not.</returns>
+    /// <exception cref="LowbitException">The file is damaged or belongs to another training.</exception>
+    public BlockReport? Load(int block, IEnumerable<Parameter> parameters) =>
+        File.Exists(Block(block)) ? TrainingCheckpoint.Load(Block(block), _fingerprint, block, parameters) : null;
+
+    /// <summary>Keeps a finished block.</summary>
+    /// <param name="report">How it was trained.</param>
+    /// <param name="parameters">What was trained.</param>
+    public void Save(BlockReport report, IEnumerable<Parameter> parameters) => TrainingCheckpoint.Save(Block(report.Block), _fingerprint, report, parameters);
+
     /// <summary>Trains to the last step.</summary>
     /// <param name="trainer">At its beginning.</param>
     /// <param name="checkpointEvery">Steps between two checkpoints.</param>
@@ -54,7 +69,7 @@ public sealed class TrainingFolder
     public IReadOnlyList<StepReport> Train(Trainer trainer, int checkpointEvery, Action<StepReport>? progress, CancellationToken cancellation)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(checkpointEvery);
-        if (_resume) trainer.Resume(_checkpoint, _fingerprint);
+        if (_resume && File.Exists(_checkpoint)) trainer.Resume(_checkpoint, _fingerprint); // else it was interrupted before the first one
         using TrainingLog log = new(_log, trainer.StepsDone);
         while (trainer.StepsDone < trainer.Options.Steps)
         {
@@ -82,4 +97,6 @@ public sealed class TrainingFolder
         }
         Directory.Delete(_path, recursive: true);
     }
+
+    private string Block(int block) => Path.Combine(_path, FormattableString.Invariant($"block-{block}.safetensors"));
 }
