@@ -4,7 +4,7 @@
 #   models/lowbit-stories/make.sh TEACHER [WORK [OUT]]
 # TEACHER: the folder of TinyStories-656K. WORK: where the large intermediate files go; .lowbit/lowbit-stories if not given.
 # OUT: where the result goes instead. To see every step work in a minute:
-#   TEXTS=300 HELD_OUT=40 MINIMUM=2 STEPS=20 models/lowbit-stories/make.sh TEACHER /tmp/work /tmp/out
+#   TEXTS=300 HELD_OUT=40 MINIMUM=2 STEPS=20 models/lowbit-stories/make.sh TEACHER work out
 set -euo pipefail
 teacher=${1:?usage: make.sh TEACHER [WORK [OUT]]}
 work=${2:-.lowbit/lowbit-stories}

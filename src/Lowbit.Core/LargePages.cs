@@ -5,7 +5,7 @@ namespace Lowbit.Core;
 /// <summary>
 /// Memory for weights that are read again and again, one after the other, in pages of 2 MiB where the system has them. Matrices of a
 /// megabyte share a page with their neighbours; each by itself would have pages of 4 KiB, which two threads read at half the speed
-/// (docs/numerics.md). The pages of a region go back to the system when no weight in it is used any more.
+/// (bench/results/amd-epyc-zen4/2026-11-23-decode.md). The pages of a region go back to the system when no weight in it is used any more.
 /// </summary>
 public static unsafe class LargePages
 {

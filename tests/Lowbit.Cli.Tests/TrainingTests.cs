@@ -95,6 +95,22 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     }
 
     [Fact]
+    public void AFolderWithAnythingButItsOwnLogIsNotDeletedWithoutForce()
+    {
+        string output = model.In("kept"), folder = output + ".training", note = Path.Combine(folder, "note.txt");
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(Path.Combine(folder, "training.jsonl"), "");
+        File.WriteAllText(note, "mine");
+        string[] command = ["finetune", model.Path, "--text", model.Text, "-o", output, .. s_short];
+        LowbitResult refused = LowbitProcess.Run(command);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("--resume", refused.Error);
+        Assert.Equal("mine", File.ReadAllText(note));
+        File.Delete(note);
+        Assert.Equal(0, LowbitProcess.Run(command).ExitCode);
+    }
+
+    [Fact]
     public void ResumingNothingSaysSo()
     {
         LowbitResult result = LowbitProcess.Run(["finetune", model.Path, "--text", model.Text, "-o", model.In("nothing"), "--resume", .. s_short]);

@@ -15,7 +15,7 @@ namespace Lowbit.Kernels.Interleaved;
 internal unsafe interface IBlockFormat
 {
     /// <summary>Rows of a tile.</summary>
-    const int Rows = 16;
+    const int Rows = WeightMatrix.RowsOfTile;
 
     /// <summary>Columns of a chunk.</summary>
     const int ChunkColumns = Activations.BlockLength;

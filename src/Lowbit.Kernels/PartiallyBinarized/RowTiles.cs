@@ -35,7 +35,7 @@ internal unsafe struct RowTile
 internal sealed unsafe class RowTiles
 {
     /// <summary>Rows of a tile.</summary>
-    public const int Rows = 16;
+    public const int Rows = WeightMatrix.RowsOfTile;
 
     /// <summary>Bytes of a unit.</summary>
     public const int Unit = 64;

@@ -36,7 +36,7 @@ public sealed class TrainingFolder
             if (resume && !Directory.Exists(_path)) throw new LowbitException($"--resume: {_path} is not there; leave --resume away to begin a training.");
             if (!resume && Directory.Exists(_path))
             {
-                if (!force && Directory.EnumerateFiles(_path, "*.safetensors").Any()) throw new LowbitException($"{_path} holds an interrupted training; go on with --resume or throw it away with --force.");
+                if (!force && Directory.EnumerateFileSystemEntries(_path).Any(entry => entry != _log && entry != _plot)) throw new LowbitException($"{_path} holds an interrupted training; go on with --resume or throw it away with --force.");
                 Directory.Delete(_path, recursive: true);
             }
             Directory.CreateDirectory(_path);
