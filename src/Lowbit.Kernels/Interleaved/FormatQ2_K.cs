@@ -12,8 +12,6 @@ internal readonly unsafe struct FormatQ2_K : IBlockFormat
     public static int ScaleRun => 16;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => true;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors;
     public static int ChunkBytes => 5 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)

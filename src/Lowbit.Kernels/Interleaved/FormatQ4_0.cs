@@ -9,11 +9,7 @@ internal readonly unsafe struct FormatQ4_0 : IBlockFormat
     public static int BlockLength => 32;
     public static int BlockBytes => sizeof(BlockQ4_0);
     public static int CodeBits => 4;
-    public static int ScaleRun => 0;
     public static bool FactorsOfHalves => true;
-    public static bool MinimumHasFactor => false;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors;
     public static int ChunkBytes => 8 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
@@ -30,17 +26,11 @@ internal readonly unsafe struct FormatQ4_0 : IBlockFormat
         TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2 * 4 + step)), unit % 2 * 4, 0xF);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(-8);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.LoadHalves(header + IBlockFormat.Factors * half);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

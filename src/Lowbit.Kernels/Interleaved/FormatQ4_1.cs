@@ -9,10 +9,8 @@ internal readonly unsafe struct FormatQ4_1 : IBlockFormat
     public static int BlockLength => 32;
     public static int BlockBytes => sizeof(BlockQ4_1);
     public static int CodeBits => 4;
-    public static int ScaleRun => 0;
     public static bool FactorsOfHalves => true;
     public static bool MinimumHasFactor => true;
-    public static int ExponentMask => 0x7C00;
     public static int HeaderBytes => 4 * IBlockFormat.Factors;
     public static int ChunkBytes => 8 * IBlockFormat.Vector;
 
@@ -29,9 +27,6 @@ internal readonly unsafe struct FormatQ4_1 : IBlockFormat
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2 * 4 + step)), unit % 2 * 4, 0xF);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);

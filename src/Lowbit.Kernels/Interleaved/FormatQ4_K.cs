@@ -15,8 +15,6 @@ internal readonly unsafe struct FormatQ4_K : IBlockFormat
     public static int ScaleRun => 32;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => true;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors;
     public static int ChunkBytes => 9 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)

@@ -9,11 +9,7 @@ internal readonly unsafe struct FormatQ5_0 : IBlockFormat
     public static int BlockLength => 32;
     public static int BlockBytes => sizeof(BlockQ5_0);
     public static int CodeBits => 5;
-    public static int ScaleRun => 0;
     public static bool FactorsOfHalves => true;
-    public static bool MinimumHasFactor => false;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors;
     public static int ChunkBytes => 10 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
@@ -34,17 +30,11 @@ internal readonly unsafe struct FormatQ5_0 : IBlockFormat
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(-16);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.LoadHalves(header + IBlockFormat.Factors * half);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

@@ -9,10 +9,8 @@ internal readonly unsafe struct FormatQ5_1 : IBlockFormat
     public static int BlockLength => 32;
     public static int BlockBytes => sizeof(BlockQ5_1);
     public static int CodeBits => 5;
-    public static int ScaleRun => 0;
     public static bool FactorsOfHalves => true;
     public static bool MinimumHasFactor => true;
-    public static int ExponentMask => 0x7C00;
     public static int HeaderBytes => 4 * IBlockFormat.Factors;
     public static int ChunkBytes => 10 * IBlockFormat.Vector;
 
@@ -33,9 +31,6 @@ internal readonly unsafe struct FormatQ5_1 : IBlockFormat
         TVector low = TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2 * 4 + step)), unit % 2 * 4, 0xF);
         return TLanes.Or(low, OneBitCodes.Load<TLanes, TVector>(chunk + 8 * IBlockFormat.Vector, unit, step, 4));
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);

@@ -11,9 +11,6 @@ internal readonly unsafe struct FormatQ6_K : IBlockFormat
     public static int CodeBits => 6;
     public static int ScaleRun => 16;
     public static bool FactorsOfHalves => false;
-    public static bool MinimumHasFactor => false;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors; // one row of factors and as much again, so that vectors lie on cache lines
     public static int ChunkBytes => 13 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
@@ -50,9 +47,6 @@ internal readonly unsafe struct FormatQ6_K : IBlockFormat
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.LoadHalves(header);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

@@ -9,11 +9,7 @@ internal readonly unsafe struct FormatTQ2_0 : IBlockFormat
     public static int BlockLength => 256;
     public static int BlockBytes => sizeof(BlockTQ2_0);
     public static int CodeBits => 2;
-    public static int ScaleRun => 0;
     public static bool FactorsOfHalves => false;
-    public static bool MinimumHasFactor => false;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors; // one row of factors and as much again, so that vectors lie on cache lines
     public static int ChunkBytes => 4 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
@@ -29,17 +25,11 @@ internal readonly unsafe struct FormatTQ2_0 : IBlockFormat
         TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * step), 2 * unit, 3);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(-1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         TLanes.LoadHalves(header);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Lowbit.Kernels.Interleaved;
 
 /// <summary>
@@ -34,19 +36,19 @@ internal unsafe interface IBlockFormat
     static abstract int CodeBits { get; }
 
     /// <summary>Columns that share an integer scale, 16 or 32; 0 where there is none.</summary>
-    static abstract int ScaleRun { get; }
+    static virtual int ScaleRun => 0;
 
     /// <summary>Whether each half of a chunk has factors of its own, as blocks of 32 do.</summary>
     static abstract bool FactorsOfHalves { get; }
 
     /// <summary>Whether the minimum has a factor of its own.</summary>
-    static abstract bool MinimumHasFactor { get; }
+    static virtual bool MinimumHasFactor => false;
 
     /// <summary>Bits of a 16-bit factor that are all set in what is no finite number.</summary>
-    static abstract int ExponentMask { get; }
+    static virtual int ExponentMask => 0x7C00;
 
-    /// <summary>Bytes at the begin of a group.</summary>
-    static abstract int HeaderBytes { get; }
+    /// <summary>Bytes at the begin of a group: the factors, twice as much as one row of them at least, so that vectors lie on cache lines.</summary>
+    static virtual int HeaderBytes => 2 * Factors;
 
     /// <summary>Bytes of a chunk.</summary>
     static abstract int ChunkBytes { get; }
@@ -62,7 +64,8 @@ internal unsafe interface IBlockFormat
     static abstract TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct;
 
     /// <summary>The integer scales of a unit, each twice.</summary>
-    static abstract TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
 
     /// <summary>The integer minimums of the two units of a half.</summary>
     static abstract TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
@@ -71,7 +74,8 @@ internal unsafe interface IBlockFormat
     static abstract TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
 
     /// <summary>The factors G.</summary>
-    static abstract TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => default;
 
     /// <summary>The same numbers from the bytes of the file, one after the other: the definition.</summary>
     /// <param name="row">First block of the row.</param>

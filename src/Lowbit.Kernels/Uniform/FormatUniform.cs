@@ -13,11 +13,8 @@ internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidt
     public static int BlockLength => UniformLayout.BlockLength;
     public static int BlockBytes => sizeof(UniformBlock);
     public static int CodeBits => TWidth.Bits;
-    public static int ScaleRun => 0;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => true;
-    public static int ExponentMask => 0x7C00;
-    public static int HeaderBytes => 2 * IBlockFormat.Factors;
     public static int ChunkBytes => 2 * TWidth.Bits * IBlockFormat.Vector;
 
     private static int Nibbles => TWidth.Bits & 4;
@@ -65,9 +62,6 @@ internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidt
             codes = TLanes.Or(codes, OneBitCodes.Load<TLanes, TVector>(chunk + IBlockFormat.Vector * OnesAt, unit, step, TWidth.Bits & 6));
         return codes;
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Scale<TLanes, TVector>(byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
