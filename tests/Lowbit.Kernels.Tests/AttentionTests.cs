@@ -23,6 +23,9 @@ public unsafe class AttentionTests
     [InlineData(4, 2, 32, 40, 20, 0, 3f)]
     [InlineData(4, 2, 32, 3, 300, 0, 3f)]
     [InlineData(130, 1, 8, 7, 1, 0, 0f)]
+    [InlineData(6, 2, 80, 1, 333, 0, 0f)]
+    [InlineData(2, 2, 128, 2, 95, 0, 0f)]
+    [InlineData(3, 3, 27, 3, 130, 20, 0f)]
     public void Attention_agrees_with_double_precision(int heads, int keyValueHeads, int headDim, int tokens, int firstPosition, int window, float softCap)
     {
         AttentionShape shape = new(heads, keyValueHeads, headDim, 1 / MathF.Sqrt(headDim), window, softCap);
@@ -60,6 +63,21 @@ public unsafe class AttentionTests
                 }
             }
         }
+    }
+
+    [Fact]
+    public void Positions_whose_scores_are_minus_infinity_count_nothing()
+    {
+        const int Positions = 200, HeadDim = 16;
+        AttentionShape shape = new(1, 1, HeadDim, 1);
+        using WorkerPool pool = new(2);
+        using Attention attention = new(Positions, HeadDim, 1);
+        using NativeBuffer k = TestValues.Random(Positions * HeadDim, 1), v = TestValues.Random(Positions * HeadDim, 2), q = new(HeadDim * 4), got = new(HeadDim * 4), want = new(HeadDim * 4);
+        for (int d = 0; d < HeadDim; d++) q.Floats[d] = 10;
+        for (int i = 0; i < 130 * HeadDim; i++) k.Floats[i] = -3e38f;
+        attention.Compute(pool, shape, q.Floats, new(k.Floats, HeadDim), new(v.Floats, HeadDim), 1, Positions - 1, got.Floats);
+        attention.Compute(pool, shape, q.Floats, new(k.Floats + 130 * HeadDim, HeadDim), new(v.Floats + 130 * HeadDim, HeadDim), 1, Positions - 131, want.Floats);
+        for (int d = 0; d < HeadDim; d++) Assert.Equal(want.Floats[d], got.Floats[d], 1e-5f);
     }
 
     [Theory]

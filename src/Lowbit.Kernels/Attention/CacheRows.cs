@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Immutable;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
 
@@ -75,6 +76,20 @@ public readonly unsafe record struct CacheRows(nint Pointer, ElementFormat Forma
         stride = end - start;
         for (int i = 0; i < count; i++) Dequantizer.ToFloat(Format, row + i * rowBytes + offset, stride, room + i * stride);
         return room + (first - start);
+    }
+
+    /// <summary>
+    /// Has memory send elements that are read soon; those beyond the end are allowed. Does nothing for blocks: they are
+    /// expanded one after the other, which the processor foresees.
+    /// </summary>
+    /// <param name="position">A row.</param>
+    /// <param name="first">Number of the first element, counted from the beginning of that row on.</param>
+    /// <param name="count">Elements.</param>
+    internal void Prefetch(int position, int first, int count)
+    {
+        if (!Sse.IsSupported || Format.BlockLength() != 1) return;
+        byte* elements = Row(position) + Format.ByteCount(first);
+        for (long i = 0, bytes = Format.ByteCount(count); i < bytes; i += 64) Sse.Prefetch0(elements + i);
     }
 
     private byte* Row(int position) => (byte*)Pointer + position * Format.ByteCount(Columns);

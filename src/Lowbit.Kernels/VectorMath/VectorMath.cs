@@ -1,5 +1,6 @@
 using System;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Lowbit.Kernels;
 
@@ -56,6 +57,7 @@ internal static class VectorMath
     /// e^x: with n = round(x / ln 2) and r = x − n ln 2, e^x = 2^n · e^r, and for |r| ≤ ln 2 / 2 the series of e^r up to r^7
     /// is good to 5e-9. The relative error is below 2e-7, overflow gives ∞ and underflow goes down to 0.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Exp(Vector<float> x)
     {
         // Comparisons, not Min and Max: NaN must pass through.
