@@ -87,18 +87,23 @@ public sealed unsafe class WorkerPool : IDisposable
         }
         lock (_oneAtATime)
         {
-            // The struct stays in the caller's frame until the last worker has left, so its address is good.
-            _work = Unsafe.AsPointer(ref work);
-            _execute = &Trampoline<TWork>;
-            _count = count;
-            _grain = grain;
-            _failure = null;
-            long chunks = ((long)count + grain - 1) / grain;
-            for (int thread = 0; thread < Threads; thread++)
-                Share(thread) = Pack(chunks * thread / Threads, chunks * (thread + 1) / Threads);
-            Open();
-            TakeChunks(0);
-            CloseAndWait();
+            // The struct may be a field of an object on the heap: it is pinned until the last worker has left.
+#pragma warning disable CS8500 // its fields may be references; workers reach them through the struct alone
+            fixed (TWork* pinned = &work)
+#pragma warning restore CS8500
+            {
+                _work = pinned;
+                _execute = &Trampoline<TWork>;
+                _count = count;
+                _grain = grain;
+                _failure = null;
+                long chunks = ((long)count + grain - 1) / grain;
+                for (int thread = 0; thread < Threads; thread++)
+                    Share(thread) = Pack(chunks * thread / Threads, chunks * (thread + 1) / Threads);
+                Open();
+                TakeChunks(0);
+                CloseAndWait();
+            }
             _failure?.Throw();
         }
     }

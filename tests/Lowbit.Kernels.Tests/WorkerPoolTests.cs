@@ -105,6 +105,21 @@ public class WorkerPoolTests
     }
 
     [Fact]
+    public void Work_in_an_object_that_the_collector_would_move_is_found_by_every_thread()
+    {
+        using WorkerPool pool = new(4);
+        for (int round = 0; round < 20; round++)
+        {
+            byte[]?[] before = new byte[100][];
+            for (int i = 0; i < before.Length; i++) before[i] = new byte[1000]; // what follows moves when they go
+            Box box = new() { Work = new Collecting { Done = new int[16], Mark = 42 } };
+            Array.Clear(before);
+            pool.Run(ref box.Work, 16, 1);
+            Assert.All(box.Work.Done, mark => Assert.Equal(42, mark));
+        }
+    }
+
+    [Fact]
     public void Several_threads_really_work()
     {
         using WorkerPool pool = new(2);
@@ -123,6 +138,23 @@ public class WorkerPoolTests
         {
             Assert.True(start % Grain == 0 && (end - start == Grain || end == Done.Length));
             for (int i = start; i < end; i++) Interlocked.Increment(ref Done[i]);
+        }
+    }
+
+    private sealed class Box
+    {
+        public Collecting Work;
+    }
+
+    private struct Collecting : IParallelWork
+    {
+        public int[] Done;
+        public int Mark;
+
+        public readonly void Execute(int start, int end)
+        {
+            if (start % 4 == 1) GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
+            for (int i = start; i < end; i++) Done[i] = Mark;
         }
     }
 
