@@ -15,10 +15,14 @@ namespace Lowbit.Kernels;
 /// </remarks>
 public static unsafe class Gemm
 {
-    // A tile of 96 rows of a and 384 of k is 144 KiB and stays in the second-level cache; 96 is a multiple of all kernels' rows.
-    private const int BlockK = 384;
-    private const int BlockM = 2304;
-    private const int BlockN = 4096;
+    // What is packed at once.
+    private const int BlockK = 768;
+    private const int BlockM = 1152;
+    private const int BlockN = 2048;
+
+    // A tile's part of c, 48 KiB, and what is multiplied for it at a time, 96 KiB of a and 128 of b, stay in the second-level cache; a panel of b
+    // is 32 KiB. 96 is a multiple of all kernels' rows.
+    private const int TileK = 256;
     private const int TileRows = 96;
     private const int TileColumns = 128;
 
@@ -146,6 +150,7 @@ public static unsafe class Gemm
                         Rows = rows,
                         Columns = columns,
                         K = depth,
+                        StepK = EvenBlock(depth, TileK),
                         Alpha = alpha,
                         Beta = p == 0 ? beta : 1,
                         // columns at and left of this one are below the diagonal in row 0
@@ -166,7 +171,7 @@ public static unsafe class Gemm
 
     private static int RoundUp(int count, int multiple) => Panels(count, multiple) * multiple;
 
-    // 576 is better cut into 288 and 288 than into 384 and 192; multiples of 96 keep the tiles whole.
+    // 576 is better cut into three times 192 than into 256, 256 and 64; multiples of 96 keep the tiles whole.
     private static int EvenBlock(int count, int limit)
     {
         int blocks = Panels(count, limit);
@@ -219,7 +224,7 @@ public static unsafe class Gemm
     {
         public float* PanelsA, PanelsB, C;
         public long Ldc;
-        public int Rows, Columns, K, Diagonal;
+        public int Rows, Columns, K, StepK, Diagonal;
         public float Alpha, Beta;
 
         public readonly void Execute(int start, int end)
@@ -229,34 +234,38 @@ public static unsafe class Gemm
             {
                 int firstRow = item / tilesOfRow * TileRows, firstColumn = item % tilesOfRow * TileColumns;
                 int lastRow = Math.Min(Rows, firstRow + TileRows), lastColumn = Math.Min(Columns, firstColumn + TileColumns);
-                for (int j = firstColumn; j < lastColumn; j += TKernel.Columns)
+                for (int p = 0; p < K; p += StepK)
                 {
-                    for (int i = firstRow; i < lastRow; i += TKernel.Rows)
+                    for (int j = firstColumn; j < lastColumn; j += TKernel.Columns)
                     {
-                        if (j + TKernel.Columns <= i + Diagonal) continue;
-                        KernelTile(i, j);
+                        for (int i = firstRow; i < lastRow; i += TKernel.Rows)
+                        {
+                            if (j + TKernel.Columns <= i + Diagonal) continue;
+                            KernelTile(i, j, p);
+                        }
                     }
                 }
             }
         }
 
-        private readonly void KernelTile(int i, int j)
+        private readonly void KernelTile(int i, int j, int p)
         {
-            float* a = PanelsA + (long)i * K, b = PanelsB + (long)j * K, c = C + i * Ldc + j;
-            int rows = Math.Min(TKernel.Rows, Rows - i), columns = Math.Min(TKernel.Columns, Columns - j);
+            float* a = PanelsA + (long)i * K + p * TKernel.Rows, b = PanelsB + (long)j * K + p * TKernel.Columns, c = C + i * Ldc + j;
+            int rows = Math.Min(TKernel.Rows, Rows - i), columns = Math.Min(TKernel.Columns, Columns - j), k = Math.Min(StepK, K - p);
+            float beta = p == 0 ? Beta : 1;
             if (rows == TKernel.Rows && columns == TKernel.Columns)
             {
-                TKernel.Run(K, a, b, c, Ldc, Alpha, Beta);
+                TKernel.Run(k, a, b, c, Ldc, Alpha, beta);
                 return;
             }
             float* tile = stackalloc float[8 * 32];
-            TKernel.Run(K, a, b, tile, TKernel.Columns, Alpha, 0);
+            TKernel.Run(k, a, b, tile, TKernel.Columns, Alpha, 0);
             for (int r = 0; r < rows; r++)
                 for (int q = 0; q < columns; q++)
                 {
                     float sum = tile[r * TKernel.Columns + q];
                     float* target = c + r * Ldc + q;
-                    *target = Beta == 0 ? sum : sum + Beta * *target;
+                    *target = beta == 0 ? sum : sum + beta * *target;
                 }
         }
     }

@@ -60,11 +60,10 @@ internal static class VectorMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> Exp(Vector<float> x)
     {
-        // Comparisons, not Min and Max: NaN must pass through.
-        x = Vector.ConditionalSelect(Vector.LessThan(x, new Vector<float>(-105)), new Vector<float>(-105), x);
-        x = Vector.ConditionalSelect(Vector.GreaterThan(x, new Vector<float>(90)), new Vector<float>(90), x);
-        Vector<float> magic = new(12582912f); // 1.5 · 2^23: adding it rounds to an integer
-        Vector<float> n = (x * new Vector<float>(1.44269504f) + magic) - magic;
+        // The second operand is what comes of NaN, which passes through.
+        x = Vector.MinNative(new Vector<float>(90), Vector.MaxNative(new Vector<float>(-105), x));
+        Vector<float> magic = new(12582912f); // 1.5 · 2^23: adding it rounds to an integer and leaves that in the low bits
+        Vector<float> shifted = Vector.MultiplyAddEstimate(x, new Vector<float>(1.44269504f), magic), n = shifted - magic;
         // ln 2 in two parts, the first with so few bits that n times it is exact.
         Vector<float> r = Vector.MultiplyAddEstimate(n, new Vector<float>(-0.693359375f), x);
         r = Vector.MultiplyAddEstimate(n, new Vector<float>(2.12194440e-4f), r);
@@ -76,7 +75,7 @@ internal static class VectorMath
         series = Vector.MultiplyAddEstimate(series, r, new Vector<float>(0.5f));
         series = Vector.MultiplyAddEstimate(series, r * r, r) + Vector<float>.One;
         // Two factors, because 2^128 and 2^-150 are no floats.
-        Vector<int> exponent = Vector.ConvertToInt32(n), half = Vector.ShiftRightArithmetic(exponent, 1);
+        Vector<int> exponent = Vector.AsVectorInt32(shifted) - Vector.AsVectorInt32(magic), half = Vector.ShiftRightArithmetic(exponent, 1);
         return series * PowerOfTwo(half) * PowerOfTwo(exponent - half);
     }
 

@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using System.Numerics;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels;
@@ -274,8 +275,25 @@ public sealed unsafe class Hessian : IDisposable
 
         public readonly void Execute(int start, int end)
         {
-            for (int t = 0; t < Tokens; t++)
-                for (int j = start; j < end; j++)
+            int width = Vector<float>.Count, j = start;
+            for (; j + width <= end; j += width)
+            {
+                Vector<float> largest = new(Largest, j);
+                Vector<double> low = new(AbsoluteSums, j), high = new(AbsoluteSums, j + width / 2);
+                for (int t = 0; t < Tokens; t++)
+                {
+                    Vector<float> size = Vector.Abs(Vector.Load(Inputs + (long)t * Features + j));
+                    Vector.Widen(size, out Vector<double> lower, out Vector<double> upper);
+                    low += lower;
+                    high += upper;
+                    largest = Vector.Max(largest, size);
+                }
+                largest.CopyTo(Largest, j);
+                low.CopyTo(AbsoluteSums, j);
+                high.CopyTo(AbsoluteSums, j + width / 2);
+            }
+            for (; j < end; j++)
+                for (int t = 0; t < Tokens; t++)
                 {
                     float size = MathF.Abs(Inputs[(long)t * Features + j]);
                     AbsoluteSums[j] += size;
