@@ -38,11 +38,10 @@ internal static unsafe class IntegerProduct
         for (int block = 0, end; block < rows.Words; block = end)
         {
             end = SegmentEnd(rows, block);
-            int low = 0, high = 0, codes = 0, total = 0;
+            int low = 0, high = 0, codes = 0, total = x.Sums[end] - x.Sums[block];
             for (int b = block; b < end; b++)
             {
                 ulong salient = rows.Positions[(long)row * rows.Words + b];
-                total += x.Sums[b];
                 for (int i = 0; i < 64; i++)
                 {
                     int bits = 0, value = x.Value(64 * b + i);

@@ -16,7 +16,7 @@ internal unsafe struct RoundedToken
     /// <summary>[blocks · 64 + 128] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
     public sbyte* Lower, Upper;
 
-    /// <summary>[blocks] sums of the integers of a block.</summary>
+    /// <summary>[blocks + 1] sums of the integers before a block.</summary>
     public int* Sums;
 
     /// <summary>[blocks] tables of <see cref="RoundedTokens.TableBytes"/>.</summary>
@@ -66,7 +66,9 @@ internal unsafe struct RoundedTokens : IParallelWork
         _memory = Scratch.Ensure(ref memory, tokens * TokenBytes);
     }
 
-    private readonly long TokenBytes => 64 + 2 * (64L * _blocks + Padding) + (sizeof(int) * _blocks + 63) / 64 * 64 + (_tables ? (long)TableBytes * _blocks : 0);
+    private readonly long TokenBytes => 64 + 2 * (64L * _blocks + Padding) + SumBytes + (_tables ? (long)TableBytes * _blocks : 0);
+
+    private readonly int SumBytes => (sizeof(int) * (_blocks + 1) + 63) / 64 * 64;
 
     /// <summary>Rounds tokens into memory of this thread, which the next call takes again.</summary>
     /// <param name="pool">Threads that share the tokens.</param>
@@ -102,7 +104,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         byte* memory = _memory + index * TokenBytes;
         sbyte* lower = (sbyte*)memory + 64, upper = lower + 64 * _blocks + Padding;
         int* sums = (int*)(upper + 64 * _blocks + Padding);
-        return new RoundedToken { Scale = *(float*)memory, Lower = lower, Upper = upper, Sums = sums, Tables = (byte*)sums + (sizeof(int) * _blocks + 63) / 64 * 64 };
+        return new RoundedToken { Scale = *(float*)memory, Lower = lower, Upper = upper, Sums = sums, Tables = (byte*)sums + SumBytes };
     }
 
     readonly void IParallelWork.Execute(int start, int end) => Round(start, end);
@@ -131,7 +133,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         int padded = 64 * _blocks + Padding;
         new Span<sbyte>(token.Lower, padded).Clear();
         new Span<sbyte>(token.Upper, padded).Clear();
-        new Span<int>(token.Sums, _blocks).Clear();
+        new Span<int>(token.Sums, _blocks + 1).Clear();
         if (!float.IsFinite(max)) return float.NaN;
         if (max < SmallestLargest) return 0;
         float factor = Largest / max;
@@ -142,15 +144,16 @@ internal unsafe struct RoundedTokens : IParallelWork
             Vector256<short> upper = Vector256.ShiftRightArithmetic(x + Vector256.Create((short)32), 6), lower = x - Vector256.ShiftLeft(upper, 6);
             Vector128.Narrow(upper.GetLower(), upper.GetUpper()).Store(token.Upper + i);
             Vector128.Narrow(lower.GetLower(), lower.GetUpper()).Store(token.Lower + i);
-            token.Sums[i / 64] += Vector256.Sum(x0 + x1);
+            token.Sums[i / 64 + 1] += Vector256.Sum(x0 + x1);
         }
         for (; i < _features; i++)
         {
             int x = Rounded(Vector256.Create(values[i]), factor)[0];
             token.Upper[i] = (sbyte)(x + 32 >> 6);
             token.Lower[i] = (sbyte)(x - 64 * token.Upper[i]);
-            token.Sums[i / 64] += x;
+            token.Sums[i / 64 + 1] += x;
         }
+        for (int b = 0; b < _blocks; b++) token.Sums[b + 1] += token.Sums[b];
         return max / Largest;
     }
 

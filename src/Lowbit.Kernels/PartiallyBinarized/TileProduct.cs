@@ -18,8 +18,7 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
         for (int block = 0, end; block < rows.Words; block = end)
         {
             end = IntegerProduct.SegmentEnd(rows, block);
-            int total = 0;
-            for (int b = block; b < end; b++) total += x.Sums[b];
+            int total = x.Sums[end] - x.Sums[block];
             byte* scales = data;
             data += TileScales.Units(rows) * RowTiles.Unit;
             Vector256<int> low0 = default, low1 = default;
