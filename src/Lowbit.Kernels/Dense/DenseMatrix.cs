@@ -132,11 +132,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
             ElementFormat format = Matrix._tensor.Format;
             for (int r = start; r < end; r++)
             {
-                if (r <= end - HalfRows.Rows && HalfRows.IsSupported(format) && FourRows(r))
-                {
-                    r += HalfRows.Rows - 1;
-                    continue;
-                }
+                if (HalfRow.IsSupported(format) && Halves(r)) continue;
                 byte* row = Matrix._tensor.Pointer + r * Matrix._rowBytes;
                 new Span<float>(sums, ManyTokens).Clear();
                 for (int c = 0; c < columns; c += ChunkElements)
@@ -150,14 +146,11 @@ public sealed unsafe class DenseMatrix : WeightMatrix
             }
         }
 
-        private readonly bool FourRows(int first)
+        private readonly bool Halves(int r)
         {
-            float* results = stackalloc float[HalfRows.Rows];
             for (int t = 0; t < Tokens; t++)
             {
-                ushort* weights = (ushort*)(Matrix._tensor.Pointer + first * Matrix._rowBytes);
-                if (!HalfRows.Multiply(Matrix._tensor.Format, weights, Matrix.Columns, X + (long)t * Matrix.Columns, results)) return false;
-                new ReadOnlySpan<float>(results, HalfRows.Rows).CopyTo(new Span<float>(Output + (long)t * Matrix.Rows + first, HalfRows.Rows));
+                if (!HalfRow.Dot(Matrix._tensor.Format, (ushort*)(Matrix._tensor.Pointer + r * Matrix._rowBytes), Matrix.Columns, X + (long)t * Matrix.Columns, out Output[(long)t * Matrix.Rows + r])) return false;
             }
             return true;
         }
