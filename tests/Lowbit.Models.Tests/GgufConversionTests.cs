@@ -1,4 +1,6 @@
 using System;
+using System.Collections.Generic;
+using System.IO;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
@@ -13,8 +15,13 @@ namespace Lowbit.Models.Tests;
 public sealed unsafe class GgufConversionTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
+    private readonly WorkerPool _pool = new(2);
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        _pool.Dispose();
+        _folder.Dispose();
+    }
 
     [Theory]
     [InlineData(ElementFormat.F32, 0)]
@@ -25,7 +32,7 @@ public sealed unsafe class GgufConversionTests : IDisposable
         string path = _folder.File("source.gguf"), converted = _folder.File("converted.gguf");
         RandomModel.Write(path, "tiny", "Q4_K_M", 1, CancellationToken.None);
         using Checkpoint source = Checkpoint.Open(path);
-        GgufConversion.Write(source, converted, type, CancellationToken.None);
+        GgufConversion.Write(_pool, source, converted, type, null, CancellationToken.None);
         using Checkpoint result = Checkpoint.Open(converted);
         Assert.Equal(source.Tensors.Keys, result.Tensors.Keys);
         Assert.Equal(source.Gguf!.Metadata.Keys, result.Gguf!.Metadata.Keys);
@@ -45,9 +52,31 @@ public sealed unsafe class GgufConversionTests : IDisposable
         string path = _folder.File("source.gguf"), converted = _folder.File("converted.gguf");
         RandomModel.Write(path, "tiny", "TQ2_0", 1, CancellationToken.None);
         using Checkpoint source = Checkpoint.Open(path);
-        GgufConversion.Write(source, converted, null, CancellationToken.None);
+        GgufConversion.Write(_pool, source, converted, null, null, CancellationToken.None);
         using Checkpoint result = Checkpoint.Open(converted);
         foreach (Tensor tensor in source.Tensors.Values) Assert.True(tensor.Span.SequenceEqual(result.Tensors[tensor.Name].Span));
+    }
+
+    [Theory]
+    [InlineData(ElementFormat.Q4_K)]
+    [InlineData(ElementFormat.MXFP4)]
+    public void TheFileDoesNotDependOnTheThreadsAndTheShareWrittenGrowsToOne(ElementFormat type)
+    {
+        string path = _folder.File("source.gguf");
+        RandomModel.Write(path, "tiny", "F16", 1, CancellationToken.None);
+        using Checkpoint source = Checkpoint.Open(path);
+        byte[]? first = null;
+        foreach (int threads in (int[])[1, 2, 3])
+        {
+            using WorkerPool pool = new(threads);
+            string converted = _folder.File($"{threads}.gguf");
+            List<double> shares = [];
+            GgufConversion.Write(pool, source, converted, type, shares.Add, CancellationToken.None);
+            byte[] bytes = File.ReadAllBytes(converted);
+            Assert.Equal(first ??= bytes, bytes);
+            Assert.Equal(shares.Order(), shares);
+            Assert.Equal(1, shares[^1]);
+        }
     }
 
     [Fact]
@@ -55,7 +84,7 @@ public sealed unsafe class GgufConversionTests : IDisposable
     {
         TinyLlama.Write(_folder.File("model"));
         using Checkpoint source = Checkpoint.Open(_folder.File("model"));
-        Assert.Throws<LowbitException>(() => GgufConversion.Write(source, _folder.File("x.gguf"), ElementFormat.F16, CancellationToken.None));
+        Assert.Throws<LowbitException>(() => GgufConversion.Write(_pool, source, _folder.File("x.gguf"), ElementFormat.F16, null, CancellationToken.None));
     }
 
     private static float[] Floats(Tensor tensor)

@@ -50,7 +50,9 @@ internal static class ConvertVerb
         else
         {
             using Checkpoint source = Checkpoint.Open(model!);
-            bits = GgufConversion.Write(source, output, Format(type), invocation.Cancellation);
+            using var pool = new WorkerPool(invocation.Threads);
+            using var progress = new ProgressLine(invocation.Terminal, "convert", unit: null, total: 1);
+            bits = GgufConversion.Write(pool, source, output, Format(type), done => progress.Report(done), invocation.Cancellation);
         }
         long bytes = new FileInfo(File.Exists(output) ? output : Path.Combine(output, "model.safetensors")).Length;
         invocation.Terminal.Result(new ConvertReport(output, type, bytes, bits), JsonReports.Default.ConvertReport, Picture);
