@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 
 namespace Lowbit.Kernels.Interleaved;
@@ -39,29 +40,30 @@ internal interface IRowKernel<TFormat> where TFormat : struct, IBlockFormat
 internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel<TFormat>
     where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, int chunks, Token token, float* results)
     {
-        for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
-            TLanes.Store((byte*)results + lane, Rows(tile, lane, chunks, token.X, token.Scale, token.Sum));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static TVector Rows(byte* tile, int lane, int chunks, sbyte* x, float* scales, short* sums)
-    {
-        TVector y = default;
-        byte* header = tile + lane / 2, codes = tile + TFormat.HeaderBytes + lane;
+        sbyte* x = token.X;
+        short* sums = token.Sum;
+        byte* header = tile, codes = tile + TFormat.HeaderBytes, y = (byte*)results;
+        new Span<float>(results, IBlockFormat.Rows).Clear();
         for (int chunk = 0; chunk < chunks; chunk++)
         {
-            y = TLanes.Add(y, TLanes.Multiply(TLanes.Floats(scales[chunk]), ChunkSum<TFormat, TLanes, TVector>.Compute(header, codes, x, sums)));
+            TVector scale = TLanes.Floats(token.Scale[chunk]);
+            // Narrow vectors take turns, so that a line of the memory is used up when it comes.
+            for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
+            {
+                TVector sum = ChunkSum<TFormat, TLanes, TVector>.Compute(header + lane / 2, codes + lane, x, sums);
+                TLanes.Store(y + lane, TLanes.Add(TLanes.Load(y + lane), TLanes.Multiply(scale, sum)));
+            }
             x += IBlockFormat.ChunkColumns;
             sums += Activations.UnitsOfBlock;
             codes += TFormat.ChunkBytes;
             if (TFormat.BlockLength != 256 || chunk % 4 == 3)
             {
-                header = codes + lane / 2 - lane;
+                header = codes;
                 codes += TFormat.HeaderBytes;
             }
         }
-        return y;
     }
 }
