@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels;
 
@@ -69,11 +70,9 @@ internal static unsafe class HalfRow
 
         public static float ToFloat(ushort bits) => (float)BitConverter.UInt16BitsToHalf(bits);
 
-        // Sign-extended and moved up by 13 bits, a half has its exponent and fraction where a float has them and its sign in the
-        // upper four bits; it then means a number 2^112 times too small.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static Vector256<float> Finite(Vector256<int> bits) =>
-            (bits << 13 & Vector256.Create(unchecked((int)0x8FFF_E000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
+            (bits << 13 & Vector256.Create(Lanes128.HalfMask)).AsSingle() * Vector256.Create(Lanes128.HalfFactor);
     }
 
     private readonly struct UpperHalf : INumber
