@@ -15,13 +15,16 @@ namespace Lowbit.Evaluation;
 /// <param name="generateTokens">Tokens to generate one after the other.</param>
 public sealed class PeerBench(string program, string model, int threads, int promptTokens, int generateTokens)
 {
-    /// <summary>One run.</summary>
+    /// <summary>One run: the prompt, then, in a second process, the tokens after a prompt as long, as our own measurement has them.</summary>
     /// <returns>Tokens a second.</returns>
     /// <exception cref="LowbitException">The program cannot be started, fails, or prints something else.</exception>
-    public (double Prefill, double Decode) Run()
+    public (double Prefill, double Decode) Run() =>
+        (Speed(["-p", Number(promptTokens), "-n", "0"]), Speed(["-p", "0", "-n", Number(generateTokens), "-d", Number(promptTokens)]));
+
+    private double Speed(string[] test)
     {
         ProcessStartInfo info = new(program) { RedirectStandardOutput = true, RedirectStandardError = true };
-        string[] arguments = ["-m", model, "-p", Number(promptTokens), "-n", Number(generateTokens), "-t", Number(threads), "-r", "1", "-o", "json"];
+        string[] arguments = ["-m", model, "-t", Number(threads), "-r", "1", "-o", "json", .. test];
         foreach (string argument in arguments) info.ArgumentList.Add(argument);
         try
         {
@@ -40,17 +43,13 @@ public sealed class PeerBench(string program, string model, int threads, int pro
     }
 
     /// <summary>Reads what the program prints.</summary>
-    internal static (double Prefill, double Decode) Parse(string output)
+    /// <exception cref="JsonException">It is not the list of one test.</exception>
+    internal static double Parse(string output)
     {
         using JsonDocument document = JsonDocument.Parse(output);
-        double prefill = double.NaN, decode = double.NaN;
-        foreach (JsonElement test in document.RootElement.EnumerateArray())
-        {
-            double speed = test.GetProperty("avg_ts").GetDouble();
-            if (test.GetProperty("n_gen").GetInt32() > 0) decode = speed;
-            else prefill = speed;
-        }
-        return (prefill, decode);
+        if (document.RootElement is { ValueKind: JsonValueKind.Array } tests && tests.GetArrayLength() == 1 && tests[0].TryGetProperty("avg_ts", out JsonElement speed))
+            return speed.GetDouble();
+        throw new JsonException($"It printed {document.RootElement.GetRawText()} where a list of one test with avg_ts was expected.");
     }
 
     private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);

@@ -100,7 +100,6 @@ internal static class BenchVerb
             long start = Stopwatch.GetTimestamp();
             session.Forward(prompt, logits);
             double prefillSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-            if (peer is not null) session.Reset(); // as the peer does it
             start = Stopwatch.GetTimestamp();
             for (int i = 0; i < generateTokens; i++)
             {
