@@ -42,7 +42,7 @@ internal unsafe struct RoundedTokens : IParallelWork
     /// <summary>What is in every table entry too much, so that none is negative.</summary>
     public const int SumOffset = 8192;
 
-    private const int Padding = RowTiles.Window; // a window may begin at the last column
+    private const int Padding = RowTiles.WidestWindow; // a window may begin at the last column
     private const int Largest = 2047;
     private const float SmallestLargest = 1e-30f;
 

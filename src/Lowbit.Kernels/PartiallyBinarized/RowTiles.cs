@@ -27,10 +27,11 @@ internal unsafe struct RowTile
 /// <item>for each low plane and each block of 64 columns two units, the halves of the block: byte 16 g + r is bits 8 g to 8 g + 7 of the half of row
 /// <see cref="RowOfByte"/>(r), with zeros for salient weights;</item>
 /// <item>steps of two units for the salient weights: bytes 4 r to 4 r + 3 are the places of up to four of row r, then their codes, at the same bytes.
-/// A place is a column of the step's window of 128 columns; 128 and the code 0 stand where a row has none.</item>
+/// A place is a column of the step's window; 128 and the code 0 stand where a row has none.</item>
 /// </list>
 /// A step takes from every row what comes next, if its window, which begins with the first column that is left, holds it. So rows need not have
-/// the same number of salient weights near a column, and at a tenth of salient weights 88 % of the places are filled.
+/// the same number of salient weights near a column, and at a tenth of salient weights 88 % of the places are filled with windows of 128
+/// columns, 76 % with 64.
 /// </summary>
 internal sealed unsafe class RowTiles
 {
@@ -40,8 +41,8 @@ internal sealed unsafe class RowTiles
     /// <summary>Bytes of a unit.</summary>
     public const int Unit = 64;
 
-    /// <summary>Columns of a window.</summary>
-    public const int Window = 128;
+    /// <summary>Most columns of a window.</summary>
+    public const int WidestWindow = 128;
 
     /// <summary>
     /// How far before it is needed a line is asked for. Measured: the processor's own prefetching does not follow the two ways of reading;
@@ -61,8 +62,10 @@ internal sealed unsafe class RowTiles
     /// <summary>Makes the tiles.</summary>
     /// <param name="pool">Threads that share them.</param>
     /// <param name="rows">The matrix.</param>
-    public RowTiles(WorkerPool pool, in PackedRows rows)
+    /// <param name="window">Columns of a step's window, at most <see cref="WidestWindow"/>.</param>
+    public RowTiles(WorkerPool pool, in PackedRows rows, int window)
     {
+        Window = window;
         int tiles = (rows.Rows + Rows - 1) / Rows;
         NativeBuffer order = BySalientWeights(pool, rows, tiles);
         _order = (int*)order.Pointer;
@@ -82,6 +85,9 @@ internal sealed unsafe class RowTiles
         work.Fill = true;
         pool.Run(ref work, tiles, 1);
     }
+
+    /// <summary>Columns of a window.</summary>
+    public int Window { get; }
 
     /// <summary>Number of tiles.</summary>
     public int Count => _dataStarts.Length - 1;
@@ -211,7 +217,7 @@ internal sealed unsafe class RowTiles
                 }
                 for (int r = 0; r < rowCount; r++)
                 {
-                    for (int slot = RowSlots * r; slot < RowSlots * (r + 1) && *next[r] < first + Window; slot++)
+                    for (int slot = RowSlots * r; slot < RowSlots * (r + 1) && *next[r] < first + Tiles.Window; slot++)
                     {
                         int column = *next[r]++;
                         if (!Fill) continue;

@@ -5,9 +5,14 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>As <see cref="TileProductAvx512"/> with half the width; the 128 activations of a window are eight tables of a byte shuffle.</summary>
+/// <summary>
+/// As <see cref="TileProductAvx512"/> with half the width. The 64 activations of a window are four tables of a byte shuffle: wider windows would
+/// leave fewer places empty, but arithmetic is what bounds this kernel.
+/// </summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
+    public static int Window => 64;
+
     // Of eight and eight rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
@@ -48,7 +53,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         data += 2L * RowTiles.Unit * steps;
     }
 
-    // By itself, so that its sums stay in registers.
+    // By itself, so that its sums stay in registers. As with AVX-512, what fits is added up in bytes and 16 bits before it is widened.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static SalientSums EightRows(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units)
     {
@@ -57,17 +62,23 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         for (int step = 0; step < steps;)
         {
             Vector256<short> low = default, up = default;
-            for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
+            for (int end = Math.Min(steps, step + Fit); step < end; step += 2)
             {
-                Sse.Prefetch1(units + RowTiles.Ahead);
-                Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
-                Vector256<byte> places = Vector256.Load(units), code = Vector256.Load(units + RowTiles.Unit);
-                // The upper bits of a place choose among the tables; a byte shuffle gives zero where a place has bit 7, which the others keep.
-                Vector256<byte> index = places & Vector256.Create((byte)0x8F);
-                Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte(), bit6 = Vector256.ShiftLeft(places.AsUInt16(), 1).AsByte();
-                Vector256<sbyte> l = Fetch(index, bit4, bit5, bit6, lower + windows[step]), u = Fetch(index, bit4, bit5, bit6, upper + windows[step]);
-                codeSum += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, l), Vector256<short>.One)
-                    + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(code, u), Vector256.Create((short)64));
+                Fetch(lower + windows[step], upper + windows[step], units, out Vector256<sbyte> l, out Vector256<sbyte> u);
+                Vector256<byte> code = Vector256.Load(units + RowTiles.Unit);
+                Vector256<short> codeLow = Avx2.MultiplyAddAdjacent(code, l), codeUp = Avx2.MultiplyAddAdjacent(code, u);
+                units += 2 * RowTiles.Unit;
+                if (step + 1 < end)
+                {
+                    Fetch(lower + windows[step + 1], upper + windows[step + 1], units, out Vector256<sbyte> l1, out Vector256<sbyte> u1);
+                    code = Vector256.Load(units + RowTiles.Unit);
+                    codeLow += Avx2.MultiplyAddAdjacent(code, l1);
+                    codeUp += Avx2.MultiplyAddAdjacent(code, u1);
+                    l += l1;
+                    u += u1;
+                    units += 2 * RowTiles.Unit;
+                }
+                codeSum += Avx2.MultiplyAddAdjacent(codeLow, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(codeUp, Vector256.Create((short)64));
                 low += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, l);
                 up += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, u);
             }
@@ -76,12 +87,17 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         return new SalientSums(sum, codeSum);
     }
 
+    // The two parts of the activations of a step. Bits 4 and 5 of a place choose among the tables; a byte shuffle gives zero where it has bit 7.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<sbyte> Fetch(Vector256<byte> index, Vector256<byte> bit4, Vector256<byte> bit5, Vector256<byte> bit6, sbyte* x) =>
-        Avx2.BlendVariable(
-            Avx2.BlendVariable(Pair(index, bit4, x), Pair(index, bit4, x + 32), bit5),
-            Avx2.BlendVariable(Pair(index, bit4, x + 64), Pair(index, bit4, x + 96), bit5),
-            bit6).AsSByte();
+    private static void Fetch(sbyte* lower, sbyte* upper, byte* units, out Vector256<sbyte> l, out Vector256<sbyte> u)
+    {
+        Sse.Prefetch1(units + RowTiles.Ahead);
+        Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
+        Vector256<byte> places = Vector256.Load(units), index = places & Vector256.Create((byte)0x8F);
+        Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte();
+        l = Avx2.BlendVariable(Pair(index, bit4, lower), Pair(index, bit4, lower + 32), bit5).AsSByte();
+        u = Avx2.BlendVariable(Pair(index, bit4, upper), Pair(index, bit4, upper + 32), bit5).AsSByte();
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<byte> Pair(Vector256<byte> index, Vector256<byte> bit4, sbyte* x) =>

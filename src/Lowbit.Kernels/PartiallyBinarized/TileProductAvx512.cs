@@ -14,6 +14,8 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
+    public static int Window => 128;
+
     // Of sixteen rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Plane(byte* tables, int blocks, ref byte* data, out Vector256<int> sums0, out Vector256<int> sums1)
