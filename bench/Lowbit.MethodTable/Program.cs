@@ -15,15 +15,22 @@ const string Usage = """
     usage: MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
                [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only]
            --print FILE.jsonl...
+           --plot FILE.svg FILE.jsonl
     --only              parts of names of settings; rows are made in this order
     --keep              folder where quantized models stay, for a pass with --speed-only
     --perplexity-only   leaves out divergence and agreement, for which the float model has to compute too
     --speed-only        fills decode speed into rows that are there, and processor time where it is missing
     --print             the table of rows that are there
+    --plot              a picture of them
     """;
 if (args is ["--print", .. string[] files])
 {
     foreach (string file in files) RowTable.Print(new RowFile(file));
+    return 0;
+}
+if (args is ["--plot", string picture, string plotted])
+{
+    RowPlot.Write(new RowFile(plotted), picture);
     return 0;
 }
 Dictionary<string, string> given = [];

@@ -31,6 +31,7 @@ internal static class RowTable
         var columns = Array.FindAll(s_columns, column => Array.Exists(found, row => row[column.Key] is not null));
         Console.WriteLine($"## {rows.Name}\n");
         Console.WriteLine($"Perplexity, divergence and agreement: {string.Join("; ", found.Select(row => (string?)row["text"]).Distinct())}.\n");
+        Console.WriteLine($"![True bits against divergence](pictures/methods-{rows.Name}.svg)\n");
         Console.WriteLine("| method | " + string.Join(" | ", columns.Select(column => column.Heading)) + " |");
         Console.WriteLine("|---|" + string.Concat(columns.Select(_ => "---|")));
         foreach (JsonObject row in found)
