@@ -30,6 +30,7 @@ public sealed class QuantizePipeline
     private readonly LayerStore _store;
     private readonly StageClock _clock = new();
     private readonly List<LayerReport> _layers = [];
+    private readonly List<string> _warnings = [];
     private double _nominalBits; // summed over the weights
     private int _resumed;
 
@@ -94,37 +95,18 @@ public sealed class QuantizePipeline
     private QuantizeReport Run(bool hiddenStatesInFile)
     {
         Stopwatch total = Stopwatch.StartNew();
-        List<string> warnings = [];
         // A touched page brings its neighbours along: by now much of the file is in memory.
         foreach (Tensor tensor in _model.Checkpoint.Tensors.Values) tensor.ReleasePages();
         ReturnMemory();
         IReadOnlyList<AllocatedLayer>? allocation = _options.Target is null ? null : _clock.Measure("search", Search);
         SenseCheck? check = _calibration is null ? null : _clock.Measure("check", () => new SenseCheck(_model, _calibration, _pool));
-        double? likelihood = null;
-        using (BlockCalibration? calibration = _calibration is null ? null : new BlockCalibration(_model, _calibration, _pool, NeedsFloatInputs(_options, _model), hiddenStatesInFile ? _store.Layers : null))
-        {
-            foreach (Block block in _model.Blocks)
-            {
-                QuantizeBlock(block, calibration);
-                if (calibration is null || calibration.IsFinite()) continue;
-                string problem = $"the output of block {block.Index} is not finite after quantization, so the model would compute nonsense";
-                if (!_options.Force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits, a larger --damping), or write it all the same with --force.");
-                warnings.Add(problem + ".");
-            }
-            if (calibration is not null) likelihood = _clock.Measure("check", () => calibration.Likelihood(check!));
-        }
-        if (likelihood is { } after) check!.Judge(after, _options.Force, warnings);
-        long linearWeights = 0, linearBytes = 0;
-        foreach (LayerReport layer in _layers)
-        {
-            linearWeights += layer.Weights;
-            linearBytes += layer.Bytes;
-        }
+        double? likelihood = QuantizeBlocks(check, hiddenStatesInFile);
+        if (likelihood is { } after) check!.Judge(after, _options.Force, _warnings);
+        long linearWeights = _layers.Sum(layer => layer.Weights), linearBytes = _layers.Sum(layer => layer.Bytes);
         double nominalBits = _nominalBits / linearWeights;
         QuantizationRecord record = new(_options, _calibration, nominalBits);
         LowbitFolder.Written written = _clock.Measure("writing", () => LowbitFolder.Write(_store, _options, _model, _layers, record));
-        LayerReport[] lost = [.. _layers.Where(layer => layer.OutputError > 0.5).OrderByDescending(layer => layer.OutputError)];
-        if (lost.Length > 0) warnings.Add(FormattableString.Invariant($"{lost.Length} of {_layers.Count} layers keep less than half of their output's energy, {lost[0].Name} least (error {lost[0].OutputError:0.000}); what follows them may be noise."));
+        WarnOfLostLayers();
         _store.Finish(_options.Output);
         return new QuantizeReport
         {
@@ -148,8 +130,32 @@ public sealed class QuantizePipeline
             CalibrationPerplexity = likelihood is { } mean ? Math.Exp(mean) : null,
             Coverage = _calibration is null ? null : Coverage.Of(_calibration, _model.Config.VocabularySize, _layers),
             Diagnosis = Diagnosis.Of(_layers),
-            Warnings = warnings,
+            Warnings = _warnings,
         };
+    }
+
+    // Gives the mean log-likelihood of the calibration text after the last block, where it is to be checked.
+    private double? QuantizeBlocks(SenseCheck? check, bool hiddenStatesInFile)
+    {
+        using BlockCalibration? calibration =
+            _calibration is null ? null : new(_model, _calibration, _pool, NeedsFloatInputs(_options, _model), hiddenStatesInFile ? _store.Layers : null);
+        foreach (Block block in _model.Blocks)
+        {
+            QuantizeBlock(block, calibration);
+            if (calibration is null || calibration.IsFinite()) continue;
+            string problem = $"the output of block {block.Index} is not finite after quantization, so the model would compute nonsense";
+            if (!_options.Force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits, a larger --damping), or write it all the same with --force.");
+            _warnings.Add(problem + ".");
+        }
+        return calibration is null ? null : _clock.Measure("check", () => calibration.Likelihood(check!));
+    }
+
+    private void WarnOfLostLayers()
+    {
+        LayerReport[] lost = [.. _layers.Where(layer => layer.OutputError > 0.5).OrderByDescending(layer => layer.OutputError)];
+        if (lost.Length == 0) return;
+        _warnings.Add(FormattableString.Invariant(
+            $"{lost.Length} of {_layers.Count} layers keep less than half of their output's energy, {lost[0].Name} least (error {lost[0].OutputError:0.000}); what follows them may be noise."));
     }
 
     private IReadOnlyList<AllocatedLayer> Search()
