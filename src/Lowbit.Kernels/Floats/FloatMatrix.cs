@@ -17,6 +17,8 @@ public sealed unsafe class FloatMatrix : WeightMatrix
     private readonly List<object> _owners = [];
     private readonly byte* _codes, _scales;
     private readonly float* _levels; // [256]
+    private readonly float[] _scaleLevels = []; // [256] of scales that are bytes
+    private readonly int _largest; // code
     private readonly float _matrixScale = 1;
 
     /// <summary>Takes and checks the parts.</summary>
@@ -32,9 +34,11 @@ public sealed unsafe class FloatMatrix : WeightMatrix
         if (layout.StoredScale == ElementFormat.U8)
         {
             _scales = reader.Bytes(FloatPacking.Scale, ElementFormat.U8, layout.Scales);
+            _scaleLevels = new float[256];
+            for (int code = 0; code < 256; code++) _scaleLevels[code] = FloatPacking.Decode(layout.ScaleFormat, (byte)code);
             for (long i = 0; i < layout.Scales; i++)
             {
-                if (!float.IsFinite(FloatPacking.Decode(layout.ScaleFormat, _scales[i])))
+                if (!float.IsFinite(_scaleLevels[_scales[i]]))
                     throw new LowbitException($"tensor {reader.NameOf(FloatPacking.Scale)}: element {i} is not finite; the file is damaged.");
             }
         }
@@ -47,6 +51,7 @@ public sealed unsafe class FloatMatrix : WeightMatrix
         for (int code = 0; code < 1 << layout.Element.Bits; code++) levels.Floats[code] = layout.Element.Decode(code);
         _owners.Add(levels);
         _levels = levels.Floats;
+        _largest = layout.Element.Encode(layout.Element.Largest);
     }
 
     /// <summary>How the parts lie.</summary>
@@ -97,44 +102,70 @@ public sealed unsafe class FloatMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(rowCount);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
         byte* codes = stackalloc byte[FloatLayout.RunLength];
-        for (int r = firstRow; r < firstRow + rowCount; r++, destination += Columns)
+        int bits = Layout.Element.Bits, runs = Layout.Runs, runBytes = Layout.RunBytes, blockSize = Layout.BlockSize;
+        long block = (long)firstRow * Layout.Blocks;
+        byte* run = Run(firstRow, 0);
+        for (int r = 0; r < rowCount; r++, destination += Columns)
         {
             int blockEnd = 0;
             float scale = 0;
-            for (int b = 0; b < Layout.Runs; b++)
+            for (int b = 0; b < runs; b++, run += runBytes)
             {
-                CodeBlock.Unpack(Run(r, b), Layout.Element.Bits, codes);
+                CodeBlock.Unpack(run, bits, codes);
                 int first = b * FloatLayout.RunLength, end = Math.Min(Columns, first + FloatLayout.RunLength);
+                int decoded = vectors ? Numbers(codes, end - first, bits, destination + first) : 0;
+                for (int i = decoded; i < end - first; i++) destination[first + i] = _levels[codes[i]];
                 for (int c = first; c < end;)
                 {
                     if (c == blockEnd)
                     {
-                        scale = Scale((long)r * Layout.Blocks + c / Layout.BlockSize) * _matrixScale;
-                        blockEnd = (int)Math.Min(Columns, (long)c + Layout.BlockSize);
+                        scale = Scale(block++) * _matrixScale;
+                        blockEnd = (int)Math.Min(Columns, (long)c + blockSize);
                     }
-                    int stop = Math.Min(end, blockEnd), i = c;
-                    if (vectors) i += Numbers(codes + (c - first), stop - c, scale, destination + c);
-                    for (; i < stop; i++) destination[i] = _levels[codes[i - first]] * scale;
-                    c = stop;
+                    int stop = Math.Min(end, blockEnd);
+                    Vector256<float> scales = Vector256.Create(scale);
+                    for (; c <= stop - 8; c += 8) (Vector256.Load(destination + c) * scales).Store(destination + c);
+                    for (; c < stop; c++) destination[c] *= scale;
                 }
             }
         }
     }
 
     // As many as whole vectors hold.
-    private int Numbers(byte* codes, int count, float scale, float* destination)
+    private int Numbers(byte* codes, int count, int bits, float* destination)
     {
-        Vector256<float> scales = Vector256.Create(scale), lower = Vector256.Load(_levels), upper = Vector256.Load(_levels + 8);
-        bool fits16 = Layout.Element.Bits == 4;
         int i = 0;
-        for (; i <= count - 8; i += 8)
+        if (bits == 4)
         {
-            Vector256<int> index = Avx2.ConvertToVector256Int32(codes + i);
-            // Permutations look at the lower three bits of an index, the blend at the highest bit of a lane.
-            Vector256<float> numbers = fits16
-                ? Avx.BlendVariable(Avx2.PermuteVar8x32(lower, index), Avx2.PermuteVar8x32(upper, index), Vector256.ShiftLeft(index, 28).AsSingle())
-                : Avx2.GatherVector256(_levels, index, sizeof(float));
-            (numbers * scales).Store(destination + i);
+            Vector256<float> lower = Vector256.Load(_levels), upper = Vector256.Load(_levels + 8);
+            for (; i <= count - 8; i += 8)
+            {
+                // Permutations look at the lower three bits of an index, the blend at the highest bit of a lane.
+                Vector256<int> index = Avx2.ConvertToVector256Int32(codes + i);
+                Vector256<float> numbers = Avx.BlendVariable(Avx2.PermuteVar8x32(lower, index), Avx2.PermuteVar8x32(upper, index), Vector256.ShiftLeft(index, 28).AsSingle());
+                numbers.Store(destination + i);
+            }
+        }
+        else if (Layout.Element.ExponentBits == 0)
+        {
+            for (; i <= count - 8; i += 8)
+                (Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32((sbyte*)codes + i)) * Vector256.Create(1 / 64f)).Store(destination + i);
+        }
+        else
+        {
+            int fraction = Layout.Element.FractionBits, bias = Layout.Element.Bias;
+            Vector256<int> sizeBits = Vector256.Create((1 << bits - 1) - 1), sign = Vector256.Create(int.MinValue), largest = Vector256.Create(_largest);
+            Vector256<int> leastNormal = Vector256.Create(1 << fraction), exponent = Vector256.Create(127 - bias << 23);
+            Vector256<float> unit = Vector256.Create(MathF.ScaleB(1, 1 - bias - fraction));
+            for (; i <= count - 8; i += 8)
+            {
+                Vector256<int> code = Avx2.ConvertToVector256Int32(codes + i), size = code & sizeBits;
+                Vector256<float> normal = (Vector256.ShiftLeft(size, 23 - fraction) + exponent).AsSingle(), subnormal = Vector256.ConvertToSingle(size) * unit;
+                Vector256<float> numbers = Vector256.ConditionalSelect(Vector256.LessThan(size, leastNormal).AsSingle(), subnormal, normal);
+                numbers |= (Vector256.ShiftLeft(code, 32 - bits) & sign).AsSingle();
+                if (Vector256.GreaterThanAny(size, largest)) numbers = Avx2.GatherVector256(_levels, code, sizeof(float)); // infinities, NaN
+                numbers.Store(destination + i);
+            }
         }
         return i;
     }
@@ -145,8 +176,7 @@ public sealed unsafe class FloatMatrix : WeightMatrix
     {
         BlockScale.F16 => (float)((Half*)_scales)[i],
         BlockScale.F32 => ((float*)_scales)[i],
-        BlockScale.E8M0 => MathF.ScaleB(1, _scales[i] - 127),
-        _ => SmallFloat.E4M3.Decode(_scales[i]),
+        _ => _scaleLevels[_scales[i]],
     };
 
     private static FloatLayout Checked(string name, FloatLayout layout)
