@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
@@ -105,15 +106,17 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
         byte* indices = stackalloc byte[TernaryBlock.UnpackedBytes];
         float* table = stackalloc float[ILevelLookup.TableLength];
-        int levels = Layout.Classes << Layout.Bits;
+        int levels = Layout.Classes << Layout.Bits, blocks = Layout.Blocks, blockBytes = Layout.BlockBytes, groupSize = Layout.GroupSize;
+        bool isTernary = Layout.Levels.IsTernary();
+        byte* block = Block(firstRow, 0);
         for (int r = firstRow; r < firstRow + rowCount; r++, destination += Columns)
         {
-            int groupEnd = 0;
-            for (int b = 0; b < Layout.Blocks; b++)
+            int group = 0, groupEnd = 0;
+            for (int b = 0; b < blocks; b++, block += blockBytes)
             {
                 int first = b * CodebookLayout.BlockLength, end = Math.Min(Columns, first + CodebookLayout.BlockLength);
-                if (Layout.Levels.IsTernary()) TernaryBlock.Unpack(Block(r, b), indices);
-                else CodeBlock.Unpack(Block(r, b), Layout.Bits, indices);
+                if (isTernary) TernaryBlock.Unpack(block, indices);
+                else CodeBlock.Unpack(block, Layout.Bits, indices);
                 if (_classes != null)
                 {
                     ulong* words = (ulong*)indices, classes = (ulong*)(_classes + first);
@@ -123,8 +126,8 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
                 {
                     if (c == groupEnd)
                     {
-                        Expand(r, c / Layout.GroupSize, table);
-                        groupEnd = (int)Math.Min(Columns, (long)c + Layout.GroupSize);
+                        Expand(r, group++, table);
+                        groupEnd = (int)Math.Min(Columns, (long)c + groupSize);
                     }
                     int stop = Math.Min(end, groupEnd);
                     TLookup.Run(indices + (c - first), stop - c, table, levels, destination + c);
@@ -138,14 +141,14 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
 
     private void Expand(long row, int group, float* table)
     {
-        int numbers = Layout.Numbers / Layout.Classes, levels = 1 << Layout.Bits;
+        int all = Layout.Numbers, numbers = all / Layout.Classes, levels = 1 << Layout.Bits;
+        long first = (row * Layout.Groups + group) * all;
         float* halves = stackalloc float[ILevelLookup.TableLength];
-        ReadOnlySpan<float> source = new((float*)_numbers + (row * Layout.Groups + group) * Layout.Numbers, Layout.Numbers);
+        ReadOnlySpan<float> source = new((float*)_numbers + first, all);
         if (Layout.ScaleFormat == ElementFormat.F16)
         {
-            Half* stored = (Half*)_numbers + (row * Layout.Groups + group) * Layout.Numbers;
-            for (int i = 0; i < Layout.Numbers; i++) halves[i] = (float)stored[i];
-            source = new(halves, Layout.Numbers);
+            for (int i = 0; i < all; i++) halves[i] = BitConverter.Int32BitsToSingle(((short*)_numbers)[first + i] << 13 & Lanes128.HalfMask) * Lanes128.HalfFactor; // they are finite
+            source = new(halves, all);
         }
         for (int k = 0; k < Layout.Classes; k++)
             Layout.Levels.Expand(source.Slice(k * numbers, numbers), new Span<float>(table + k * levels, levels));
