@@ -1,5 +1,8 @@
 using System;
+using System.Runtime.Intrinsics;
 using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Xunit;
 
@@ -46,6 +49,58 @@ internal static unsafe class PackedProducts
                 }
                 Assert.Equal(want, got[t * codes.Rows + r], slack * size + 1e-7);
             }
+        }
+    }
+
+    /// <summary>A kernel that makes levels in registers gives the product of the definition, up to rounding of sums.</summary>
+    public static void RowsAgreeWithDefinition<TDot>(MatrixCodes codes, LevelMatrix matrix, ActivationMode mode, int tokens) where TDot : struct, ILevelDot
+    {
+        Assert.True(matrix.HasLevelRows);
+        using WorkerPool single = new(1); // a fault at a guard page is that of a kernel, not of the pool
+        using Activations activations = Input(tokens, codes.Columns, tokens, mode, single);
+        float[] got = new float[(long)tokens * codes.Rows];
+        fixed (float* output = got) matrix.MultiplyRows<TDot>(single, activations, output);
+        for (int t = 0; t < tokens; t++)
+            for (int r = 0; r < codes.Rows; r++)
+            {
+                double want = 0, size = 0;
+                for (int c = 0; c < codes.Columns; c++)
+                {
+                    long block = (long)t * activations.Blocks + c / Activations.BlockLength;
+                    double x = mode == ActivationMode.EightBit
+                        ? (double)activations.Scales[block] * activations.Codes[Activations.BlockLength * block + c % Activations.BlockLength]
+                        : activations.Values[(long)t * codes.Columns + c];
+                    want += codes.Dequantize(r, c) * x;
+                    size += Math.Abs(codes.Dequantize(r, c) * x);
+                }
+                Assert.Equal(want, got[t * codes.Rows + r], 1e-6 * size + 1e-30);
+            }
+    }
+
+    /// <summary>Products with interleaved rows and vectors of any width equal the oracle to the bit, and that the definition up to rounding of sums.</summary>
+    public static void InterleavedRowsAgree(MatrixCodes codes, LevelMatrix matrix, WorkerPool pool)
+    {
+        foreach (int tokens in new[] { 1, 2, 3, 4, 9 })
+        {
+            using Activations activations = Input(tokens, codes.Columns, tokens, ActivationMode.EightBit, pool);
+            InterleavedWeights weights = matrix.Interleaved!.Get(pool);
+            float[] want = new float[tokens * codes.Rows];
+            fixed (float* output = want) weights.MultiplyScalar(pool, activations, output);
+            if (Lanes512.IsSupported) Equal<Lanes512, Vector512<byte>>(weights, activations, want, pool);
+            if (Lanes256.IsSupported) Equal<Lanes256, Vector256<byte>>(weights, activations, want, pool);
+            if (Lanes128.IsSupported) Equal<Lanes128, Vector128<byte>>(weights, activations, want, pool);
+            AgreesWithDefinition(codes, matrix, ActivationMode.EightBit, tokens, pool, 2e-6);
+        }
+    }
+
+    private static void Equal<TLanes, TVector>(InterleavedWeights weights, Activations activations, float[] want, WorkerPool pool)
+        where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        foreach (bool tiles in new[] { false, true })
+        {
+            float[] got = new float[want.Length];
+            fixed (float* output = got) weights.Multiply<TLanes, TVector>(pool, activations, output, tiles);
+            Assert.Equal(want, got);
         }
     }
 

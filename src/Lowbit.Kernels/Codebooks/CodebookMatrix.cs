@@ -3,19 +3,23 @@ using System.Collections.Generic;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
-/// A packed weight of codes into codebooks of its rows and groups. Rows are rebuilt as floats while they are needed, from
-/// the bytes of the parts as they lie in the file; in 8-bit mode they are multiplied with the rounded activations.
+/// A packed weight of codes into codebooks of its rows and groups, computed from the bytes of the parts as they lie in the file.
 /// </summary>
-public sealed unsafe class CodebookMatrix : WeightMatrix
+public sealed unsafe class CodebookMatrix : LevelMatrix
 {
+    [ThreadStatic]
+    private static NativeBuffer? t_ternary;
+
     private readonly List<object> _owners = [];
     private readonly byte* _codes, _numbers;
+    private readonly LevelTables? _tables; // where rows have tables
     private readonly byte* _classes; // [blocks · 64], what the class of a column adds to its codes
 
     /// <summary>Takes and checks the parts.</summary>
@@ -29,6 +33,9 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
         PartReader reader = new(name, parts, _owners);
         _codes = reader.Bytes(CodebookPacking.Codes, ElementFormat.U8, layout.CodeBytes);
         _numbers = reader.Scales(CodebookPacking.Levels, layout.ScaleFormat, layout.AllNumbers);
+        if (HasLevelRows) _tables = new LevelTables(layout);
+        Tensor source = parts[CodebookPacking.Codes];
+        if (LevelBlocks.Fits(layout)) Interleaved = new InterleavedCopy(pool => LevelBlocks.Interleave(pool, new LevelBlocks(name, layout, _codes, _numbers, source), layout.Levels.IsTernary()));
         if (layout.Classes == 1) return;
         byte* bitmap = reader.Bytes(CodebookPacking.Class, ElementFormat.U8, layout.ClassBytes);
         NativeBuffer classes = new((long)layout.Blocks * CodebookLayout.BlockLength);
@@ -86,16 +93,32 @@ public sealed unsafe class CodebookMatrix : WeightMatrix
     }
 
     /// <inheritdoc/>
-    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    internal override LevelKind Kind => LevelKind.Table;
+
+    /// <inheritdoc/>
+    internal override bool HasLevelRows =>
+        Layout.Classes << Layout.Bits <= LevelRow.TableLength && (Layout.GroupSize % LevelRow.RunLength == 0 || Layout.Groups == 1);
+
+    /// <inheritdoc/>
+    internal override int Tables => Layout.Groups;
+
+    /// <inheritdoc/>
+    internal override void Describe(int row, ref LevelRow levels)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
-        if (activations.Tokens < Activations.ManyTokens)
+        levels.Codes = Block(row, 0);
+        levels.Bits = Layout.Bits;
+        if (Layout.Levels.IsTernary())
         {
-            RowProduct.Multiply(pool, this, activations, output);
-            return;
+            byte* unpacked = Scratch.Ensure(ref t_ternary, (long)Layout.Blocks * CodebookLayout.BlockLength + TernaryBlock.UnpackedBytes);
+            for (int b = 0; b < Layout.Blocks; b++) TernaryBlock.Unpack(levels.Codes + b * TernaryBlock.Bytes, unpacked + b * CodebookLayout.BlockLength);
+            levels.Codes = unpacked;
+            levels.Bits = 8;
         }
-        float* x = activations.Mode == ActivationMode.EightBit ? activations.RoundedValues : activations.Values;
-        DequantizedProduct.Multiply(pool, this, x, activations.Tokens, output);
+        levels.Classes = _classes;
+        levels.RunsOfTable = Layout.Groups == 1 ? int.MaxValue : Layout.GroupSize / LevelRow.RunLength;
+        levels.IsSmallTable = Layout.Classes << Layout.Bits <= 8;
+        levels.Scales = null;
+        _tables!.Fill(_numbers, row, levels.Tables);
     }
 
     /// <summary>Rebuilds rows with a given form of the lookup.</summary>

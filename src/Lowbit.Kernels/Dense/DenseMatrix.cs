@@ -1,5 +1,4 @@
 using System;
-using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.Interleaved;
@@ -21,8 +20,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
 
     private readonly Tensor _tensor;
     private readonly long _rowBytes;
-    private readonly Lock _interleaving = new();
-    private volatile InterleavedWeights? _interleaved;
+    private readonly InterleavedCopy? _interleaved; // of formats of blocks
 
     /// <summary>Takes the tensor as it lies.</summary>
     /// <param name="tensor">[outFeatures, inFeatures] of any real element format.</param>
@@ -31,6 +29,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
     {
         _tensor = tensor;
         _rowBytes = tensor.RowBytes;
+        if (InterleavedWeights.Supports(tensor.Format)) _interleaved = new InterleavedCopy(pool => InterleavedWeights.Create(pool, tensor));
     }
 
     /// <summary>The tensor as it lies.</summary>
@@ -48,7 +47,7 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
         Dequantizer.ToFloat(_tensor.Format, _tensor.Pointer + firstRow * _rowBytes, (long)rowCount * Columns, destination);
-        if (_interleaved is not null) _tensor.ReleasePages(); // an embedding that is also the output projection: the weights are there once more
+        if (_interleaved?.Made is not null) _tensor.ReleasePages(); // an embedding that is also the output projection: the weights are there once more
     }
 
     /// <inheritdoc/>
@@ -56,9 +55,9 @@ public sealed unsafe class DenseMatrix : WeightMatrix
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         int tokens = activations.Tokens;
-        if (activations.Mode == ActivationMode.EightBit && Interleaved(pool) is { } interleaved)
+        if (activations.Mode == ActivationMode.EightBit && _interleaved is { } interleaved)
         {
-            interleaved.Multiply(pool, activations, output);
+            interleaved.Get(pool).Multiply(pool, activations, output);
         }
         else if (tokens < ManyTokens)
         {
@@ -77,19 +76,10 @@ public sealed unsafe class DenseMatrix : WeightMatrix
 
     /// <inheritdoc/>
     internal override int PrepareTiles(WorkerPool pool, Activations activations) =>
-        activations.Mode == ActivationMode.EightBit && Interleaved(pool) is { } interleaved ? interleaved.TilesFor(activations.Tokens) : 0;
+        activations.Mode == ActivationMode.EightBit && _interleaved is { } interleaved ? interleaved.Get(pool).TilesFor(activations.Tokens) : 0;
 
     /// <inheritdoc/>
-    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _interleaved!.MultiplyTiles(activations, output, start, end);
-
-    private InterleavedWeights? Interleaved(WorkerPool pool)
-    {
-        if (_interleaved is not null || !InterleavedWeights.Supports(_tensor.Format)) return _interleaved;
-        lock (_interleaving)
-        {
-            return _interleaved ??= InterleavedWeights.Create(pool, _tensor);
-        }
-    }
+    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _interleaved!.Made!.MultiplyTiles(activations, output, start, end);
 
     // Tensors of a file need not begin at a multiple of four.
     private bool IsAligned => (nint)_tensor.Pointer % sizeof(float) == 0;

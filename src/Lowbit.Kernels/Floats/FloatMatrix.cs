@@ -3,21 +3,24 @@ using System.Collections.Generic;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Floats;
 
 /// <summary>
-/// A packed weight of small floats with scales of blocks. Rows are rebuilt as floats while they are needed, from the bytes
-/// of the parts as they lie in the file; in 8-bit mode they are multiplied with the rounded activations.
+/// A packed weight of small floats with scales of blocks, computed from the bytes of the parts as they lie in the file.
 /// </summary>
-public sealed unsafe class FloatMatrix : WeightMatrix
+public sealed unsafe class FloatMatrix : LevelMatrix
 {
     private readonly List<object> _owners = [];
     private readonly byte* _codes, _scales;
     private readonly float* _levels; // [256]
     private readonly float[] _scaleLevels = []; // [256] of scales that are bytes
+    private readonly float* _scaleFactors; // [256], the same times _factor
+    private readonly float _factor; // of a scale, for Describe
     private readonly int _largest; // code
     private readonly float _matrixScale = 1;
 
@@ -52,6 +55,24 @@ public sealed unsafe class FloatMatrix : WeightMatrix
         _owners.Add(levels);
         _levels = levels.Floats;
         _largest = layout.Element.Encode(layout.Element.Largest);
+        Kind = (layout.Element.ExponentBits, layout.Element.FractionBits) switch
+        {
+            (2, 1) => LevelKind.Table,
+            (2, 3) => LevelKind.E2M3,
+            (3, 2) => LevelKind.E3M2,
+            (4, 3) => LevelKind.E4M3,
+            (5, 2) => LevelKind.E5M2,
+            _ => LevelKind.Int8,
+        };
+        _factor = Kind == LevelKind.Int8 ? _matrixScale / 64 : _matrixScale;
+        Tensor source = parts[FloatPacking.Codes];
+        if (MicroscalingBlocks.Fits(layout))
+            Interleaved = new InterleavedCopy(pool => MicroscalingBlocks.Interleave(pool, new MicroscalingBlocks(name, layout, _codes, _scales, source), Kind == LevelKind.Table));
+        if (_scaleLevels.Length == 0) return;
+        NativeBuffer factors = new(256 * sizeof(float));
+        for (int code = 0; code < 256; code++) factors.Floats[code] = _scaleLevels[code] * _factor;
+        _owners.Add(factors);
+        _scaleFactors = factors.Floats;
     }
 
     /// <summary>How the parts lie.</summary>
@@ -83,16 +104,47 @@ public sealed unsafe class FloatMatrix : WeightMatrix
     public override void DequantizeRows(int firstRow, int rowCount, float* destination) => DequantizeRows(firstRow, rowCount, destination, Avx2.IsSupported);
 
     /// <inheritdoc/>
-    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    internal override LevelKind Kind { get; }
+
+    /// <inheritdoc/>
+    internal override bool HasLevelRows => Layout.BlockSize is 16 or 32 || Layout.BlockSize % LevelRow.RunLength == 0 || Layout.Blocks == 1;
+
+    /// <inheritdoc/>
+    internal override void Describe(int row, ref LevelRow levels)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
-        if (activations.Tokens < Activations.ManyTokens)
+        levels.Codes = Run(row, 0);
+        levels.Bits = Layout.Element.Bits;
+        levels.Tables = _levels;
+        levels.RunsOfTable = int.MaxValue;
+        levels.ScalesOfRun = Layout.Blocks == 1 ? 1 : Math.Max(1, LevelRow.RunLength / Layout.BlockSize);
+        FillScales(row, new Span<float>(levels.Scales, levels.Runs * levels.ScalesOfRun));
+    }
+
+    // Of columns that the last run does not have: 0.
+    private void FillScales(int row, Span<float> scales)
+    {
+        int blocks = Layout.Blocks;
+        long first = (long)row * blocks;
+        if (blocks == 1 || Layout.BlockSize > LevelRow.RunLength)
         {
-            RowProduct.Multiply(pool, this, activations, output);
+            int runsOfBlock = blocks == 1 ? scales.Length : Layout.BlockSize / LevelRow.RunLength;
+            for (int i = 0; i < scales.Length; first++)
+            {
+                float scale = Scale(first) * _factor;
+                for (int end = Math.Min(scales.Length, i + runsOfBlock); i < end; i++) scales[i] = scale;
+            }
             return;
         }
-        float* x = activations.Mode == ActivationMode.EightBit ? activations.RoundedValues : activations.Values;
-        DequantizedProduct.Multiply(pool, this, x, activations.Tokens, output);
+        if (_scaleFactors != null)
+        {
+            byte* codes = _scales + first;
+            for (int i = 0; i < blocks; i++) scales[i] = _scaleFactors[codes[i]];
+        }
+        else
+        {
+            for (int i = 0; i < blocks; i++) scales[i] = Scale(first + i) * _factor;
+        }
+        scales[blocks..].Clear();
     }
 
     /// <summary>Rebuilds rows with or without vectors.</summary>

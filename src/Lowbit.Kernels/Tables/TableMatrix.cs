@@ -3,15 +3,15 @@ using System.Collections.Generic;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Tables;
 
 /// <summary>
-/// A packed weight of 4-bit codes into a table of levels. Rows are rebuilt as floats while they are needed, from the bytes
-/// of the parts as they lie in the file; in 8-bit mode they are multiplied with the rounded activations.
+/// A packed weight of 4-bit codes into a table of levels, computed from the bytes of the parts as they lie in the file.
 /// </summary>
-public sealed unsafe class TableMatrix : WeightMatrix
+public sealed unsafe class TableMatrix : LevelMatrix
 {
     private readonly List<object> _owners = [];
     private readonly byte* _codes, _scaleCodes;
@@ -81,16 +81,29 @@ public sealed unsafe class TableMatrix : WeightMatrix
     }
 
     /// <inheritdoc/>
-    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    internal override LevelKind Kind => LevelKind.Table;
+
+    /// <inheritdoc/>
+    internal override bool IsPaired => true;
+
+    /// <inheritdoc/>
+    internal override bool HasLevelRows => Columns % LevelRow.RunLength == 0 && Columns % Layout.BlockSize == 0 && Layout.BlockSize % LevelRow.RunLength == 0;
+
+    /// <inheritdoc/>
+    internal override void Describe(int row, ref LevelRow levels)
     {
-        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
-        if (activations.Tokens < Activations.ManyTokens)
+        levels.Codes = _codes + (long)row * Columns / 2;
+        levels.Bits = 4;
+        levels.Tables = _table;
+        levels.RunsOfTable = int.MaxValue;
+        levels.ScalesOfRun = 1;
+        int runsOfBlock = Layout.BlockSize / LevelRow.RunLength;
+        long block = (long)row * Columns / Layout.BlockSize;
+        for (int run = 0; run < levels.Runs; block++)
         {
-            RowProduct.Multiply(pool, this, activations, output);
-            return;
+            float scale = Scale(block);
+            for (int end = run + runsOfBlock; run < end; run++) levels.Scales[run] = scale;
         }
-        float* x = activations.Mode == ActivationMode.EightBit ? activations.RoundedValues : activations.Values;
-        DequantizedProduct.Multiply(pool, this, x, activations.Tokens, output);
     }
 
     private int Code(long i) => i % 2 == 0 ? _codes[i / 2] >> 4 : _codes[i / 2] & 15;

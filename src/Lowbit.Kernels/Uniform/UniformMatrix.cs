@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.Intrinsics.X86;
-using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.PartiallyBinarized;
@@ -26,15 +25,10 @@ public sealed unsafe class UniformMatrix : WeightMatrix
 
     private readonly List<object> _owners = [];
     private readonly UniformRows _rows;
-    private readonly string _name;
-    private readonly Tensor _codes;
-    private readonly Lock _interleaving = new();
-    private volatile InterleavedWeights? _interleaved;
 
     private UniformMatrix(string name, UniformLayout layout, IReadOnlyDictionary<string, Tensor> parts, PartReader reader, List<object> owners) : base(layout.Rows, layout.Columns)
     {
         Layout = layout;
-        _name = name;
         _owners = owners;
         _rows = new UniformRows
         {
@@ -58,7 +52,8 @@ public sealed unsafe class UniformMatrix : WeightMatrix
             if (_rows.Zeros[i] >> layout.Bits != 0)
                 throw new LowbitException($"tensor {reader.NameOf(UniformPacking.Zero)}: element {i} is {_rows.Zeros[i]}, codes have {layout.Bits} bits; the file is damaged.");
         }
-        _codes = parts[UniformPacking.Codes];
+        Tensor codes = parts[UniformPacking.Codes];
+        Interleaved = new InterleavedCopy(pool => UniformBlocks.Interleave(pool, new UniformBlocks(name, _rows, codes)));
         Parts = new UniformBytes(layout.CodeBytes, layout.ScaleBytes);
     }
 
@@ -129,7 +124,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
         bool eightBit = activations.Mode == ActivationMode.EightBit;
         if (IsInterleaved(activations))
         {
-            Interleaved(pool).Multiply(pool, activations, output);
+            Interleaved.Get(pool).Multiply(pool, activations, output);
             return;
         }
         if (activations.Tokens >= Activations.ManyTokens)
@@ -141,22 +136,15 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     }
 
     /// <inheritdoc/>
-    internal override int PrepareTiles(WorkerPool pool, Activations activations) => IsInterleaved(activations) ? Interleaved(pool).TilesFor(activations.Tokens) : 0;
+    internal override int PrepareTiles(WorkerPool pool, Activations activations) => IsInterleaved(activations) ? Interleaved.Get(pool).TilesFor(activations.Tokens) : 0;
 
     /// <inheritdoc/>
-    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _interleaved!.MultiplyTiles(activations, output, start, end);
+    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => Interleaved.Made!.MultiplyTiles(activations, output, start, end);
 
     private bool IsInterleaved(Activations activations) => activations.Mode == ActivationMode.EightBit && _rows.GroupsHoldWholeBlocks && _rows.HalfScales;
 
-    /// <summary>The copy with interleaved rows, which the first call makes.</summary>
-    internal InterleavedWeights Interleaved(WorkerPool pool)
-    {
-        if (_interleaved is { } made) return made;
-        lock (_interleaving)
-        {
-            return _interleaved ??= UniformBlocks.Interleave(pool, new UniformBlocks(_name, _rows, _codes));
-        }
-    }
+    /// <summary>The copy with interleaved rows, which products in 8-bit mode take where scales have 16 bits and groups hold whole blocks.</summary>
+    internal InterleavedCopy Interleaved { get; }
 
     /// <summary>The product with integer sums and a given kernel.</summary>
     internal void MultiplyEightBit<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, IUniformProduct

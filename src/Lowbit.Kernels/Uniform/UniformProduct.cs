@@ -83,6 +83,7 @@ internal interface ICodeWidth
     static abstract int Bits { get; }
 }
 
+internal readonly struct OneBit : ICodeWidth { public static int Bits => 1; }
 internal readonly struct TwoBits : ICodeWidth { public static int Bits => 2; }
 internal readonly struct ThreeBits : ICodeWidth { public static int Bits => 3; }
 internal readonly struct FourBits : ICodeWidth { public static int Bits => 4; }

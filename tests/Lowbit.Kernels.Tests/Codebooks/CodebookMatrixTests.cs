@@ -4,6 +4,7 @@ using System.Linq;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tests.Uniform;
 using Xunit;
@@ -106,6 +107,26 @@ public unsafe class CodebookMatrixTests
 
     [InstructionSetFact(nameof(Avx512F))]
     public void Avx512_equals_the_oracle_to_the_bit() => EqualsOracle<LevelLookupAvx512>();
+
+    [InstructionSetFact(nameof(Avx2))]
+    public void Avx2_makes_the_levels_of_the_definition_in_registers() => RowsAgree<LevelDotAvx2>();
+
+    [InstructionSetFact(nameof(Avx512F))]
+    public void Avx512_makes_the_levels_of_the_definition_in_registers() => RowsAgree<LevelDotAvx512>();
+
+    [Theory]
+    [InlineData(LevelForm.Scale, 1)]
+    [InlineData(LevelForm.MeanScale, 1)]
+    [InlineData(LevelForm.Ternary, 2)]
+    [InlineData(LevelForm.MeanTernary, 2)]
+    public void Evenly_spaced_levels_are_computed_from_interleaved_rows(LevelForm form, int bits)
+    {
+        foreach ((int columns, int group) in new[] { (50, 64), (128, 64), (200, 200), (576, 128) })
+        {
+            CodebookCodes codes = Random(37, columns, bits, group, false, columns, form);
+            PackedProducts.InterleavedRowsAgree(codes, Load(CodebookPacking.Pack(codes)), _pool);
+        }
+    }
 
     // The example of docs/formats/codebook.md: codes 0, 3, 1, 2 and zeros of a row with 64 columns, levels 0.5 ± 1 ± 0.25.
     [Fact]
@@ -211,6 +232,28 @@ public unsafe class CodebookMatrixTests
                     matrix.DequantizeRows<TLookup>(0, 4, (float*)got.Pointer);
                     Assert.Equal(want.Span.ToArray(), got.Span.ToArray());
                 }
+    }
+
+    private static void RowsAgree<TDot>() where TDot : struct, ILevelDot
+    {
+        int seed = 0;
+        foreach (int columns in new[] { 1, 63, 64, 200, 384 })
+            foreach (int group in new[] { 64, 128, columns })
+                foreach ((LevelForm form, int bits) in new[]
+                {
+                    (LevelForm.Scale, 1), (LevelForm.MeanScale, 1), (LevelForm.Ternary, 2), (LevelForm.MeanTernary, 2), (LevelForm.TwoScales, 2),
+                    (LevelForm.MeanTwoScales, 2), (LevelForm.Table, 1), (LevelForm.Table, 2), (LevelForm.Table, 3), (LevelForm.Table, 4),
+                })
+                    foreach (bool twoClasses in new[] { false, true })
+                    {
+                        if (bits == 4 && twoClasses) continue;
+                        CodebookCodes codes = Random(4, columns, bits, group, twoClasses, ++seed, form);
+                        if (seed % 7 == 0)
+                        {
+                            for (int i = 0; i < codes.Levels.Length; i++) codes.Levels[i] *= 1 << 20; // more than halves hold
+                        }
+                        PackedProducts.RowsAgreeWithDefinition<TDot>(codes, Load(CodebookPacking.Pack(codes)), (ActivationMode)(seed % 2), 1 + seed % 3 / 2);
+                    }
     }
 
     private static CodebookMatrix Load(PackedCodebooks packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));

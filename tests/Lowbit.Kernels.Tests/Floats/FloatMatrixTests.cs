@@ -5,6 +5,7 @@ using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.Floats;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tests.Uniform;
 using Xunit;
@@ -46,6 +47,42 @@ public unsafe class FloatMatrixTests
             fixed (float* destination = want) matrix.DequantizeRows(0, 3, destination, vectors: false);
             fixed (float* destination = got) matrix.DequantizeRows(0, 3, destination, vectors: true);
             Assert.Equal(want, got);
+        }
+    }
+
+    [InstructionSetFact(nameof(Avx2))]
+    public void Avx2_makes_the_levels_of_the_definition_in_registers() => RowsAgree<LevelDotAvx2>();
+
+    [InstructionSetFact(nameof(Avx512F))]
+    public void Avx512_makes_the_levels_of_the_definition_in_registers() => RowsAgree<LevelDotAvx512>();
+
+    [Fact]
+    public void A_code_that_is_no_number_makes_the_output_one_that_is_none()
+    {
+        foreach (SmallFloat element in new[] { SmallFloat.E4M3, SmallFloat.E5M2 })
+        {
+            PackedFloats packed = FloatPacking.Pack(Random(3, 128, element, 32, BlockScale.E8M0, 1));
+            byte[] bytes = (byte[])packed.Parts[0].Bytes.Clone();
+            bytes[128 + 70] = 0xFF;
+            FloatMatrix matrix = Load(packed with { Parts = packed.Parts.SetItem(0, packed.Parts[0] with { Bytes = bytes }) });
+            using Activations activations = PackedProducts.Input(1, 128, 1, ActivationMode.Float, _pool);
+            float[] got = new float[3];
+            fixed (float* output = got) matrix.Multiply(_pool, activations, output);
+            Assert.Equal([true, false, true], got.Select(float.IsFinite));
+        }
+    }
+
+    [Theory]
+    [InlineData("e2m1")]
+    [InlineData("int8")]
+    public void Microscaling_integers_are_computed_from_interleaved_rows(string name)
+    {
+        SmallFloat element = SmallFloat.All.Single(format => format.Name == name);
+        foreach (int columns in new[] { 32, 70, 576 })
+        {
+            FloatCodes codes = Random(37, columns, element, 32, BlockScale.E8M0, columns);
+            codes.Scales[0] = MathF.ScaleB(1, -127);
+            PackedProducts.InterleavedRowsAgree(codes, Load(FloatPacking.Pack(codes)), _pool);
         }
     }
 
@@ -151,6 +188,19 @@ public unsafe class FloatMatrixTests
             void Refused(string suffix, ImmutableArray<PackedPart> parts) =>
                 Assert.Contains($"blk.0.{suffix}", Assert.Throws<LowbitException>(() => Load(packed with { Parts = parts })).Message, StringComparison.Ordinal);
         }
+    }
+
+    private static void RowsAgree<TDot>() where TDot : struct, ILevelDot
+    {
+        int seed = 0;
+        foreach (SmallFloat element in SmallFloat.All)
+            foreach (int columns in new[] { 1, 63, 64, 200, 384 })
+                foreach (int block in new[] { 16, 32, 64, 128, columns })
+                {
+                    FloatCodes codes = Random(3, columns, element, block, (BlockScale)(++seed % 4), seed);
+                    for (int i = 0; i < codes.Codes.Length; i += 5) codes.Codes[i] = (byte)(i % 3); // subnormal numbers and zeros
+                    PackedProducts.RowsAgreeWithDefinition<TDot>(codes, Load(FloatPacking.Pack(codes)), (ActivationMode)(seed % 2), 1 + seed % 2);
+                }
     }
 
     private static FloatMatrix Load(PackedFloats packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));

@@ -2,7 +2,9 @@ using System;
 using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Linq;
+using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
+using Lowbit.Kernels.Levels;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Tests.Uniform;
@@ -84,6 +86,12 @@ public unsafe class TableMatrixTests
         }
     }
 
+    [InstructionSetFact(nameof(Avx2))]
+    public void Avx2_makes_the_levels_of_the_definition_in_registers() => RowsAgree<LevelDotAvx2>();
+
+    [InstructionSetFact(nameof(Avx512F))]
+    public void Avx512_makes_the_levels_of_the_definition_in_registers() => RowsAgree<LevelDotAvx512>();
+
     [Fact]
     public void Worked_example_of_the_documentation()
     {
@@ -119,6 +127,19 @@ public unsafe class TableMatrixTests
 
         void Refused(string suffix, ImmutableArray<PackedPart> parts) =>
             Assert.Contains($"blk.0.{suffix}", Assert.Throws<LowbitException>(() => Load(packed with { Parts = parts })).Message, StringComparison.Ordinal);
+    }
+
+    private static void RowsAgree<TDot>() where TDot : struct, ILevelDot
+    {
+        int seed = 0;
+        foreach (int columns in new[] { 64, 128, 384 })
+            foreach (int block in new[] { 64, 128 })
+                foreach (bool nested in new[] { false, true })
+                {
+                    if (columns % block != 0) continue;
+                    TableCodes codes = Random(5, columns, block, nested, ++seed);
+                    PackedProducts.RowsAgreeWithDefinition<TDot>(codes, Load(TablePacking.Pack(codes)), (ActivationMode)(seed % 2), 1 + seed % 2);
+                }
     }
 
     private static TableMatrix Load(PackedTable packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));

@@ -36,7 +36,7 @@ public unsafe class ProductTests
                     {
                         using Activations activations = Input(tokens, columns, seed, ActivationMode.EightBit, extreme);
                         float[] want = new float[tokens * rows];
-                        fixed (float* output = want) matrix.Interleaved(_pool).MultiplyScalar(_pool, activations, output);
+                        fixed (float* output = want) matrix.Interleaved.Get(_pool).MultiplyScalar(_pool, activations, output);
                         Close(codes, activations, want, 0);
                         if (Lanes512.IsSupported) Equal<Lanes512, Vector512<byte>>(matrix, activations, want);
                         if (Lanes256.IsSupported) Equal<Lanes256, Vector256<byte>>(matrix, activations, want);
@@ -53,7 +53,7 @@ public unsafe class ProductTests
         foreach (bool tiles in new[] { false, true })
         {
             float[] got = new float[want.Length];
-            fixed (float* output = got) matrix.Interleaved(_pool).Multiply<TLanes, TVector>(_pool, activations, output, tiles);
+            fixed (float* output = got) matrix.Interleaved.Get(_pool).Multiply<TLanes, TVector>(_pool, activations, output, tiles);
             Assert.Equal(want, got);
         }
     }

@@ -1,0 +1,103 @@
+using System;
+using System.Runtime.CompilerServices;
+using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Uniform;
+
+namespace Lowbit.Kernels.Codebooks;
+
+/// <summary>
+/// Evenly spaced levels around a mean, m − a, m + a or m − a, m, m + a, in interleaved rows: F = 2a or a, G = m − a. The codes lie as in
+/// <see cref="FormatUniform{TWidth}"/>, whose block has a in the place of the scale and m in that of the zero.
+/// </summary>
+internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth : struct, ICodeWidth
+{
+    public static int BlockLength => FormatUniform<TWidth>.BlockLength;
+    public static int BlockBytes => FormatUniform<TWidth>.BlockBytes;
+    public static int CodeBits => TWidth.Bits;
+    public static bool FactorsOfHalves => false;
+    public static bool MinimumHasFactor => true;
+    public static int ChunkBytes => FormatUniform<TWidth>.ChunkBytes;
+
+    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes) => FormatUniform<TWidth>.Interleave(block, blocks, factors, lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        FormatUniform<TWidth>.Codes<TLanes, TVector>(chunk, unit, step);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector a = TLanes.LoadHalves(header);
+        return TWidth.Bits == 1 ? TLanes.Add(a, a) : a;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors), TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header)));
+
+    public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
+    {
+        UniformBlock* block = (UniformBlock*)row + chunk;
+        float a = (float)block->Scale, m = (float)block->MinusZero;
+        numbers.Factors[0] = TWidth.Bits == 1 ? a + a : a;
+        numbers.MinimumFactors[0] = m - a;
+        for (int unit = 0; unit < 4; unit++)
+        {
+            numbers.Scales[unit] = 1;
+            numbers.Minimums[unit] = 1;
+        }
+        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
+    }
+}
+
+/// <summary>The rows of a matrix of evenly spaced levels in half precision, whose groups hold whole blocks.</summary>
+internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byte* codes, byte* numbers, Tensor source) : BlockRows(name, layout.Rows, layout.Columns)
+{
+    [ThreadStatic]
+    private static NativeBuffer? t_row;
+
+    private readonly byte* _codes = codes;
+    private readonly ushort* _numbers = (ushort*)numbers;
+
+    /// <summary>Whether a matrix is of this kind.</summary>
+    public static bool Fits(CodebookLayout layout) =>
+        layout.Levels is LevelForm.Scale or LevelForm.MeanScale or LevelForm.Ternary or LevelForm.MeanTernary
+        && layout is { Classes: 1, ScaleFormat: ElementFormat.F16 } && (layout.Groups == 1 || layout.GroupSize % CodebookLayout.BlockLength == 0);
+
+    /// <summary>Interleaves the rows.</summary>
+    public static InterleavedWeights Interleave(WorkerPool pool, LevelBlocks blocks, bool isTernary) => isTernary
+        ? new InterleavedWeights<FormatLevels<TwoBits>>(pool, blocks)
+        : new InterleavedWeights<FormatLevels<OneBit>>(pool, blocks);
+
+    public override byte* Row(int row)
+    {
+        int count = layout.Blocks, stored = layout.Numbers, blockBytes = layout.BlockBytes;
+        bool isTernary = layout.Levels.IsTernary();
+        byte* unpacked = stackalloc byte[TernaryBlock.UnpackedBytes];
+        UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)count * sizeof(UniformBlock));
+        for (int b = 0; b < count; b++)
+        {
+            long first = ((long)row * layout.Groups + (layout.Groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
+            ((ushort*)(blocks + b))[0] = _numbers[first + stored - 1];
+            ((ushort*)(blocks + b))[1] = stored == 1 ? (ushort)0 : _numbers[first];
+            byte* block = _codes + ((long)row * count + b) * blockBytes;
+            if (isTernary)
+            {
+                TernaryBlock.Unpack(block, unpacked);
+                new ReadOnlySpan<byte>(unpacked, CodebookLayout.BlockLength).CopyTo(new Span<byte>(blocks[b].Codes, CodebookLayout.BlockLength));
+            }
+            else
+            {
+                CodeBlock.Unpack(block, 1, blocks[b].Codes);
+            }
+        }
+        return (byte*)blocks;
+    }
+
+    // The shape of the tensor need not be that of the matrix, so all pages go, those yet to come among them.
+    public override void Release(int rows) => source.ReleasePages();
+}
