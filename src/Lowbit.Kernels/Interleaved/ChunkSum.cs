@@ -33,21 +33,26 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
             TLanes.Multiply(TFormat.MinimumFactor<TLanes, TVector>(header, half), TLanes.ToFloat(j)));
     }
 
-    // How many products fit into 16 bits depends on the width of the codes: 127 · 2 · (2^bits − 1) each.
+    // How many products fit into 16 bits depends on the width of the codes: 127 · 2 · (2^bits − 1) each. Into 32 bits all do.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Half(byte* chunk, int half, sbyte* x)
     {
-        if (TFormat.CodeBits == 8)
+        if (TLanes.SumsAreWide && TFormat.ScaleRun != 16)
+        {
+            TVector sum = Steps(chunk, 2 * half + 1, 0, 4, x + 16, Steps(chunk, 2 * half, 0, 4, x, default));
+            return TFormat.ScaleRun == 0 ? sum : TLanes.Scale(sum, TFormat.Scale<TLanes, TVector>(chunk, 2 * half));
+        }
+        if (TFormat.CodeBits == 8 && !TLanes.SumsAreWide)
         {
             TVector low = default, high = default;
             Nibbles(chunk, 2 * half, x, ref low, ref high);
             Nibbles(chunk, 2 * half + 1, x + 16, ref low, ref high);
-            return TLanes.AddIntegers(TLanes.Dot(low, TLanes.Shorts(1)), TLanes.Dot(high, TLanes.Shorts(16)));
+            return TLanes.AddIntegers(TLanes.Scale(low, TLanes.Shorts(1)), TLanes.Scale(high, TLanes.Shorts(16)));
         }
         if (TFormat.CodeBits <= 4 && TFormat.ScaleRun != 16)
         {
             TVector sum = Steps(chunk, 2 * half, 0, 4, x, default);
-            return TLanes.Dot(Steps(chunk, 2 * half + 1, 0, 4, x + 16, sum), TFormat.Scale<TLanes, TVector>(chunk, 2 * half));
+            return TLanes.Scale(Steps(chunk, 2 * half + 1, 0, 4, x + 16, sum), TFormat.Scale<TLanes, TVector>(chunk, 2 * half));
         }
         return TLanes.AddIntegers(Unit(chunk, 2 * half, x), Unit(chunk, 2 * half + 1, x + 16));
     }
@@ -56,9 +61,9 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
     private static TVector Unit(byte* chunk, int unit, sbyte* x)
     {
         TVector scale = TFormat.Scale<TLanes, TVector>(chunk, unit);
-        if (TFormat.CodeBits <= 5) return TLanes.Dot(Steps(chunk, unit, 0, 4, x, default), scale);
-        TVector sum = TLanes.Dot(Steps(chunk, unit, 0, 2, x, default), scale);
-        return TLanes.AddIntegers(sum, TLanes.Dot(Steps(chunk, unit, 2, 4, x, default), scale));
+        if (TFormat.CodeBits <= 5 || TLanes.SumsAreWide) return TLanes.Scale(Steps(chunk, unit, 0, 4, x, default), scale);
+        TVector sum = TLanes.Scale(Steps(chunk, unit, 0, 2, x, default), scale);
+        return TLanes.AddIntegers(sum, TLanes.Scale(Steps(chunk, unit, 2, 4, x, default), scale));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

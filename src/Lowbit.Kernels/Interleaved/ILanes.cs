@@ -45,8 +45,14 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>Bytes i and j of a lane as two 16-bit numbers, each byte signed.</summary>
     static abstract TVector SignedPair(TVector lanes, int i, int j);
 
-    /// <summary>sums + w₀x₀ + w₁x₁ and sums + w₂x₂ + w₃x₃ in 16 bits; w unsigned, x signed, nothing may overflow.</summary>
+    /// <summary>Whether a lane adds its products up in one sum of 32 bits, which holds any, and not in two of 16.</summary>
+    static virtual bool SumsAreWide => false;
+
+    /// <summary>sums + w₀x₀ + w₁x₁ and sums + w₂x₂ + w₃x₃ in 16 bits, or sums + w₀x₀ + w₁x₁ + w₂x₂ + w₃x₃; w unsigned, x signed, nothing may overflow.</summary>
     static abstract TVector AddProducts(TVector sums, TVector w, TVector x);
+
+    /// <summary>Sums of products times integer scales, which each lane has twice in 16 bits, in 32 bits.</summary>
+    static abstract TVector Scale(TVector sums, TVector scales);
 
     /// <summary>a₀b₀ + a₁b₁ of 16-bit numbers in 32 bits.</summary>
     static abstract TVector Dot(TVector a, TVector b);
@@ -113,6 +119,9 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
         (sums.AsInt16() + Avx512BW.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Scale(Vector512<byte> sums, Vector512<byte> scales) => Dot(sums, scales);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Dot(Vector512<byte> a, Vector512<byte> b) => Avx512BW.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> AddIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
@@ -134,7 +143,7 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     public static Vector512<byte> LoadUpperHalves(byte* source) => (Avx512F.ConvertToVector512Int32(Vector256.Load((ushort*)source)) << 16).AsByte();
 }
 
-/// <summary>8 rows; needs AVX2.</summary>
+/// <summary>8 rows; needs AVX2 and takes VNNI's products where there are such.</summary>
 internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 {
     public static bool IsSupported => Avx2.IsSupported;
@@ -179,9 +188,17 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> SignedPair(Vector256<byte> lanes, int i, int j) =>
         (Avx2.Shuffle(lanes, Table(Lanes128.PairPattern(0x00800080u | (uint)i << 8 | (uint)j << 24))).AsInt16() >> 8).AsByte();
 
+    public static bool SumsAreWide => AvxVnni.IsSupported;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> AddProducts(Vector256<byte> sums, Vector256<byte> w, Vector256<byte> x) =>
-        (sums.AsInt16() + Avx2.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+    public static Vector256<byte> AddProducts(Vector256<byte> sums, Vector256<byte> w, Vector256<byte> x) => AvxVnni.IsSupported
+        ? AvxVnni.MultiplyWideningAndAdd(sums.AsInt32(), w, x.AsSByte()).AsByte()
+        : (sums.AsInt16() + Avx2.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Scale(Vector256<byte> sums, Vector256<byte> scales) => AvxVnni.IsSupported
+        ? Avx2.MultiplyLow(sums.AsInt32(), scales.AsInt32() >> 16).AsByte()
+        : Dot(sums, scales);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Dot(Vector256<byte> a, Vector256<byte> b) => Avx2.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
@@ -266,6 +283,9 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
         Vector128<short> even = (w.AsInt16() & Vector128.Create((short)0xFF)) * (x.AsInt16() << 8 >> 8), odd = (w.AsInt16() >>> 8) * (x.AsInt16() >> 8);
         return (sums.AsInt16() + (even + odd)).AsByte();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Scale(Vector128<byte> sums, Vector128<byte> scales) => Dot(sums, scales);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Dot(Vector128<byte> a, Vector128<byte> b)

@@ -31,13 +31,20 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private const int PanelChunks = 8; // of 64 columns
 
     // A chunk of a panel, in vectors: scales of the four units; minimums of the halves; F of the halves; G of the halves; codes
-    // in the order of the columns, where they have 8 bits the upper nibbles behind the lower ones.
+    // in the order of the columns, where they are in nibbles the upper ones behind the lower ones.
     private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10;
 
     private static int ChunkBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => (CodesAt + (TFormat.CodeBits == 8 ? 32 : 16)) * TLanes.Width;
+        get => (CodesAt + (InNibbles ? 32 : 16)) * TLanes.Width;
+    }
+
+    // Products of two bytes of 8 bits do not fit into 16 bits.
+    private static bool InNibbles
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TFormat.CodeBits == 8 && !TLanes.SumsAreWide;
     }
 
     public static int Tiles => TLanes.Width == IBlockFormat.Vector ? 2 : 1;
@@ -105,7 +112,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreCodes(TVector codes, byte* panel, int step)
     {
-        if (TFormat.CodeBits == 8)
+        if (InNibbles)
         {
             TLanes.Store(panel + (CodesAt + step) * TLanes.Width, TLanes.Bits(codes, 0, 0xF));
             TLanes.Store(panel + (CodesAt + 16 + step) * TLanes.Width, TLanes.Bits(codes, 4, 0xF));
@@ -130,9 +137,9 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                 short* sum2 = tokens[2].Sum + 4 * chunk + 2 * half, sum3 = tokens[3].Sum + 4 * chunk + 2 * half;
                 for (int run = 0; run < Runs; run++)
                 {
-                    // Where codes have 8 bits, the first run takes the lower nibbles and the second the upper ones.
-                    int step = TFormat.CodeBits == 8 ? 0 : run * StepsOfRun;
-                    byte* codes0 = panel0 + (CodesAt + 8 * half + (TFormat.CodeBits == 8 ? 16 * run : step)) * TLanes.Width;
+                    // Where codes are in nibbles, the first run takes the lower ones and the second the upper ones.
+                    int step = InNibbles ? 0 : run * StepsOfRun;
+                    byte* codes0 = panel0 + (CodesAt + 8 * half + (InNibbles ? 16 * run : step)) * TLanes.Width;
                     byte* codes1 = codes0 + (panel1 - panel0);
                     TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
                     for (int s = 0; s < StepsOfRun; s += 2)
@@ -167,14 +174,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                     }
                     TVector scale0 = Scale(panel0, half, run, step), scale1 = Scale(panel1, half, run, step);
                     bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
-                    EndRun(state + 0 * TLanes.Width, first, panel0, half, TLanes.Dot(p00, scale0), sum0);
-                    EndRun(state + 1 * TLanes.Width, first, panel1, half, TLanes.Dot(p01, scale1), sum0);
-                    EndRun(state + 2 * TLanes.Width, first, panel0, half, TLanes.Dot(p10, scale0), sum1);
-                    EndRun(state + 3 * TLanes.Width, first, panel1, half, TLanes.Dot(p11, scale1), sum1);
-                    EndRun(state + 4 * TLanes.Width, first, panel0, half, TLanes.Dot(p20, scale0), sum2);
-                    EndRun(state + 5 * TLanes.Width, first, panel1, half, TLanes.Dot(p21, scale1), sum2);
-                    EndRun(state + 6 * TLanes.Width, first, panel0, half, TLanes.Dot(p30, scale0), sum3);
-                    EndRun(state + 7 * TLanes.Width, first, panel1, half, TLanes.Dot(p31, scale1), sum3);
+                    EndRun(state + 0 * TLanes.Width, first, panel0, half, Scaled(p00, scale0), sum0);
+                    EndRun(state + 1 * TLanes.Width, first, panel1, half, Scaled(p01, scale1), sum0);
+                    EndRun(state + 2 * TLanes.Width, first, panel0, half, Scaled(p10, scale0), sum1);
+                    EndRun(state + 3 * TLanes.Width, first, panel1, half, Scaled(p11, scale1), sum1);
+                    EndRun(state + 4 * TLanes.Width, first, panel0, half, Scaled(p20, scale0), sum2);
+                    EndRun(state + 5 * TLanes.Width, first, panel1, half, Scaled(p21, scale1), sum2);
+                    EndRun(state + 6 * TLanes.Width, first, panel0, half, Scaled(p30, scale0), sum3);
+                    EndRun(state + 7 * TLanes.Width, first, panel1, half, Scaled(p31, scale1), sum3);
                 }
                 x0 += 32;
                 x1 += 32;
@@ -188,7 +195,10 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Scale(byte* panel, int half, int run, int step) =>
-        TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts((short)(TFormat.CodeBits == 8 && run == 1 ? 16 : 1));
+        TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts((short)(InNibbles && run == 1 ? 16 : 1));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Scaled(TVector sums, TVector scale) => TLanes.SumsAreWide && TFormat.ScaleRun == 0 ? sums : TLanes.Scale(sums, scale);
 
     // One half of blocks of 32 goes straight on to its floats where one run makes it.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -249,14 +259,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static int Runs
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.CodeBits == 8 ? 2 : 8 / StepsOfRun;
+        get => InNibbles ? 2 : 8 / StepsOfRun;
     }
 
     // Steps whose products fit into 16 bits and share an integer scale.
     private static int StepsOfRun
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.CodeBits == 6 ? 2 : TFormat.CodeBits == 5 || TFormat.ScaleRun == 16 ? 4 : 8;
+        get => TFormat.CodeBits == 6 && !TLanes.SumsAreWide ? 2 : TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 ? 4 : 8;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
