@@ -14,7 +14,7 @@ public sealed class RandomModelTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
-    public static TheoryData<string> Types => [.. RandomModel.Types, "pb-0.1", "pb-0.35", "uniform-2", "uniform-3", "uniform-4", "uniform-8"];
+    public static TheoryData<string> Types => [.. RandomModel.Types, "pb-0.1", "pb-0.35", "uniform-2", "uniform-3", "uniform-4", "uniform-8", .. RandomModel.FolderTypes];
 
     public void Dispose() => _folder.Dispose();
 
@@ -60,6 +60,9 @@ public sealed class RandomModelTests : IDisposable
     [Theory]
     [InlineData("pb-0.1")]
     [InlineData("uniform-4")]
+    [InlineData("binary")]
+    [InlineData("two-planes")]
+    [InlineData("nvfp4")]
     [InlineData("Q4_0")]
     [InlineData("Q4_K_M")]
     [InlineData("F16")]

@@ -1,30 +1,54 @@
 using System;
+using System.Collections.Immutable;
 using System.Globalization;
+using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels;
+using Lowbit.Kernels.Codebooks;
+using Lowbit.Kernels.Floats;
 using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Models.Conversion;
 
 /// <summary>
-/// Random matrices in our packed layouts. Types are <c>pb-SHARE</c>, partially binarized with that share of salient weights of 8 bits, and
-/// <c>uniform-BITS</c>, uniform grids in groups of 128; scales are halves.
+/// Random matrices in our packed layouts. Types are <c>pb-SHARE</c>, partially binarized with that share of salient weights of 8 bits,
+/// <c>uniform-BITS</c>, uniform grids in groups of 128, and those of <see cref="Names"/>; scales are halves where a format does not say otherwise.
 /// </summary>
 internal static class RandomCodes
 {
     private const int GroupSize = 128;
 
+    /// <summary>
+    /// Types without a number: one scale for 128 weights of 1 bit or of three values; two binary planes with a mean and columns in two
+    /// classes, as BiLLM has them; 4-bit codes into a table with a scale for 64; small floats.
+    /// </summary>
+    public static ImmutableArray<string> Names { get; } = ["binary", "ternary", "two-planes", "table-4", "fp6", "fp8", "mxfp6", "mxfp8", "mxint8", "nvfp4"];
+
     /// <summary>Whether a type is one of ours.</summary>
-    public static bool Knows(string type) => TryRead(type, "pb-", 1, out _) || (TryRead(type, "uniform-", 8, out double bits) && bits >= 2 && double.IsInteger(bits));
+    public static bool Knows(string type) =>
+        Names.Contains(type) || TryRead(type, "pb-", 1, out _) || (TryRead(type, "uniform-", 8, out double bits) && bits >= 2 && double.IsInteger(bits));
 
     /// <summary>Makes a matrix. Every row has the same number of salient weights, so that matrices of a shape have parts of the same sizes.</summary>
     public static PackedMatrix Pack(string type, int rows, int columns, ref SplitMix64 random)
     {
         float deviation = 1 / MathF.Sqrt(columns);
-        MatrixCodes codes = TryRead(type, "pb-", 1, out double share)
-            ? PartiallyBinarized(rows, columns, share, deviation, ref random)
-            : Uniform(rows, columns, TryRead(type, "uniform-", 8, out double bits) ? (int)bits : 0, deviation, ref random);
+        MatrixCodes codes = type switch
+        {
+            "binary" => Levels(rows, columns, 1, [-deviation, deviation], ref random),
+            "ternary" => Levels(rows, columns, 2, [-deviation, 0, deviation], ref random),
+            "two-planes" => Levels(rows, columns, 2, [-1.25f * deviation, -0.5f * deviation, 0.75f * deviation, 1.5f * deviation], ref random, twoClasses: true),
+            "table-4" => Table(rows, columns, deviation, ref random),
+            "fp6" => Floats(rows, columns, SmallFloat.E2M3, columns, BlockScale.F16, deviation, ref random),
+            "fp8" => Floats(rows, columns, SmallFloat.E4M3, columns, BlockScale.F16, deviation, ref random),
+            "mxfp6" => Floats(rows, columns, SmallFloat.E2M3, 32, BlockScale.E8M0, deviation, ref random),
+            "mxfp8" => Floats(rows, columns, SmallFloat.E4M3, 32, BlockScale.E8M0, deviation, ref random),
+            "mxint8" => Floats(rows, columns, SmallFloat.Int8, 32, BlockScale.E8M0, deviation, ref random),
+            "nvfp4" => Floats(rows, columns, SmallFloat.E2M1, 16, BlockScale.E4M3, deviation, ref random),
+            _ when TryRead(type, "pb-", 1, out double share) => PartiallyBinarized(rows, columns, share, deviation, ref random),
+            _ => Uniform(rows, columns, TryRead(type, "uniform-", 8, out double bits) ? (int)bits : 0, deviation, ref random),
+        };
         return PackedMatrix.Of(codes, ElementFormat.F16)!;
     }
 
@@ -63,6 +87,36 @@ internal static class RandomCodes
         for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] &= (byte)mask;
         Array.Fill(codes.Scales, deviation / (mask / MathF.Sqrt(12)));
         Array.Fill(codes.Zeros, (byte)(mask / 2));
+        return codes;
+    }
+
+    private static CodebookCodes Levels(int rows, int columns, int bits, ReadOnlySpan<float> levels, ref SplitMix64 random, bool twoClasses = false)
+    {
+        bool[]? second = twoClasses ? new bool[columns] : null;
+        for (int column = 0; twoClasses && column < columns; column++) second![column] = random.Below(10) == 0;
+        CodebookCodes codes = new(rows, columns, bits, GroupSize, second);
+        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] = (byte)random.Below(levels.Length);
+        Span<float> halves = stackalloc float[levels.Length];
+        for (int i = 0; i < levels.Length; i++) halves[i] = (float)(Half)levels[i];
+        for (int i = 0; i < codes.Levels.Length; i += 1 << bits) halves.CopyTo(codes.Levels.AsSpan(i));
+        return codes;
+    }
+
+    private static TableCodes Table(int rows, int columns, float deviation, ref SplitMix64 random)
+    {
+        TableCodes codes = new(rows, columns, [.. Enumerable.Range(0, 16).Select(i => (i - 7.5f) / 7.5f)], 64);
+        RandomBlocks.FillBits(ref random, codes.Codes);
+        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] &= 15;
+        Array.Fill(codes.Scales, 2 * deviation);
+        return codes;
+    }
+
+    private static FloatCodes Floats(int rows, int columns, SmallFloat element, int blockSize, BlockScale scale, float deviation, ref SplitMix64 random)
+    {
+        FloatCodes codes = new(rows, columns, element, blockSize, scale) { MatrixScale = scale == BlockScale.E4M3 ? 2 * deviation / element.Largest : 1 };
+        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] = (byte)element.Encode((2 * (float)random.NextDouble() - 1) * element.Largest);
+        float size = 2 * deviation / element.Largest;
+        Array.Fill(codes.Scales, scale switch { BlockScale.E4M3 => 1, BlockScale.E8M0 => MathF.ScaleB(1, (int)MathF.Round(MathF.Log2(size))), _ => (float)(Half)size });
         return codes;
     }
 
