@@ -31,13 +31,13 @@ internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector a = TLanes.LoadHalves(header);
+        TVector a = TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
         return TWidth.Bits == 1 ? TLanes.Add(a, a) : a;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors), TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header)));
+        TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent), TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent)));
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

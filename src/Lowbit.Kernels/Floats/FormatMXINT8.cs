@@ -21,6 +21,7 @@ internal readonly unsafe struct FormatMXINT8 : IBlockFormat
     public static int CodeBits => 8;
     public static bool FactorsOfHalves => true;
     public static int ExponentMask => 0x7F80;
+    public static int ScaledFactors => 0;
     public static int ChunkBytes => FormatQ8_0.ChunkBytes;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)

@@ -37,7 +37,7 @@ internal readonly unsafe struct FormatIQ4_NL : IBlockFormat
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.LoadHalves(header + IBlockFormat.Factors * half);
+        TLanes.LoadHalves(header + IBlockFormat.Factors * half, IBlockFormat.FactorExponent);
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

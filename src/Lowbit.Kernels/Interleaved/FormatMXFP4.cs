@@ -19,6 +19,7 @@ internal readonly unsafe struct FormatMXFP4 : IBlockFormat
     public static int CodeBits => 5;
     public static bool FactorsOfHalves => true;
     public static int ExponentMask => 0x7F80;
+    public static int ScaledFactors => 0;
     public static int ChunkBytes => 8 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)

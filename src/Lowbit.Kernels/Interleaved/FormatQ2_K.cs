@@ -41,11 +41,11 @@ internal readonly unsafe struct FormatQ2_K : IBlockFormat
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.LoadHalves(header);
+        TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.LoadHalves(header + IBlockFormat.Factors);
+        TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

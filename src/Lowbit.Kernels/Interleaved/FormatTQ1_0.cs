@@ -38,7 +38,7 @@ internal readonly unsafe struct FormatTQ1_0 : IBlockFormat
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.LoadHalves(header);
+        TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

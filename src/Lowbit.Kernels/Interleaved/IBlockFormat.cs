@@ -26,6 +26,9 @@ internal unsafe interface IBlockFormat
     /// <summary>Bytes of a 16-bit factor of all rows.</summary>
     const int Factors = 2 * Rows;
 
+    /// <summary>Factors in half precision lie in the header 2^10 times as large as they are, so that none is subnormal: processors are slow with those.</summary>
+    const int FactorExponent = -10;
+
     /// <summary>Weights of a block: 32, 64 or 256.</summary>
     static abstract int BlockLength { get; }
 
@@ -49,6 +52,9 @@ internal unsafe interface IBlockFormat
 
     /// <summary>Bytes at the begin of a group: the factors, twice as much as one row of them at least, so that vectors lie on cache lines.</summary>
     static virtual int HeaderBytes => 2 * Factors;
+
+    /// <summary>How many of a row's factors in the header are halves that lie there enlarged by <see cref="FactorExponent"/>.</summary>
+    static virtual int ScaledFactors => 4;
 
     /// <summary>Bytes of a chunk.</summary>
     static abstract int ChunkBytes { get; }

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -62,8 +63,8 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     static abstract TVector Add(TVector a, TVector b);
     static abstract TVector Multiply(TVector a, TVector b);
 
-    /// <summary>As many finite halves as there are lanes, as floats.</summary>
-    static abstract TVector LoadHalves(byte* source);
+    /// <summary>As many finite halves as there are lanes, times 2^<paramref name="exponent"/>. Processors take a hundred cycles where one is subnormal.</summary>
+    static abstract TVector LoadHalves(byte* source, int exponent);
 
     /// <summary>As many upper halves of floats as there are lanes.</summary>
     static abstract TVector LoadUpperHalves(byte* source);
@@ -104,7 +105,12 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<byte> Table(Vector128<byte> table) => Vector512.Create(Vector256.Create(table));
+    public static Vector512<byte> Table(Vector128<byte> table)
+    {
+        // Of constants this is one, which broadcasts are not.
+        ulong lower = table.AsUInt64().GetElement(0), upper = table.AsUInt64().GetElement(1);
+        return Vector512.Create(lower, upper, lower, upper, lower, upper, lower, upper).AsByte();
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Pair(Vector512<byte> lanes, int i, int j) =>
@@ -133,10 +139,10 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     public static Vector512<byte> Multiply(Vector512<byte> a, Vector512<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<byte> LoadHalves(byte* source)
+    public static Vector512<byte> LoadHalves(byte* source, int exponent)
     {
         Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << 13 & Vector512.Create(Lanes128.HalfMask);
-        return (bits.AsSingle() * Vector512.Create(Lanes128.HalfFactor)).AsByte();
+        return (bits.AsSingle() * Vector512.Create(BitConverter.Int32BitsToSingle(Lanes128.HalfFactorBits + (exponent << 23)))).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -212,10 +218,10 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> Multiply(Vector256<byte> a, Vector256<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> LoadHalves(byte* source)
+    public static Vector256<byte> LoadHalves(byte* source, int exponent)
     {
         Vector256<int> bits = Avx2.ConvertToVector256Int32(Vector128.Load((short*)source)) << 13 & Vector256.Create(Lanes128.HalfMask);
-        return (bits.AsSingle() * Vector256.Create(Lanes128.HalfFactor)).AsByte();
+        return (bits.AsSingle() * Vector256.Create(BitConverter.Int32BitsToSingle(Lanes128.HalfFactorBits + (exponent << 23)))).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -228,7 +234,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     // A half, sign-extended and moved up by 13 bits, has its exponent and fraction where a float has them and its sign
     // in the upper four bits; it then means a number 2^112 times too small, subnormal halves included.
     public const int HalfMask = unchecked((int)0x8FFF_E000);
-    public const float HalfFactor = 5.192296858534828e33f; // 2^112
+    public const int HalfFactorBits = 127 + 112 << 23; // 2^112
+    public const float HalfFactor = 5.192296858534828e33f; // the same
 
     public static bool IsSupported => Vector128.IsHardwareAccelerated;
 
@@ -304,10 +311,10 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     public static Vector128<byte> Multiply(Vector128<byte> a, Vector128<byte> b) => (a.AsSingle() * b.AsSingle()).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<byte> LoadHalves(byte* source)
+    public static Vector128<byte> LoadHalves(byte* source, int exponent)
     {
         Vector128<int> bits = Vector128.WidenLower(Vector128.CreateScalar(*(long*)source).AsInt16()) << 13 & Vector128.Create(HalfMask);
-        return (bits.AsSingle() * Vector128.Create(HalfFactor)).AsByte();
+        return (bits.AsSingle() * Vector128.Create(BitConverter.Int32BitsToSingle(HalfFactorBits + (exponent << 23)))).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -46,14 +46,14 @@ internal abstract unsafe class InterleavedWeights
     public void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         bool tiles = activations.Tokens > FewTokens;
-        if (Lanes512.IsSupported) Multiply<Lanes512, Vector512<byte>>(pool, activations, output, tiles);
+        if (Lanes512.IsSupported && !(tiles && HasNarrowTiles)) Multiply<Lanes512, Vector512<byte>>(pool, activations, output, tiles);
         else if (Lanes256.IsSupported) Multiply<Lanes256, Vector256<byte>>(pool, activations, output, tiles);
         else if (Lanes128.IsSupported) Multiply<Lanes128, Vector128<byte>>(pool, activations, output, tiles);
         else MultiplyScalar(pool, activations, output);
     }
 
     /// <summary>Tiles of rows, if a product of so many tokens goes through them one by one, else 0.</summary>
-    public int TilesFor(int tokens) => tokens <= FewTokens && Lanes128.IsSupported ? Tiles : 0;
+    public int TilesFor(int tokens) => tokens <= FewTokens && Lanes128.IsSupported && !IsScalar ? Tiles : 0;
 
     /// <summary>The rows of some tiles of the product, by the calling thread.</summary>
     public void MultiplyTiles(Activations activations, float* output, int start, int end)
@@ -65,6 +65,12 @@ internal abstract unsafe class InterleavedWeights
 
     /// <summary>Number of tiles.</summary>
     protected abstract int Tiles { get; }
+
+    /// <summary>Whether products of many tokens are faster with vectors of 256 bits than with those of 512.</summary>
+    internal abstract bool HasNarrowTiles { get; }
+
+    /// <summary>Whether only the oracle can compute with these weights.</summary>
+    protected abstract bool IsScalar { get; }
 
     /// <summary>The rows of some tiles with vectors of a given width.</summary>
     protected abstract void MultiplyTiles<TLanes, TVector>(Activations activations, float* output, int start, int end)
@@ -94,6 +100,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
     private readonly byte* _tiles;
     private readonly int _rows, _columns, _chunks;
     private readonly long _tileBytes;
+    private volatile bool _isScalar; // a factor is too large to be enlarged: no real model has one above 64
 
     public InterleavedWeights(WorkerPool pool, BlockRows source)
     {
@@ -121,11 +128,19 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
 
     private int Groups => _chunks / GroupChunks;
 
+    internal override bool HasNarrowTiles => TileChoice<TFormat>.IsNarrow;
+
+    protected override bool IsScalar => _isScalar;
+
     protected override int Tiles => (_rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
 
     internal override void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
     {
-        if (tiles)
+        if (_isScalar)
+        {
+            MultiplyScalar(pool, activations, output);
+        }
+        else if (tiles)
         {
             TileWork<TileKernel<TFormat, TLanes, TVector>> work = new() { Weights = this, Activations = activations, Output = output };
             pool.Run(ref work, (Tiles + TileKernel<TFormat, TLanes, TVector>.Tiles - 1) / TileKernel<TFormat, TLanes, TVector>.Tiles, 1);
@@ -165,8 +180,12 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                     TFormat.Interleave(block, Math.Min(blocksOfGroup, blocks - first), factors, (uint*)(group + TFormat.HeaderBytes) + lane);
                     for (int i = 0; i < TFormat.HeaderBytes / IBlockFormat.Factors; i++)
                     {
-                        if ((factors[IBlockFormat.Rows * i] & TFormat.ExponentMask) == TFormat.ExponentMask)
+                        ref ushort factor = ref factors[IBlockFormat.Rows * i];
+                        if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask)
                             throw new LowbitException($"tensor {Weights._source.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
+                        if (i >= TFormat.ScaledFactors) continue;
+                        factor = BitConverter.HalfToUInt16Bits((Half)MathF.ScaleB((float)BitConverter.UInt16BitsToHalf(factor), -IBlockFormat.FactorExponent));
+                        if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask) Weights._isScalar = true;
                     }
                 }
             }

@@ -15,6 +15,7 @@ internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidt
     public static int CodeBits => TWidth.Bits;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => true;
+    public static int ScaledFactors => 1; // zeros are too large, and not subnormal
     public static int ChunkBytes => 2 * TWidth.Bits * IBlockFormat.Vector;
 
     private static int Nibbles => TWidth.Bits & 4;
@@ -68,11 +69,11 @@ internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidt
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.LoadHalves(header);
+        TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.Multiply(TLanes.LoadHalves(header), TLanes.LoadHalves(header + IBlockFormat.Factors));
+        TLanes.Multiply(TLanes.LoadHalves(header, IBlockFormat.FactorExponent), TLanes.LoadHalves(header + IBlockFormat.Factors, 0));
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {

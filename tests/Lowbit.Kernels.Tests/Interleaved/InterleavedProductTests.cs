@@ -82,6 +82,29 @@ public unsafe class InterleavedProductTests
         }
     }
 
+    [Fact]
+    public void Scales_that_cannot_be_enlarged_and_subnormal_ones_are_computed_with()
+    {
+        foreach (float scale in new[] { 60000f, 64, 6e-8f, 1e-5f })
+        {
+            Tensor tensor = BlockTensors.Random(ElementFormat.Q4_0, 17, 64, 3);
+            *(Half*)(tensor.Pointer + tensor.RowBytes) = (Half)scale;
+            InterleavedWeights weights = InterleavedWeights.Create(_pool, tensor);
+            foreach (int tokens in new[] { 1, 5 })
+            {
+                using Activations activations = Input(tokens, 64, 1, extreme: false);
+                float[] want = new float[17 * tokens], got = new float[17 * tokens];
+                fixed (float* output = want) weights.MultiplyScalar(_pool, activations, output);
+                fixed (float* output = got) weights.Multiply(_pool, activations, output);
+                Assert.Equal(want, got);
+                Assert.All(want, value => Assert.True(float.IsFinite(value)));
+                if (weights.TilesFor(tokens) == 0) continue;
+                fixed (float* output = got) weights.MultiplyTiles(activations, output, 0, weights.TilesFor(tokens));
+                Assert.Equal(want, got);
+            }
+        }
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(9)]
