@@ -8,22 +8,22 @@ namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
 /// Evenly spaced levels around a mean, m − a, m + a or m − a, m, m + a, in interleaved rows: F = 2a or a, G = m − a. The codes lie as in
-/// <see cref="FormatUniform{TWidth}"/>, whose block has a in the place of the scale and m in that of the zero.
+/// <see cref="FormatUniform{TWidth, TGroups}"/>, whose block has a in the place of the scale and m in that of the zero.
 /// </summary>
 internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth : struct, ICodeWidth
 {
-    public static int BlockLength => FormatUniform<TWidth>.BlockLength;
-    public static int BlockBytes => FormatUniform<TWidth>.BlockBytes;
+    public static int BlockLength => FormatUniform<TWidth, WholeChunks>.BlockLength;
+    public static int BlockBytes => FormatUniform<TWidth, WholeChunks>.BlockBytes;
     public static int CodeBits => TWidth.Bits;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => true;
-    public static int ChunkBytes => FormatUniform<TWidth>.ChunkBytes;
+    public static int ChunkBytes => FormatUniform<TWidth, WholeChunks>.ChunkBytes;
 
-    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes) => FormatUniform<TWidth>.Interleave(block, blocks, factors, lanes);
+    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes) => FormatUniform<TWidth, WholeChunks>.Interleave(block, blocks, factors, lanes);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        FormatUniform<TWidth>.Codes<TLanes, TVector>(chunk, unit, step);
+        FormatUniform<TWidth, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, step);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
@@ -42,7 +42,7 @@ internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {
         UniformBlock* block = (UniformBlock*)row + chunk;
-        float a = (float)block->Scale, m = (float)block->MinusZero;
+        float a = (float)BitConverter.UInt16BitsToHalf(block->Scales[0]), m = (float)BitConverter.UInt16BitsToHalf(block->MinusZeros[0]);
         numbers.Factors[0] = TWidth.Bits == 1 ? a + a : a;
         numbers.MinimumFactors[0] = m - a;
         for (int unit = 0; unit < 4; unit++)
@@ -82,8 +82,8 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
         for (int b = 0; b < count; b++)
         {
             long first = ((long)row * layout.Groups + (layout.Groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
-            ((ushort*)(blocks + b))[0] = _numbers[first + stored - 1];
-            ((ushort*)(blocks + b))[1] = stored == 1 ? (ushort)0 : _numbers[first];
+            blocks[b].Scales[0] = _numbers[first + stored - 1];
+            blocks[b].MinusZeros[0] = stored == 1 ? (ushort)0 : _numbers[first];
             byte* block = _codes + ((long)row * count + b) * blockBytes;
             if (isTernary)
             {

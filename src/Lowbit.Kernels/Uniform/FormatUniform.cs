@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 using Lowbit.Kernels.Interleaved;
 
@@ -8,25 +9,31 @@ namespace Lowbit.Kernels.Uniform;
 /// <see cref="CodeBlock"/>: that of 4 bits as in <see cref="FormatQ4_1"/>, that of 2 as in <see cref="FormatQ2_K"/>, that of
 /// 1 as in <see cref="OneBitCodes"/>; codes of 8 bits are bytes.
 /// </summary>
-internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidth : struct, ICodeWidth
+internal readonly unsafe struct FormatUniform<TWidth, TGroups> : IBlockFormat where TWidth : struct, ICodeWidth where TGroups : struct, IGroupWidth
 {
     public static int BlockLength => UniformLayout.BlockLength;
     public static int BlockBytes => sizeof(UniformBlock);
     public static int CodeBits => TWidth.Bits;
-    public static bool FactorsOfHalves => false;
+    public static bool FactorsOfHalves => TGroups.AreHalves;
     public static bool MinimumHasFactor => true;
-    public static int ScaledFactors => 1; // zeros are too large, and not subnormal
+    public static int HeaderBytes => 2 * Parameters * IBlockFormat.Factors;
+    public static int ScaledFactors => Parameters; // zeros are too large, and not subnormal
     public static int ChunkBytes => 2 * TWidth.Bits * IBlockFormat.Vector;
 
+    private static int Parameters => TGroups.AreHalves ? 2 : 1;
     private static int Nibbles => TWidth.Bits & 4;
     private static int PairsAt => 2 * Nibbles;
     private static int OnesAt => 2 * (TWidth.Bits & 6);
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
     {
-        factors[0] = *(ushort*)block;
-        factors[IBlockFormat.Rows] = *(ushort*)(block + 2);
-        uint* codes = (uint*)((UniformBlock*)block)->Codes;
+        UniformBlock* source = (UniformBlock*)block;
+        for (int i = 0; i < Parameters; i++)
+        {
+            factors[IBlockFormat.Rows * i] = source->Scales[i];
+            factors[IBlockFormat.Rows * (Parameters + i)] = source->MinusZeros[i];
+        }
+        uint* codes = (uint*)source->Codes;
         if (TWidth.Bits == 8)
         {
             for (int i = 0; i < 16; i++) lanes[IBlockFormat.Rows * i] = codes[i];
@@ -69,17 +76,22 @@ internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidt
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
+        TLanes.LoadHalves(header + IBlockFormat.Factors * half, IBlockFormat.FactorExponent);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.Multiply(TLanes.LoadHalves(header, IBlockFormat.FactorExponent), TLanes.LoadHalves(header + IBlockFormat.Factors, 0));
+        TLanes.Multiply(
+            TLanes.LoadHalves(header + IBlockFormat.Factors * half, IBlockFormat.FactorExponent),
+            TLanes.LoadHalves(header + IBlockFormat.Factors * (Parameters + half), 0));
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {
         UniformBlock* block = (UniformBlock*)row + chunk;
-        numbers.Factors[0] = (float)block->Scale;
-        numbers.MinimumFactors[0] = (float)block->Scale * (float)block->MinusZero;
+        for (int i = 0; i < Parameters; i++)
+        {
+            numbers.Factors[i] = (float)BitConverter.UInt16BitsToHalf(block->Scales[i]);
+            numbers.MinimumFactors[i] = numbers.Factors[i] * (float)BitConverter.UInt16BitsToHalf(block->MinusZeros[i]);
+        }
         for (int unit = 0; unit < 4; unit++)
         {
             numbers.Scales[unit] = 1;
@@ -88,3 +100,12 @@ internal readonly unsafe struct FormatUniform<TWidth> : IBlockFormat where TWidt
         for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
     }
 }
+
+/// <summary>Whether groups hold whole chunks, or each half of one is a group.</summary>
+internal interface IGroupWidth
+{
+    static abstract bool AreHalves { get; }
+}
+
+internal readonly struct WholeChunks : IGroupWidth { public static bool AreHalves => false; }
+internal readonly struct HalfChunks : IGroupWidth { public static bool AreHalves => true; }

@@ -4,18 +4,19 @@ using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels.Uniform;
 
-/// <summary>64 columns of a row on a uniform grid.</summary>
+/// <summary>64 columns of a row on one uniform grid, or on one for each half.</summary>
 internal unsafe struct UniformBlock
 {
-    public Half Scale;
+    /// <summary>[2] halves.</summary>
+    public fixed ushort Scales[2];
 
-    /// <summary>The zero with its sign turned, which a half holds exactly.</summary>
-    public Half MinusZero;
+    /// <summary>[2] the zeros with their signs turned, which halves hold exactly.</summary>
+    public fixed ushort MinusZeros[2];
 
     public fixed byte Codes[UniformLayout.BlockLength];
 }
 
-/// <summary>The rows of a matrix with scales of 16 bits, whose groups hold whole blocks.</summary>
+/// <summary>The rows of a matrix with scales of 16 bits, whose groups hold whole blocks or half ones.</summary>
 internal sealed unsafe class UniformBlocks(string name, UniformRows rows, Tensor codes) : BlockRows(name, rows.Rows, rows.Columns)
 {
     [ThreadStatic]
@@ -24,14 +25,17 @@ internal sealed unsafe class UniformBlocks(string name, UniformRows rows, Tensor
     private readonly UniformRows _rows = rows;
 
     /// <summary>Interleaves the rows; codes of 7 bits become bytes.</summary>
-    public static InterleavedWeights Interleave(WorkerPool pool, UniformBlocks blocks) => blocks._rows.Bits switch
+    public static InterleavedWeights Interleave(WorkerPool pool, UniformBlocks blocks) =>
+        blocks._rows.GroupsHoldWholeBlocks ? Interleave<WholeChunks>(pool, blocks) : Interleave<HalfChunks>(pool, blocks);
+
+    private static InterleavedWeights Interleave<TGroups>(WorkerPool pool, UniformBlocks blocks) where TGroups : struct, IGroupWidth => blocks._rows.Bits switch
     {
-        2 => new InterleavedWeights<FormatUniform<TwoBits>>(pool, blocks),
-        3 => new InterleavedWeights<FormatUniform<ThreeBits>>(pool, blocks),
-        4 => new InterleavedWeights<FormatUniform<FourBits>>(pool, blocks),
-        5 => new InterleavedWeights<FormatUniform<FiveBits>>(pool, blocks),
-        6 => new InterleavedWeights<FormatUniform<SixBits>>(pool, blocks),
-        _ => new InterleavedWeights<FormatUniform<EightBits>>(pool, blocks),
+        2 => new InterleavedWeights<FormatUniform<TwoBits, TGroups>>(pool, blocks),
+        3 => new InterleavedWeights<FormatUniform<ThreeBits, TGroups>>(pool, blocks),
+        4 => new InterleavedWeights<FormatUniform<FourBits, TGroups>>(pool, blocks),
+        5 => new InterleavedWeights<FormatUniform<FiveBits, TGroups>>(pool, blocks),
+        6 => new InterleavedWeights<FormatUniform<SixBits, TGroups>>(pool, blocks),
+        _ => new InterleavedWeights<FormatUniform<EightBits, TGroups>>(pool, blocks),
     };
 
     public override byte* Row(int row)
@@ -39,9 +43,13 @@ internal sealed unsafe class UniformBlocks(string name, UniformRows rows, Tensor
         UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)_rows.Blocks * sizeof(UniformBlock));
         for (int b = 0; b < _rows.Blocks; b++)
         {
-            long parameter = (long)row * _rows.Groups + (_rows.Groups == 1 ? 0 : b * UniformLayout.BlockLength / _rows.GroupSize);
-            blocks[b].Scale = (Half)_rows.Scale(parameter);
-            blocks[b].MinusZero = (Half)(-_rows.Zero(parameter));
+            for (int half = 0; half < 2; half++)
+            {
+                int group = _rows.Groups == 1 ? 0 : Math.Min(_rows.Groups - 1, (b * UniformLayout.BlockLength + half * UniformLayout.BlockLength / 2) / _rows.GroupSize);
+                long parameter = (long)row * _rows.Groups + group;
+                blocks[b].Scales[half] = BitConverter.HalfToUInt16Bits((Half)_rows.Scale(parameter));
+                blocks[b].MinusZeros[half] = BitConverter.HalfToUInt16Bits((Half)(-_rows.Zero(parameter)));
+            }
             CodeBlock.Unpack(_rows.Block(row, b), _rows.Bits, blocks[b].Codes);
         }
         return (byte*)blocks;

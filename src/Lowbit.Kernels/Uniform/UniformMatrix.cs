@@ -14,9 +14,9 @@ public readonly record struct UniformBytes(long Codes, long Scales);
 
 /// <summary>A packed weight on uniform grids.</summary>
 /// <remarks>
-/// 8-bit activations and groups that are whole rows or multiples of 64 columns: integer sums, the same with any kernel to the
+/// 8-bit activations and groups that are whole rows or have 32 or a multiple of 64 columns: integer sums, the same with any kernel to the
 /// last bit. With scales of 16 bits they come from a copy with interleaved rows that the first such product makes, the pages
-/// of the file are given back then; with scales of 32 bits from the bytes as they lie, for up to seven tokens. Otherwise rows
+/// of the file are given back then; with scales of 32 bits from the bytes as they lie, but for groups of 32 and for more than seven tokens. Otherwise rows
 /// are rebuilt as floats, which equals the definition up to rounding of sums.
 /// </remarks>
 public sealed unsafe class UniformMatrix : WeightMatrix
@@ -141,9 +141,9 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => Interleaved.Made!.MultiplyTiles(activations, output, start, end);
 
-    private bool IsInterleaved(Activations activations) => activations.Mode == ActivationMode.EightBit && _rows.GroupsHoldWholeBlocks && _rows.HalfScales;
+    private bool IsInterleaved(Activations activations) => activations.Mode == ActivationMode.EightBit && _rows.CanBeInterleaved;
 
-    /// <summary>The copy with interleaved rows, which products in 8-bit mode take where scales have 16 bits and groups hold whole blocks.</summary>
+    /// <summary>The copy with interleaved rows, which products in 8-bit mode take where scales have 16 bits and groups are rows or have 32 or a multiple of 64 columns.</summary>
     internal InterleavedCopy Interleaved { get; }
 
     /// <summary>The product with integer sums and a given kernel.</summary>

@@ -22,6 +22,9 @@ internal unsafe struct UniformRows
     /// <summary>Whether no 64 columns of a block belong to two groups.</summary>
     public readonly bool GroupsHoldWholeBlocks => Groups == 1 || GroupSize % UniformLayout.BlockLength == 0;
 
+    /// <summary>Whether products can be computed from interleaved rows.</summary>
+    public readonly bool CanBeInterleaved => HalfScales && (GroupsHoldWholeBlocks || GroupSize == UniformLayout.BlockLength / 2);
+
     /// <summary>The codes of a block.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly byte* Block(long row, int block) => Codes + (row * Blocks + block) * BlockBytes;

@@ -26,7 +26,7 @@ public unsafe class ProductTests
         {
             for (int bits = 2; bits <= 8; bits++)
             {
-                foreach (int group in new[] { columns, 64, 128 })
+                foreach (int group in new[] { columns, 64, 128, 32 })
                 {
                     int rows = 1 + ++seed * 7 % 53;
                     bool extreme = seed % 2 == 0;
