@@ -53,8 +53,8 @@ public sealed record HbllmOptions : MethodOptions
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
-        const double UsualSalientShare = 0.05;
-        return 2 + (AcrossRows ? 0 : 2 * UsualSalientShare) + (AcrossRows ? 8.0 : 12.0) * ScaleBits / Math.Min(BlockSize, columns);
+        double first = PackedBits.Codebook(columns, 2, BlockSize, ScalePrecision, LevelForm.Table, classes: 2);
+        return AcrossRows ? first : first + PackedBits.SalientColumns(columns, BlockSize, ScalePrecision, LevelForm.Table);
     }
 
     internal static HbllmOptions Read(MethodSettings settings)
