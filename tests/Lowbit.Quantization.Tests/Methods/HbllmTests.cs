@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using Lowbit.Kernels.Composite;
+using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;
@@ -54,7 +55,7 @@ public sealed class HbllmTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void Weights_that_are_sums_of_its_levels_are_kept(bool acrossRows)
+    public void Weights_made_of_few_sums_and_differences_lose_less_than_in_billm(bool acrossRows)
     {
         // Sums of neighbours are ±2 or ±6 times 1/√2, differences ±1 or ±3.
         const int Rows = 16, Columns = 32;
@@ -72,6 +73,34 @@ public sealed class HbllmTests
         var options = new HbllmOptions { AcrossRows = acrossRows, BlockSize = Columns };
         double error = options.Quantize(layer, Samples.Pool).OutputError!.Value, billm = new BiLlmOptions { BlockSize = Columns }.Quantize(layer, Samples.Pool).OutputError!.Value;
         Assert.True(error < billm, $"{error} {billm}");
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Weights_that_its_levels_can_make_are_kept(bool acrossRows)
+    {
+        // Two blocks of 12 columns. All weights of a row have one size, those of its two or four salient columns ten times that:
+        // so the search finds these columns.
+        //   across columns: pairs are −− −− +− −+ ++ and the salient one, which takes its neighbours' mean, ++. Sums are ±2 and 0,
+        //   differences 0 and ±2, as many of one sign as of the other. What the salient two lack are two values a row.
+        //   across rows: all four combinations of signs, twice, and once in the salient columns. With sizes p and q of two
+        //   rows sums and differences are ±(p + q) and ±(p − q).
+        float[][] signs = acrossRows
+            ? [[1, 1, -1, -1, 1, 1, -1, -1, 10, 10, -10, -10], [1, -1, 1, -1, 1, -1, 1, -1, 10, -10, 10, -10]]
+            : [[-1, -1, -1, -1, 1, -1, -1, 1, 1, 1, 10, -10]];
+        const int Rows = 6, Columns = 24, Width = 12;
+        var weight = new float[Rows * Columns];
+        for (int i = 0; i < weight.Length; i++)
+        {
+            int row = i / Columns;
+            weight[i] = (1 + row * row) * signs[row % signs.Length][i % Width];
+        }
+        var identity = new float[Columns * Columns];
+        for (int j = 0; j < Columns; j++) identity[j * (Columns + 1)] = 1;
+        using Hessian hessian = Hessian.FromMatrix("sample", identity, Columns);
+        QuantizedMatrix result = new HbllmOptions { AcrossRows = acrossRows, BlockSize = Width }.Quantize(new LinearLayer("sample", Rows, Columns, weight, hessian), Samples.Pool);
+        for (int i = 0; i < weight.Length; i++) Assert.Equal(weight[i], result.Dequantized[i], 2e-6f * MathF.Abs(weight[i / Columns * Columns + 10]));
     }
 
     [Fact]
