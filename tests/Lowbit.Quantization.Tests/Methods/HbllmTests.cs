@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
@@ -50,6 +51,32 @@ public sealed class HbllmTests
         split = new SplitBinarization(5, new ScaleRounding(ScalePrecision.Float32));
         split.Fit([1, 10, -1, 10, 13], [0, 1, 2, 3, 4], levels);
         Assert.Equal([-1, 1, 11 - MathF.Sqrt(2), 11 + MathF.Sqrt(2)], levels, (a, b) => MathF.Abs(a - b) < 1e-5f);
+    }
+
+    [Fact]
+    public void Quantizes_a_block_as_computed_by_hand()
+    {
+        // hbllm-col, two rows: 3 3 −3 3 −3 | 20   With H = 1 scores are squares; one salient column, the last, leaves
+        //                      1 1 −1 −1 1 | −10  the others equal in every row, so no more are taken.
+        // Sums        4 4 −4 2 −2 | 10  over √2, by size:
+        //   4 4 −4    m = 4/3, distances 8/3 8/3 16/3, α = √(128/9) = 8√2/3
+        //   2 −2      m = 0, α = 2
+        // Differences 2 2 −2 4 −4 | 30  over √2:
+        //   2 2 −2    half of the above, m = 2/3, α = 4√2/3
+        //   4 −4      m = 0, α = 4
+        // Salient     10 and 30 alone, α = 0: kept.
+        // No split loses more: sums are 0.8 ± 3.25 then, squared error 6.8 against 2 (8√2/3 − 8/3)² + (16/3 − 8√2/3)² = 4.9.
+        // Back, half of sum and difference: (4/3 ± 8√2/3 + 2/3 ± 4√2/3) / 2 = 1 ± 2√2 above and a third of it below.
+        float[] weight = [3, 3, -3, 3, -3, 20, 1, 1, -1, -1, 1, -10], identity = new float[36];
+        for (int j = 0; j < 6; j++) identity[7 * j] = 1;
+        using Hessian hessian = Hessian.FromMatrix("sample", identity, 6);
+        var options = new HbllmOptions { AcrossRows = true, BlockSize = 6, Damping = 0 };
+        QuantizedMatrix result = options.Quantize(new LinearLayer("sample", 2, 6, weight, hessian), Samples.Pool);
+        float high = 1 + 2 * MathF.Sqrt(2), low = 1 - 2 * MathF.Sqrt(2);
+        Assert.Equal([high, high, low, 3, -3, 20, high / 3, high / 3, low / 3, -1, 1, -10], result.Dequantized, (a, b) => MathF.Abs(a - b) < 1e-5f);
+        // Small side 0 and 1, large side 2 and 3.
+        Assert.Equal([3, 3, 2, 1, 0], ((CodebookCodes)((CompositeCodes)result.Codes).Terms[0].Codes).Codes[..5]);
+        Assert.Equal([1, 1, 0, 3, 2], ((CodebookCodes)((CompositeCodes)result.Codes).Terms[0].Codes).Codes[6..11]);
     }
 
     [Theory]
