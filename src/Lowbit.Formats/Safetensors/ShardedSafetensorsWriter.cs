@@ -48,13 +48,13 @@ public sealed unsafe class ShardedSafetensorsWriter : IDisposable
         }
     }
 
-    /// <inheritdoc cref="SafetensorsWriter.Write(string, ReadOnlySpan{byte})"/>
+    /// <inheritdoc cref="TensorWriter.Write(string, ReadOnlySpan{byte})"/>
     public void Write(string name, ReadOnlySpan<byte> bytes)
     {
         fixed (byte* pointer = bytes) Write(name, pointer, bytes.Length);
     }
 
-    /// <inheritdoc cref="SafetensorsWriter.Write(string, byte*, long)"/>
+    /// <inheritdoc cref="TensorWriter.Write(string, byte*, long)"/>
     public void Write(string name, byte* bytes, long count)
     {
         if (!_shardOf.TryGetValue(name, out int shard)) throw new InvalidOperationException($"{name} was not promised");

@@ -47,7 +47,9 @@ public sealed record HaarInput : InputTransform
     }
 
     /// <summary>The transform of two neighbouring rows of a matrix.</summary>
-    internal static void Combine(Span<float> first, Span<float> second)
+    /// <param name="first">One row, which becomes the sums.</param>
+    /// <param name="second">The next, which becomes the differences.</param>
+    public static void Combine(Span<float> first, Span<float> second)
     {
         for (int c = 0; c < first.Length; c++) (first[c], second[c]) = ((first[c] + second[c]) * Half, (first[c] - second[c]) * Half);
     }

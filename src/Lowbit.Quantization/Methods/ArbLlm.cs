@@ -73,8 +73,11 @@ public sealed record ArbLlmOptions : MethodOptions
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
-        const double UsualSalientShare = 0.05;
-        return 2 + 2 * UsualSalientShare + (Variant == ArbVariant.ArbRc ? 6.0 : 10.0) * ScaleBits / Math.Min(BlockSize, columns);
+        LevelForm sums = PackedBits.OfSums(LevelForm.TwoScales, ScalePrecision);
+        double first = Variant == ArbVariant.ArbRc
+            ? PackedBits.Codebook(columns, 2, BlockSize, ScalePrecision, sums, classes: 2) + 16.0 / columns
+            : PackedBits.Codebook(columns, 2, BlockSize, ScalePrecision, LevelForm.Table, classes: 2);
+        return first + PackedBits.SalientColumns(columns, BlockSize, ScalePrecision, sums);
     }
 
     internal static ArbLlmOptions Read(MethodSettings settings)

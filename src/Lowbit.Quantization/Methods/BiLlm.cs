@@ -53,7 +53,7 @@ public sealed record BiLlmOptions : MethodOptions
 
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
-        Bits + 8.0 * ScaleBits / Math.Min(BlockSize, columns) + 1.0 / columns;
+        PackedBits.Codebook(columns, Bits, BlockSize, ScalePrecision, LevelForm.Table, classes: 2);
 
     internal static BiLlmOptions Read(MethodSettings settings)
     {

@@ -30,7 +30,8 @@ public abstract record CompensatingOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + 8) / (double)GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision, reordered: ActivationOrder);
 
     /// <summary>The same options with what the settings say of these.</summary>
     private protected TOptions With<TOptions>(MethodSettings settings) where TOptions : CompensatingOptions => (TOptions)(this with

@@ -10,7 +10,7 @@
 // Symbols   paper     here       meaning
 //           α₁, α₂    in Fit     of a row and group of columns
 //           w_b1, w_b2  codes    b₁ + 2 b₂
-// Bits      2 for the planes. Stored also: three numbers of every row and group.
+// Bits      2 for the planes. Stored also: three numbers of every row and group; with scales in float32 the four levels.
 // Cost      O(in · out), about 10 passes.
 // Departs   from the paper: α₁ and α₂ are fitted to the weights where the paper learns them by distillation (its section 3.3), a
 //           training of the whole model.
@@ -36,7 +36,8 @@ public sealed record DbLlmOptions : MethodOptions
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 2 + 3.0 * ScaleBits / GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        PackedBits.Codebook(columns, 2, GroupSize, ScalePrecision, PackedBits.OfSums(LevelForm.MeanTwoScales, ScalePrecision));
 
     internal static DbLlmOptions Read(MethodSettings settings)
     {

@@ -37,8 +37,7 @@ public sealed record FloatRtnOptions : MethodOptions
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
-        Element.Bits + (BlockScale is null ? ScaleBits : 8) / (double)GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => PackedBits.Float(columns, Element, GroupSize, FloatRtn.ScaleFormat(this));
 
     internal static FloatRtnOptions Read(MethodSettings settings, params SmallFloat[] elements) => new()
     {
@@ -69,7 +68,7 @@ public static class FloatRtn
     /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
     internal static QuantizedMatrix Quantize(LinearLayer layer, FloatRtnOptions options, WorkerPool pool)
     {
-        BlockScale format = options.BlockScale ?? (options.ScalePrecision == ScalePrecision.Float16 ? BlockScale.F16 : BlockScale.F32);
+        BlockScale format = ScaleFormat(options);
         var codes = new FloatCodes(layer.OutFeatures, layer.InFeatures, options.Element, MethodOptions.GroupColumns(options.GroupSize, layer.InFeatures), format)
         {
             MatrixScale = format == BlockScale.E4M3 ? MatrixScale(layer.Weight.Span, options.Element) : 1,
@@ -82,6 +81,10 @@ public static class FloatRtn
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
         return new QuantizedMatrix(codes, dequantized, options.Element.Bits, options.ScalePrecision);
     }
+
+    /// <summary>How scales are stored.</summary>
+    internal static BlockScale ScaleFormat(FloatRtnOptions options) =>
+        options.BlockScale ?? (options.ScalePrecision == ScalePrecision.Float16 ? BlockScale.F16 : BlockScale.F32);
 
     /// <summary>The scale of a block.</summary>
     /// <param name="largest">Largest absolute value of the block.</param>

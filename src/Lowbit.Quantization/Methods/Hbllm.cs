@@ -53,8 +53,8 @@ public sealed record HbllmOptions : MethodOptions
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
-        const double UsualSalientShare = 0.05;
-        return 2 + (AcrossRows ? 0 : 2 * UsualSalientShare) + (AcrossRows ? 8.0 : 12.0) * ScaleBits / Math.Min(BlockSize, columns);
+        double first = PackedBits.Codebook(columns, 2, BlockSize, ScalePrecision, LevelForm.Table, classes: 2);
+        return AcrossRows ? first : first + PackedBits.SalientColumns(columns, BlockSize, ScalePrecision, LevelForm.Table);
     }
 
     internal static HbllmOptions Read(MethodSettings settings)
@@ -147,7 +147,7 @@ public static unsafe class Hbllm
                 Start = start,
                 Width = width,
                 Salient = salient,
-                Others = others,
+                Classes = _acrossRows ? [others, salient] : [[.. Enumerable.Range(0, width).Where(j => j % 2 == 0)], [.. Enumerable.Range(0, width).Where(j => j % 2 == 1)]],
                 Neighbours = Array.ConvertAll(salient, j => Around(j, others)),
                 First = _first,
                 Second = new CompositeTerm(new WholeInput(), second, HaarOutput: true),
@@ -174,82 +174,71 @@ public static unsafe class Hbllm
         public float* Weights, Levels; // [width, stride]
         public float[] Dequantized;
         public int Stride, Start, Width;
-        public int[] Salient, Others; // columns of the block, rising
+        public int[] Salient; // columns of the block, rising
+        public int[][] Classes; // those of First: columns whose coefficients are split together
         public int[][] Neighbours; // of salient columns
         public CompositeTerm First, Second; // the second one of salient columns only, across columns
         public ScaleRounding Rounding;
 
         public readonly void Execute(int start, int end)
         {
-            var first = (CodebookCodes)First.Codes;
+            int columns = First.Codes.Columns;
+            var haar = new HaarInput();
             var split = new SplitBinarization(Width, Rounding);
             float[][] pair = [new float[Width], new float[Width]];
-            int[] sums = [.. Enumerable.Range(0, (Width + 1) / 2).Select(k => 2 * k)], differences = [.. Enumerable.Range(0, Width / 2).Select(k => 2 * k + 1)];
+            int[] places = [.. Enumerable.Range(0, Salient.Length)];
             for (int p = start; p < end; p++)
             {
-                int rows = Math.Min(2, first.Rows - 2 * p);
+                int first = 2 * p, rows = Math.Min(2, First.Codes.Rows - first);
                 for (int i = 0; i < rows; i++)
-                    for (int j = 0; j < Width; j++) pair[i][j] = Weights[(long)j * Stride + 2 * p + i];
+                    for (int j = 0; j < Width; j++) pair[i][j] = Weights[(long)j * Stride + first + i];
 
-                if (AcrossRows)
+                if (AcrossRows && rows == 2) HaarInput.Combine(pair[0], pair[1]);
+                for (int i = 0; i < rows; i++)
                 {
-                    Transform(pair, rows);
-                    for (int i = 0; i < rows; i++)
+                    Span<float> row = pair[i];
+                    if (!AcrossRows)
                     {
-                        Binarize(split, pair[i], Others, Others, first, 2 * p + i, Start);
-                        Binarize(split, pair[i], Salient, Salient, first, 2 * p + i, Start);
+                        TakeMeans(row);
+                        haar.Apply(row, row);
                     }
+                    foreach (int[] members in Classes) Binarize(split, row, members, members, First, first + i, Start);
                 }
-                else
+                if (!AcrossRows)
                 {
                     for (int i = 0; i < rows; i++)
-                    {
-                        Span<float> row = pair[i];
-                        for (int k = 0; k < Salient.Length; k++)
-                        {
-                            float sum = 0;
-                            foreach (int j in Neighbours[k]) sum += row[j];
-                            row[Salient[k]] = sum / Neighbours[k].Length;
-                        }
-                        for (int j = 0; j + 1 < Width; j += 2) (row[j], row[j + 1]) = ((row[j] + row[j + 1]) * HaarInput.Half, (row[j] - row[j + 1]) * HaarInput.Half);
-                        Binarize(split, row, sums, sums, first, 2 * p + i, Start);
-                        Binarize(split, row, differences, differences, first, 2 * p + i, Start);
-                        for (int k = 0; k < Salient.Length; k++)
-                        {
-                            int j = Salient[k];
-                            row[j] = Weights[(long)j * Stride + 2 * p + i] - First.Dequantize(2 * p + i, Start + j);
-                        }
-                    }
-                    Transform(pair, rows);
-                    int[] places = [.. Enumerable.Range(0, Salient.Length)];
-                    for (int i = 0; i < rows; i++) Binarize(split, pair[i], Salient, places, (CodebookCodes)Second.Codes, 2 * p + i, 0);
+                        foreach (int j in Salient) pair[i][j] = Weights[(long)j * Stride + first + i] - First.Dequantize(first + i, Start + j);
+                    if (rows == 2) HaarInput.Combine(pair[0], pair[1]);
+                    for (int i = 0; i < rows; i++) Binarize(split, pair[i], Salient, places, Second, first + i, 0);
                 }
                 for (int i = 0; i < rows; i++)
                     for (int j = 0; j < Width; j++)
                     {
                         float level = 0; // where sums begin, which makes −0 to 0
-                        level += First.Dequantize(2 * p + i, Start + j);
+                        level += First.Dequantize(first + i, Start + j);
                         int k = AcrossRows ? -1 : Array.BinarySearch(Salient, j);
-                        if (k >= 0) level += Second.Dequantize(2 * p + i, k);
-                        Levels[(long)j * Stride + 2 * p + i] = Dequantized[(long)(2 * p + i) * first.Columns + Start + j] = level;
+                        if (k >= 0) level += Second.Dequantize(first + i, k);
+                        Levels[(long)j * Stride + first + i] = Dequantized[(long)(first + i) * columns + Start + j] = level;
                     }
             }
         }
 
-        private static void Transform(float[][] pair, int rows)
+        // Salient columns take the mean of those around them.
+        private readonly void TakeMeans(Span<float> row)
         {
-            if (rows < 2) return;
-            for (int j = 0; j < pair[0].Length; j++)
+            for (int k = 0; k < Salient.Length; k++)
             {
-                (float a, float b) = (pair[0][j], pair[1][j]);
-                (pair[0][j], pair[1][j]) = ((a + b) * HaarInput.Half, (a - b) * HaarInput.Half);
+                float sum = 0;
+                foreach (int j in Neighbours[k]) sum += row[j];
+                row[Salient[k]] = sum / Neighbours[k].Length;
             }
         }
 
         // Places of the row, and where their codes go from a first column on.
-        private static void Binarize(SplitBinarization split, ReadOnlySpan<float> row, int[] places, int[] targets, CodebookCodes codes, int r, int start)
+        private static void Binarize(SplitBinarization split, ReadOnlySpan<float> row, int[] places, int[] targets, CompositeTerm term, int r, int start)
         {
             if (places.Length == 0) return;
+            var codes = (CodebookCodes)term.Codes;
             split.Fit(row, places, codes.Levels.AsSpan((int)codes.Codebook(r, start + targets[0]), 4));
             for (int i = 0; i < places.Length; i++) codes.Codes[r * codes.Columns + start + targets[i]] = split.Codes[i];
         }

@@ -48,7 +48,7 @@ public sealed record HqqOptions : MethodOptions
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + 2.0 * ScaleBits / GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision, realZeros: true);
 
     internal static HqqOptions Read(MethodSettings settings)
     {

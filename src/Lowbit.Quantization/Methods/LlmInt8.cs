@@ -41,7 +41,7 @@ public sealed record LlmInt8Options : MethodOptions
 
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
-        Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns) + 16 * (Share ?? 0.01);
+        PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision) + 16 * (Share ?? 0.01);
 
     internal static LlmInt8Options Read(MethodSettings settings)
     {

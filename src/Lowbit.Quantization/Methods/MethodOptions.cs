@@ -16,7 +16,7 @@ public abstract record MethodOptions
     /// <summary>Whether the Hessian shall also have seen the float model's inputs, beside those of the model quantized so far.</summary>
     public virtual bool NeedsFloatInputs => false;
 
-    /// <summary>Packed bits of a weight, scales and positions included, before the weights are known.</summary>
+    /// <summary>Packed bits of a weight of a square layer, scales and positions included, before the weights are known.</summary>
     /// <param name="columns">Input features of the layer.</param>
     /// <param name="codedPositions">Whether positions are stored in coded form.</param>
     public abstract double EstimateBitsPerWeight(int columns, bool codedPositions);

@@ -63,7 +63,7 @@ public sealed record OmniQuantOptions : MethodOptions
 
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
-        Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns) + (Scales ? 16.0 / columns : 0);
+        PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision) + (Scales ? 16.0 / columns : 0);
 
     internal static OmniQuantOptions Read(MethodSettings settings)
     {

@@ -74,15 +74,16 @@ public sealed record PbLlmOptions : MethodOptions
     public override double EstimateBitsPerWeight(int columns, bool codedPositions)
     {
         double r = SalientShare, entropy = r is <= 0 or >= 1 ? 0 : -r * Math.Log2(r) - (1 - r) * Math.Log2(1 - r);
-        double positions = codedPositions ? Math.Min(1, 1.02 * entropy) : 1; // Golomb-Rice codes lie some percent above the entropy
-        double low = Binary switch
+        double plane = (columns + 63) / 64 * 64 / (double)columns; // whole words
+        double positions = codedPositions ? Math.Min(1, 1.02 * entropy) : plane; // Golomb-Rice codes lie some percent above the entropy
+        int low = Binary switch
         {
             BinaryKind.Prune => 0,
             BinaryKind.TwoBit => 2,
             _ => 1,
         };
-        double scales = 2.0 * ScaleBits / GroupColumns(GroupSize, columns) + (ScaleBits + 8.0) / columns;
-        return positions + low * (1 - r) + SalientBits * r + scales;
+        double scales = 2 * ScaleBits * PackedBits.Groups(GroupSize, columns) + (ScaleBits + 8.0) / columns;
+        return positions + low * plane + (SalientBits - low) * r + scales;
     }
 
     internal static PbLlmOptions Read(MethodSettings settings)

@@ -17,7 +17,8 @@
 //           only then, so no triangle is made beforehand: with P the inverse of what is left of
 //           the damped H, the columns left take W ← W − (W_B − Ŵ_B) P_BB⁻¹ P_B, the best step after a block
 //           (RemainingColumns.cs).
-// Bits      paper: log₂ 3 = 1.58. Stored: two bits a weight, α and μ of a row and block, a column's place.
+// Bits      paper: log₂ 3 = 1.58. Stored: 1.625 a weight, five codes to a byte, α and μ of a row and block, a column's place;
+//           with scales in float32 two bits a weight and four levels of a row and block, since μ ± α is rounded there.
 // Cost      in³ for P, in² · out for the compensation, about 10 passes over the weights.
 // Departs   from the paper: a row without two different t keeps the grid it has.
 
@@ -50,7 +51,8 @@ public sealed record Pt2LlmOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => 2 + 2.0 * ScaleBits / Math.Min(BlockSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        PackedBits.CodebookOfBlocks(columns, 2, BlockSize, ScalePrecision, PackedBits.OfSums(LevelForm.MeanTernary, ScalePrecision));
 
     internal static Pt2LlmOptions Read(MethodSettings settings)
     {

@@ -36,7 +36,8 @@ public sealed record RtnOptions : MethodOptions
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + (Bits == 1 ? ScaleBits : 8)) / (double)GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        Bits == 1 ? PackedBits.Codebook(columns, Bits, GroupSize, ScalePrecision, LevelForm.MeanScale) : PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision);
 
     internal static RtnOptions Read(MethodSettings settings)
     {

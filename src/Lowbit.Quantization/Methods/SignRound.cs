@@ -50,7 +50,7 @@ public sealed record SignRoundOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision);
 
     internal static SignRoundOptions Read(MethodSettings settings)
     {

@@ -40,7 +40,7 @@ public sealed record SmoothQuantOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + (ScaleBits + Bits) / (double)GroupColumns(GroupSize, columns) + 16.0 / columns;
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision) + 16.0 / columns;
 
     internal static SmoothQuantOptions Read(MethodSettings settings)
     {

@@ -35,6 +35,8 @@ namespace Lowbit.Quantization.Methods;
 /// <summary>Settings of SpQR; the defaults are those of the repository's commands.</summary>
 public sealed record SpqrOptions : MethodOptions
 {
+    private const double UsualOutliers = 0.01; // share of the weights
+
     /// <summary>Bits of a code, 2 to 8.</summary>
     public int Bits { get; init; } = 3;
 
@@ -55,7 +57,7 @@ public sealed record SpqrOptions : MethodOptions
 
     /// <inheritdoc/>
     public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
-        Bits + (DoubleQuantization ? NestedScales.Bits + Bits + 2 * ScaleBits / (double)NestedScales.Rows : ScaleBits + 8) / GroupColumns(GroupSize, columns) + 32 * 0.01;
+        PackedBits.Uniform(columns, Bits, GroupSize, ScalePrecision, reordered: true, nested: DoubleQuantization) + 32 * UsualOutliers + 32.0 / columns;
 
     internal static SpqrOptions Read(MethodSettings settings)
     {

@@ -43,7 +43,8 @@ public sealed record SqueezeLlmOptions : MethodOptions
     public override bool NeedsHessian => true;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => Bits + ScaleBits * (1 << Bits) / (double)columns + 32 * Share;
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        PackedBits.Codebook(columns, Bits, -1, ScalePrecision, LevelForm.Table) + (Share > 0 ? 32 * Share + 32.0 / columns : 0);
 
     internal static SqueezeLlmOptions Read(MethodSettings settings)
     {

@@ -32,7 +32,8 @@ public sealed record TernaryRtnOptions : MethodOptions
     public override bool NeedsHessian => false;
 
     /// <inheritdoc/>
-    public override double EstimateBitsPerWeight(int columns, bool codedPositions) => (Ternary ? 2 : 1) + ScaleBits / (double)GroupColumns(GroupSize, columns);
+    public override double EstimateBitsPerWeight(int columns, bool codedPositions) =>
+        Ternary ? PackedBits.Codebook(columns, 2, GroupSize, ScalePrecision, LevelForm.Ternary) : PackedBits.Codebook(columns, 1, GroupSize, ScalePrecision, LevelForm.Scale);
 
     internal static TernaryRtnOptions Read(MethodSettings settings)
     {

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Quantization.Calibration;
+using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;
 using Xunit;
 
@@ -82,6 +83,24 @@ public sealed unsafe class ArbLlmTests
         QuantizedMatrix result = new ArbLlmOptions { Variant = ArbVariant.ArbRc, BlockSize = 48 }.Quantize(layer, Samples.Pool);
         Assert.InRange(result.OutputError!.Value, 0, 1e-6); // column scales are half precision
         Assert.True(new ArbLlmOptions { Variant = ArbVariant.Arb, BlockSize = 48 }.Quantize(layer, Samples.Pool).OutputError > 0.01);
+    }
+
+    [Fact]
+    public void Scales_of_rows_and_columns_alternate_as_computed_by_hand()
+    {
+        // w =  1 −3    start: r = mean |w| = 2, 6;  c = mean of |w| / r = (1/2 + 5/6) / 2, (3/2 + 7/6) / 2 = 2/3, 4/3
+        //     −5  7    r = Σ c |w| / Σ c², Σ c² = 20/9: (2/3 + 4) · 9/20 = 2.1, (10/3 + 28/3) · 9/20 = 5.7
+        //              c = Σ r |w| / Σ r², Σ r² = 36.9: (2.1 + 28.5) / 36.9, (6.3 + 39.9) / 36.9, which is as 51 to 77
+        //              about 1, in half precision: c = 51/64, 77/64;  Σ c² = 8530/4096
+        //              r once more: (51 + 231) / 64 · 4096 / 8530 = 18048/8530, (255 + 539) / 64 · 4096 / 8530 = 50816/8530
+        float[] columnsOfWeights = [1, -5, -3, 7], scores = new float[4], factors = new float[2];
+        var codes = new CodebookCodes(2, 2, 2, 2);
+        fixed (float* w = columnsOfWeights, s = scores)
+            new RowColumnScales(s, w, 2, 2, iterations: 1, new ScaleRounding(ScalePrecision.Float32), Samples.Pool).Binarize([0, 1], breakPoint: 1, codes, 0, factors);
+        Assert.Equal([51 / 64f, 77 / 64f], factors);
+        Assert.Equal([2, 1, 1, 2], codes.Codes); // concentrated −: 1, concentrated +: 2
+        Assert.Equal(18048 / 8530f, codes.Levels[2], 1e-6f);
+        Assert.Equal(-50816 / 8530f, codes.Levels[5], 1e-6f);
     }
 
     [Fact]

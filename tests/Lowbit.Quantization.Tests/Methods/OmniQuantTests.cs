@@ -23,6 +23,32 @@ public sealed class OmniQuantTests
     }
 
     [Fact]
+    public void Takes_a_step_as_computed_by_hand()
+    {
+        // w = −1 2 0.4 0.6, H = 1, two bits, σ = σ(4) = 0.982: step h = (2 σ + σ) / 3 = 0.982, so ŵ = −0.982 1.964 0 0.982,
+        // e = ŵ − w = 0.018 −0.036 −0.4 0.382 and w / h = −1.018 2.037 0.407 0.611.
+        //   by h      Σ e (round(w / h) − w / h) = 0.018 · 0.018 + 0.036 · 0.037 + 0.4 · 0.407 + 0.382 · 0.389 = 0.313
+        //   by ends   0.313 / 3 by the upper one, −0.313 / 3 by the lower one; times max 2, times min −1: both positive
+        //   by ln s   e (w − ŵ) = −e² is below 0.0014 at the ends, where 0.104 · 1.964 = 0.205 and 0.104 · 0.982 = 0.102 go
+        //             through max and min: positive. Between them −0.16 and −0.146.
+        // The first step of Adam is the sign of a gradient times the rate: γ = β = 3.95, ln s = −0.025 −0.025 0.025 0.025.
+        float[] identity = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
+        using Hessian hessian = Hessian.FromMatrix("sample", identity, 4);
+        var layer = new LinearLayer("sample", 1, 4, new float[] { -1, 2, 0.4f, 0.6f }, hessian);
+        var options = new OmniQuantOptions { Bits = 2, Iterations = 1 };
+        float range = 1 / (1 + MathF.Exp(-3.95f)), scale = MathF.Exp(0.025f);
+        // Clipping alone: steps of σ(3.95), which loses less.
+        QuantizedMatrix clipped = (options with { Scales = false }).Quantize(layer, Samples.Pool);
+        Assert.Equal([-range, 2 * range, 0, range], clipped.Dequantized, (a, b) => MathF.Abs(a - b) < 1e-5f);
+        // With scales w s = −0.975 1.951 0.410 0.615 on steps of σ(3.95) e^−0.025, divided by s again.
+        QuantizedMatrix scaled = options.Quantize(layer, Samples.Pool);
+        var term = ((CompositeCodes)scaled.Codes).Terms[0];
+        Assert.Equal([scale, scale, 1 / scale, 1 / scale], ((ScaledInput)term.Input).Factors, (a, b) => MathF.Abs(a - b) < 5e-4f); // half precision
+        Assert.Equal(range / scale, ((UniformCodes)term.Codes).Scales[0], 5e-4f);
+        Assert.Equal([-range, 2 * range, 0, range / (scale * scale)], scaled.Dequantized, (a, b) => MathF.Abs(a - b) < 1e-3f);
+    }
+
+    [Fact]
     public void An_outlier_that_does_not_matter_is_clipped()
     {
         // The last input is nearly silent, so its weight 3 should not stretch the grid of 15 weights within ±0.5.

@@ -74,6 +74,42 @@ public sealed unsafe class PackedFormTests
         }
     }
 
+    // How many weights or columns they treat otherwise is known afterwards only.
+    private static readonly HashSet<string> s_openSizes = ["spqr", "arb", "arb-x", "arb-rc", "hbllm-row"];
+
+    [Theory]
+    [InlineData(320, ScalePrecision.Float16)] // 2.5 blocks of 128
+    [InlineData(320, ScalePrecision.Float32)]
+    [InlineData(160, ScalePrecision.Float16)] // 2.5 blocks of 64 codes
+    public void Bits_are_estimated_before_weights_are_known(int features, ScalePrecision precision)
+    {
+        ElementFormat scales = precision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;
+        LinearLayer layer = Samples.Layer(features, features, 3);
+        foreach (QuantizationMethod method in MethodRegistry.All)
+        {
+            Dictionary<string, string> settings = method.Takes("outliers") ? new() { ["outliers"] = "0.05" } : [];
+            MethodOptions options = method.Options(settings) with { ScalePrecision = precision };
+            double bits = PackedMatrix.Of(options.Quantize(layer, Samples.Pool).Codes, scales)!.Parts.Sum(part => 8.0 * part.Bytes.Length) / layer.Weight.Length;
+            double estimate = options.EstimateBitsPerWeight(features, codedPositions: false);
+            Assert.True(Math.Abs(estimate - bits) <= (s_openSizes.Contains(method.Name) ? 0.1 : 0.01) * bits, $"{method.Name}: {estimate} bits estimated, {bits} packed");
+        }
+    }
+
+    [Theory]
+    [InlineData("pt2-llm", ScalePrecision.Float16, 2.0)] // 1.625, two halves of 128, the number of a column
+    [InlineData("pt2-llm", ScalePrecision.Float32, 3.125)] // 2, four floats of 128, the number of a column
+    [InlineData("db-llm", ScalePrecision.Float16, 2.75)] // 2, three halves of 64
+    [InlineData("ternary", ScalePrecision.Float16, 1.75)] // 1.625, a half of 128
+    [InlineData("ternary", ScalePrecision.Float32, 1.875)]
+    [InlineData("binary", ScalePrecision.Float16, 1.125)] // 1, a half of 128
+    [InlineData("billm", ScalePrecision.Float16, 3.00390625)] // 2, eight halves of 128, the class of a column
+    [InlineData("hbllm-col", ScalePrecision.Float16, 3.00390625)]
+    public void Bits_of_codebooks_are_estimated_as_counted_by_hand(string method, ScalePrecision precision, double bits)
+    {
+        MethodOptions options = MethodRegistry.Find(method).Options(new Dictionary<string, string>()) with { ScalePrecision = precision };
+        Assert.Equal(bits, options.EstimateBitsPerWeight(256, codedPositions: false), 1e-12);
+    }
+
     private static WeightMatrix Load(QuantizedMatrix result)
     {
         ElementFormat scales = result.ScalePrecision == ScalePrecision.Float16 ? ElementFormat.F16 : ElementFormat.F32;

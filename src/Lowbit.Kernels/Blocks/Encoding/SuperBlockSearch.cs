@@ -24,53 +24,17 @@ internal static class SuperBlockSearch
     /// <returns>D.</returns>
     public static Half Centred(ReadOnlySpan<float> x, ReadOnlySpan<float> importance, int lowest, int smallestScale, Span<float> codes, Span<int> scales)
     {
-        int subs = scales.Length, width = Length / subs, highest = -lowest - 1, largestScale = -smallestScale - 1;
-        Span<float> steps = stackalloc float[subs];
-        Span<float> tried = stackalloc float[width], found = stackalloc float[Length];
-        Span<int> foundScales = stackalloc int[subs];
+        int subs = scales.Length, width = Length / subs;
+        Ranges ranges = new(lowest, -lowest - 1, smallestScale, -smallestScale - 1, LargestMinimum: 0);
+        Span<float> steps = stackalloc float[subs], depths = stackalloc float[subs];
+        depths.Clear();
         float extreme = 0;
         for (int j = 0; j < subs; j++)
         {
-            steps[j] = GridSearch.Symmetric(x.Slice(j * width, width), importance.Slice(j * width, width), lowest, highest);
+            steps[j] = GridSearch.Symmetric(x.Slice(j * width, width), importance.Slice(j * width, width), ranges.Lowest, ranges.Highest);
             if (MathF.Abs(steps[j]) > MathF.Abs(extreme)) extreme = steps[j];
         }
-        codes.Clear();
-        scales.Clear();
-        Half best = default;
-        double least = GridSearch.Error(x, codes, 0, 0, importance);
-        float scale = extreme / smallestScale;
-        for (int round = 0; round < MostRounds; round++)
-        {
-            Half half = HalfScale.Round(scale);
-            scale = (float)half;
-            if (scale == 0) break;
-            double total = 0;
-            for (int j = 0; j < subs; j++)
-            {
-                ReadOnlySpan<float> part = x.Slice(j * width, width), weights = importance.Slice(j * width, width);
-                int middle = (int)Math.Clamp(MathF.Round(steps[j] / scale), smallestScale, largestScale);
-                float fewest = float.PositiveInfinity;
-                for (int s = Math.Max(smallestScale, middle - 1); s <= Math.Min(largestScale, middle + 1); s++)
-                {
-                    GridSearch.Round(part, scale * s, 0, lowest, highest, tried);
-                    float error = GridSearch.Error(part, tried, scale * s, 0, weights);
-                    if (!(error < fewest)) continue;
-                    (fewest, foundScales[j]) = (error, s);
-                    tried.CopyTo(found[(j * width)..]);
-                }
-                total += fewest;
-            }
-            if (!(total < least)) break;
-            (least, best) = (total, half);
-            found.CopyTo(codes);
-            foundScales.CopyTo(scales);
-            for (int j = 0; j < subs; j++)
-                for (int i = j * width; i < (j + 1) * width; i++) found[i] *= foundScales[j];
-            (float product, float square) = GridSearch.Moments(x, found, importance);
-            if (square == 0) break;
-            scale = product / square;
-        }
-        return best;
+        return Improve(x, importance, ranges, steps, depths, extreme / smallestScale, 0, codes, scales, stackalloc int[subs]).Scale;
     }
 
     /// <summary>Finds w ≈ (D s_j) q − M m_j, q from 0 to highest.</summary>
@@ -87,8 +51,6 @@ internal static class SuperBlockSearch
     {
         int subs = scales.Length, width = Length / subs;
         Span<float> steps = stackalloc float[subs], depths = stackalloc float[subs];
-        Span<float> tried = stackalloc float[width], found = stackalloc float[Length];
-        Span<int> foundScales = stackalloc int[subs], foundMinimums = stackalloc int[subs];
         float scale = 0, minimumScale = 0;
         for (int j = 0; j < subs; j++)
         {
@@ -97,6 +59,17 @@ internal static class SuperBlockSearch
             scale = MathF.Max(scale, steps[j] / largestScale);
             minimumScale = MathF.Max(minimumScale, depths[j] / largestScale);
         }
+        return Improve(x, importance, new Ranges(0, highest, 0, largestScale, largestScale), steps, depths, scale, minimumScale, codes, scales, minimums);
+    }
+
+    // From the steps and depths of the sub-blocks, and from D and M.
+    private static (Half Scale, Half MinimumScale) Improve(
+        ReadOnlySpan<float> x, ReadOnlySpan<float> importance, Ranges ranges, ReadOnlySpan<float> steps, ReadOnlySpan<float> depths, float scale, float minimumScale,
+        Span<float> codes, Span<int> scales, Span<int> minimums)
+    {
+        int subs = scales.Length, width = Length / subs;
+        Span<float> tried = stackalloc float[width], found = stackalloc float[Length];
+        Span<int> foundScales = stackalloc int[subs], foundMinimums = stackalloc int[subs];
         codes.Clear();
         scales.Clear();
         minimums.Clear();
@@ -106,17 +79,18 @@ internal static class SuperBlockSearch
         {
             (Half Scale, Half MinimumScale) halves = (HalfScale.Round(scale), HalfScale.Round(minimumScale));
             (scale, minimumScale) = ((float)halves.Scale, (float)halves.MinimumScale);
+            if (scale == 0 && minimumScale == 0) break;
             double total = 0;
             for (int j = 0; j < subs; j++)
             {
                 ReadOnlySpan<float> part = x.Slice(j * width, width), weights = importance.Slice(j * width, width);
-                int middle = Code(steps[j], scale, largestScale), depth = Code(depths[j], minimumScale, largestScale);
+                int middle = Code(steps[j], scale, ranges.SmallestScale, ranges.LargestScale), depth = Code(depths[j], minimumScale, 0, ranges.LargestMinimum);
                 float fewest = float.PositiveInfinity;
-                for (int s = Math.Max(0, middle - 1); s <= Math.Min(largestScale, middle + 1); s++)
-                    for (int m = Math.Max(0, depth - 1); m <= Math.Min(largestScale, depth + 1); m++)
+                for (int s = Math.Max(ranges.SmallestScale, middle - 1); s <= Math.Min(ranges.LargestScale, middle + 1); s++)
+                    for (int m = Math.Max(0, depth - 1); m <= Math.Min(ranges.LargestMinimum, depth + 1); m++)
                     {
                         float step = scale * s, offset = -(minimumScale * m);
-                        GridSearch.Round(part, step, offset, 0, highest, tried);
+                        GridSearch.Round(part, step, offset, ranges.Lowest, ranges.Highest, tried);
                         float error = GridSearch.Error(part, tried, step, offset, weights);
                         if (!(error < fewest)) continue;
                         (fewest, foundScales[j], foundMinimums[j]) = (error, s, m);
@@ -129,12 +103,22 @@ internal static class SuperBlockSearch
             found.CopyTo(codes);
             foundScales.CopyTo(scales);
             foundMinimums.CopyTo(minimums);
-            (scale, minimumScale) = Refit(x, importance, codes, scales, minimums, scale, minimumScale);
+            if (ranges.LargestMinimum > 0) (scale, minimumScale) = Refit(x, importance, codes, scales, minimums, scale, minimumScale);
+            else scale = Refit(x, importance, found, scales, scale);
         }
         return best;
     }
 
-    private static int Code(float value, float scale, int largest) => scale == 0 ? 0 : (int)Math.Clamp(MathF.Round(value / scale), 0, largest);
+    private static int Code(float value, float scale, int smallest, int largest) => scale == 0 ? 0 : (int)Math.Clamp(MathF.Round(value / scale), smallest, largest);
+
+    // D of least Σ w (x − D s q)²; as it was where all s q are 0. The codes are overwritten.
+    private static float Refit(ReadOnlySpan<float> x, ReadOnlySpan<float> importance, Span<float> codes, ReadOnlySpan<int> scales, float scale)
+    {
+        int width = Length / scales.Length;
+        for (int i = 0; i < Length; i++) codes[i] *= scales[i / width];
+        (float product, float square) = GridSearch.Moments(x, codes, importance);
+        return square == 0 ? scale : product / square;
+    }
 
     // D and M of least Σ w (x − D a + M b)², a = s q and b = m; as they were where codes leave one of them open.
     private static (float Scale, float MinimumScale) Refit(
@@ -159,4 +143,7 @@ internal static class SuperBlockSearch
         }
         return (aa > 0 && bb == 0 && ax > 0 ? (float)(ax / aa) : scale, minimumScale);
     }
+
+    // Of codes, of codes of scales, of codes of minimums from 0 on.
+    private readonly record struct Ranges(int Lowest, int Highest, int SmallestScale, int LargestScale, int LargestMinimum);
 }
