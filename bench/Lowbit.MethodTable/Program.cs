@@ -13,13 +13,14 @@ using Lowbit.MethodTable;
 // pass, --speed-only, fills it in.
 const string Usage = """
     usage: MODEL --rows FILE.jsonl --calibration FILE --text FILE [--samples N] [--context N] [--windows N]
-               [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only]
+               [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only --machine NAME]
            --print FILE.jsonl...
            --plot FILE.svg FILE.jsonl
     --only              parts of names of settings; rows are made in this order
     --keep              folder where quantized models stay, for a pass with --speed-only
     --perplexity-only   leaves out divergence and agreement, for which the float model has to compute too
     --speed-only        fills decode speed into rows that are there, and processor time where it is missing
+    --machine           what the processor is called behind the speeds that are measured; others are measured anew
     --print             the table of rows that are there
     --plot              a picture of them
     """;
@@ -49,6 +50,7 @@ if (args.Length == 0 || new[] { "--rows", "--calibration", "--text" }.Any(option
 string model = args[0], threads = given.TryGetValue("--threads", out string? number) ? $"--threads {number}" : "", context = given.GetValueOrDefault("--context", "512");
 string calibration = $"--calibration {given["--calibration"]} {(given.TryGetValue("--samples", out string? count) ? $"--samples {count}" : "")} --context {context} --sampling sequential";
 string evaluation = $"--text {given["--text"]} --context {context} --windows {given.GetValueOrDefault("--windows", "0")}";
+string? machine = given.GetValueOrDefault("--machine");
 string? keep = given.GetValueOrDefault("--keep");
 RowFile rows = new(given["--rows"]);
 string[] only = given.TryGetValue("--only", out string? parts) ? parts.Split(';') : [""];
@@ -89,7 +91,7 @@ void MeasureQuality(Setting setting)
 
 void MeasureSpeed(Setting setting)
 {
-    if (rows.Find(setting.Name) is not { } row || row["tokens_per_second"] is not null) return;
+    if (rows.Find(setting.Name) is not { } row || (row["tokens_per_second"] is not null && (string?)row["speed_machine"] == machine)) return;
     string folder = setting == RowTable.Float ? model : Folder(setting);
     if (setting != RowTable.Float && (!Directory.Exists(folder) || row["processor_seconds"] is null))
     {
@@ -97,6 +99,7 @@ void MeasureSpeed(Setting setting)
         Copy(quantized, row, ("processor_seconds", "processor_seconds"));
     }
     Copy(Lowbit($"bench {folder}"), row, ("decode_tokens_per_second", "tokens_per_second"));
+    row["speed_machine"] = machine;
     rows.Set(row);
     Forget(setting, folder);
     Console.Error.WriteLine($"{row["name"]}: {row["tokens_per_second"]} tokens/s");

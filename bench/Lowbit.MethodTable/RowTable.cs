@@ -35,9 +35,11 @@ internal static class RowTable
         Console.WriteLine("| method | " + string.Join(" | ", columns.Select(column => column.Heading)) + " |");
         Console.WriteLine("|---|" + string.Concat(columns.Select(_ => "---|")));
         foreach (JsonObject row in found)
-            Console.WriteLine($"| {row["name"]} | " + string.Join(" | ", columns.Select(column => Cell(row[column.Key], column.Format, column.Unit))) + " |");
+            Console.WriteLine($"| {row["name"]} | " + string.Join(" | ", columns.Select(column => Cell(row[column.Key], column.Format, column.Unit) + (column.Key == "tokens_per_second" ? Machine(row) : ""))) + " |");
         Console.WriteLine();
     }
+
+    private static string Machine(JsonObject row) => row["speed_machine"] is { } machine ? $" ({machine})" : "";
 
     private static string Cell(JsonNode? value, string format, double unit) =>
         value is null ? "" : ((double)value * unit).ToString(format, CultureInfo.InvariantCulture);

@@ -35,7 +35,7 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
         _numbers = reader.Scales(CodebookPacking.Levels, layout.ScaleFormat, layout.AllNumbers);
         if (HasLevelRows) _tables = new LevelTables(layout);
         Tensor source = parts[CodebookPacking.Codes];
-        if (LevelBlocks.Fits(layout)) Interleaved = new InterleavedCopy(pool => LevelBlocks.Interleave(pool, new LevelBlocks(name, layout, _codes, _numbers, source), layout.Levels.IsTernary()));
+        if (LevelBlocks.Fits(layout)) Interleaved = new InterleavedCopy(pool => LevelBlocks.Interleave(pool, new LevelBlocks(name, layout, _codes, _numbers, source), layout.Levels));
         if (layout.Classes == 1) return;
         byte* bitmap = reader.Bytes(CodebookPacking.Class, ElementFormat.U8, layout.ClassBytes);
         NativeBuffer classes = new((long)layout.Blocks * CodebookLayout.BlockLength);

@@ -7,10 +7,11 @@ using Lowbit.Kernels.Uniform;
 namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
-/// Evenly spaced levels around a mean, m − a, m + a or m − a, m, m + a, in interleaved rows: F = 2a or a, G = m − a. The codes lie as in
-/// <see cref="FormatUniform{TWidth, TGroups}"/>, whose block has a in the place of the scale and m in that of the zero.
+/// Evenly spaced levels in interleaved rows: m − a, m + a or m − a, m, m + a with F = 2a or a and G = m − a; any two, l and u, with F = u − l
+/// and G = l. The codes lie as in <see cref="FormatUniform{TWidth, TGroups}"/>, whose block has a or u in the place of the scale and m or l in
+/// that of the zero.
 /// </summary>
-internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth : struct, ICodeWidth
+internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat where TWidth : struct, ICodeWidth where TStored : struct, IStoredLevels
 {
     public static int BlockLength => FormatUniform<TWidth, WholeChunks>.BlockLength;
     public static int BlockBytes => FormatUniform<TWidth, WholeChunks>.BlockBytes;
@@ -31,20 +32,24 @@ internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector a = TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
-        return TWidth.Bits == 1 ? TLanes.Add(a, a) : a;
+        TVector first = TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
+        if (TStored.AreLevels) return TLanes.Add(first, TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent)));
+        return TWidth.Bits == 1 ? TLanes.Add(first, first) : first;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent), TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent)));
+    public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector second = TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
+        return TStored.AreLevels ? second : TLanes.Add(second, TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent)));
+    }
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {
         UniformBlock* block = (UniformBlock*)row + chunk;
         float a = (float)BitConverter.UInt16BitsToHalf(block->Scales[0]), m = (float)BitConverter.UInt16BitsToHalf(block->MinusZeros[0]);
-        numbers.Factors[0] = TWidth.Bits == 1 ? a + a : a;
-        numbers.MinimumFactors[0] = m - a;
+        numbers.Factors[0] = TStored.AreLevels ? a - m : TWidth.Bits == 1 ? a + a : a;
+        numbers.MinimumFactors[0] = TStored.AreLevels ? m : m - a;
         for (int unit = 0; unit < 4; unit++)
         {
             numbers.Scales[unit] = 1;
@@ -53,6 +58,15 @@ internal readonly unsafe struct FormatLevels<TWidth> : IBlockFormat where TWidth
         for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
     }
 }
+
+/// <summary>Whether what is stored are two levels, or a mean and a scale.</summary>
+internal interface IStoredLevels
+{
+    static abstract bool AreLevels { get; }
+}
+
+internal readonly struct MeanAndScale : IStoredLevels { public static bool AreLevels => false; }
+internal readonly struct LowerAndUpper : IStoredLevels { public static bool AreLevels => true; }
 
 /// <summary>The rows of a matrix of evenly spaced levels in half precision, whose groups hold whole blocks.</summary>
 internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byte* codes, byte* numbers, Tensor source) : BlockRows(name, layout.Rows, layout.Columns)
@@ -65,13 +79,16 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
 
     /// <summary>Whether a matrix is of this kind.</summary>
     public static bool Fits(CodebookLayout layout) =>
-        layout.Levels is LevelForm.Scale or LevelForm.MeanScale or LevelForm.Ternary or LevelForm.MeanTernary
+        (layout.Bits == 1 || layout.Levels.IsTernary())
         && layout is { Classes: 1, ScaleFormat: ElementFormat.F16 } && (layout.Groups == 1 || layout.GroupSize % CodebookLayout.BlockLength == 0);
 
     /// <summary>Interleaves the rows.</summary>
-    public static InterleavedWeights Interleave(WorkerPool pool, LevelBlocks blocks, bool isTernary) => isTernary
-        ? new InterleavedWeights<FormatLevels<TwoBits>>(pool, blocks)
-        : new InterleavedWeights<FormatLevels<OneBit>>(pool, blocks);
+    public static InterleavedWeights Interleave(WorkerPool pool, LevelBlocks blocks, LevelForm form) => form switch
+    {
+        LevelForm.Table => new InterleavedWeights<FormatLevels<OneBit, LowerAndUpper>>(pool, blocks),
+        LevelForm.Scale or LevelForm.MeanScale => new InterleavedWeights<FormatLevels<OneBit, MeanAndScale>>(pool, blocks),
+        _ => new InterleavedWeights<FormatLevels<TwoBits, MeanAndScale>>(pool, blocks),
+    };
 
     public override byte* Row(int row)
     {

@@ -117,6 +117,7 @@ public unsafe class CodebookMatrixTests
     [Theory]
     [InlineData(LevelForm.Scale, 1)]
     [InlineData(LevelForm.MeanScale, 1)]
+    [InlineData(LevelForm.Table, 1)]
     [InlineData(LevelForm.Ternary, 2)]
     [InlineData(LevelForm.MeanTernary, 2)]
     public void Evenly_spaced_levels_are_computed_from_interleaved_rows(LevelForm form, int bits)
