@@ -10,6 +10,7 @@ namespace Lowbit.Core;
 public static unsafe class LargePages
 {
     private const long RegionBytes = 128L << 20; // pages that nobody has touched yet cost nothing
+    private const long OwnBytes = 16L << 20;
     private const long Alignment = 64;
 
     private static readonly Lock s_lock = new();
@@ -24,14 +25,16 @@ public static unsafe class LargePages
     public static byte* Take(long bytes, out object owner)
     {
         long size = (bytes + 2 * Alignment - 1) / Alignment * Alignment;
-        if (size > RegionBytes / 4)
-        {
-            NativeBuffer own = new(bytes, largePages: true);
-            owner = own;
-            return own.Pointer;
-        }
         lock (s_lock)
         {
+            if (size > OwnBytes)
+            {
+                // Mostly the output projection, the last of all weights: what nobody has taken of the region's last page goes back.
+                s_region?.ReleasePages(s_used);
+                NativeBuffer own = new(bytes, largePages: true);
+                owner = own;
+                return own.Pointer;
+            }
             if (s_region is null || s_used + size > RegionBytes)
             {
                 s_region = new NativeBuffer(RegionBytes, largePages: true);

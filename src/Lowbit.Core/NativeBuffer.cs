@@ -7,7 +7,7 @@ namespace Lowbit.Core;
 public sealed unsafe partial class NativeBuffer : IDisposable
 {
     private const nuint Alignment = 64;
-    private const int OwnMapping = 1 << 18; // bytes from which on memory goes back to the system when it is freed
+    private const int OwnMapping = 1 << 16; // bytes from which on memory goes back to the system when it is freed
     private const nuint LargePage = 1 << 21;
     private void* _allocation;
     private readonly byte* _pointer;
@@ -65,6 +65,17 @@ public sealed unsafe partial class NativeBuffer : IDisposable
         if (start < 0 || length < 0 || checked((start + length) * sizeof(T)) > Bytes)
             throw new ArgumentOutOfRangeException(nameof(length), $"elements {start} to {start + length} of {Bytes} bytes");
         return new Span<T>((T*)_pointer + start, length);
+    }
+
+    /// <summary>Gives whole pages from a place to the end back to the system; they hold zeros when they are used again.</summary>
+    /// <param name="from">Bytes before the place.</param>
+    public void ReleasePages(long from)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        const int dontNeed = 4;
+        nuint pageMask = (nuint)Environment.SystemPageSize - 1;
+        nuint first = ((nuint)_pointer + (nuint)from + pageMask) & ~pageMask, end = ((nuint)_pointer + (nuint)Bytes) & ~pageMask;
+        if (end > first) _ = Advise((void*)first, end - first, dontNeed);
     }
 
     /// <inheritdoc/>

@@ -7,8 +7,10 @@ namespace Lowbit.Models;
 /// <summary>Keys and values of the tokens seen so far, block by block: [context, kvHeads · headDim] each.</summary>
 public sealed unsafe class KeyValueCache : IDisposable
 {
-    private readonly NativeBuffer[] _keys;
-    private readonly NativeBuffer[] _values;
+    private const long Alignment = 64;
+
+    private readonly NativeBuffer _rows; // [blocks, keys and values, context, kvDim], in one piece, so that its pages are its own
+    private readonly long _rowsBytes;
     private readonly ElementFormat _format;
     private readonly int _kvDim;
 
@@ -22,15 +24,9 @@ public sealed unsafe class KeyValueCache : IDisposable
         _kvDim = kvDim;
         _format = format;
         Context = context;
-        _keys = new NativeBuffer[blocks];
-        _values = new NativeBuffer[blocks];
-        long bytes = context * format.ByteCount(kvDim);
-        for (int i = 0; i < blocks; i++)
-        {
-            _keys[i] = new NativeBuffer(bytes);
-            _values[i] = new NativeBuffer(bytes);
-        }
-        Bytes = 2 * blocks * bytes;
+        Bytes = 2 * blocks * context * format.ByteCount(kvDim);
+        _rowsBytes = (context * format.ByteCount(kvDim) + Alignment - 1) / Alignment * Alignment;
+        _rows = new NativeBuffer(2 * blocks * _rowsBytes);
     }
 
     /// <summary>Most tokens.</summary>
@@ -40,15 +36,13 @@ public sealed unsafe class KeyValueCache : IDisposable
     public long Bytes { get; }
 
     /// <summary>Keys of a block, [context, kvDim].</summary>
-    public CacheRows Keys(int block) => new((nint)_keys[block].Pointer, _format, _kvDim);
+    public CacheRows Keys(int block) => Rows(2 * block);
 
     /// <summary>Values of a block, [context, kvDim].</summary>
-    public CacheRows Values(int block) => new((nint)_values[block].Pointer, _format, _kvDim);
+    public CacheRows Values(int block) => Rows(2 * block + 1);
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (NativeBuffer buffer in _keys) buffer.Dispose();
-        foreach (NativeBuffer buffer in _values) buffer.Dispose();
-    }
+    public void Dispose() => _rows.Dispose();
+
+    private CacheRows Rows(int index) => new((nint)(_rows.Pointer + index * _rowsBytes), _format, _kvDim);
 }

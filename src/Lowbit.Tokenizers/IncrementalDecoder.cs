@@ -9,16 +9,16 @@ namespace Lowbit.Tokenizers;
 /// </summary>
 public sealed class IncrementalDecoder
 {
-    private readonly Tokenizer _tokenizer;
+    private readonly TokenText _tokens;
     private readonly bool _skipSpecial;
     private readonly System.Text.Decoder _utf8 = Encoding.UTF8.GetDecoder();
     private int _leadingBlanks; // that are still to be dropped
 
-    internal IncrementalDecoder(Tokenizer tokenizer, bool skipSpecial, bool continues)
+    internal IncrementalDecoder(TokenText tokens, bool skipSpecial, bool continues)
     {
-        _tokenizer = tokenizer;
+        _tokens = tokens;
         _skipSpecial = skipSpecial;
-        _leadingBlanks = continues || tokenizer.Decoder.OnlyAfterBegin ? 0 : tokenizer.Decoder.LeadingBlanks;
+        _leadingBlanks = continues || tokens.Decoder.OnlyAfterBegin ? 0 : tokens.Decoder.LeadingBlanks;
     }
 
     /// <summary>The text that is complete with this token; often empty in the middle of a character.</summary>
@@ -26,9 +26,9 @@ public sealed class IncrementalDecoder
     /// <exception cref="ArgumentOutOfRangeException">The vocabulary has no such id.</exception>
     public string Next(int id)
     {
-        ReadOnlySpan<byte> bytes = _tokenizer.BytesOf(id);
-        if (_tokenizer.Decoder.OnlyAfterBegin && id == _tokenizer.BeginId) _leadingBlanks = _tokenizer.Decoder.LeadingBlanks;
-        if (_skipSpecial && _tokenizer.IsSpecial(id)) return "";
+        ReadOnlySpan<byte> bytes = _tokens.Bytes(id);
+        if (_tokens.Decoder.OnlyAfterBegin && id == _tokens.BeginId) _leadingBlanks = _tokens.Decoder.LeadingBlanks;
+        if (_skipSpecial && _tokens.IsSpecial(id)) return "";
         while (_leadingBlanks > 0 && bytes.Length > 0)
         {
             if (bytes[0] != ' ')
@@ -44,6 +44,16 @@ public sealed class IncrementalDecoder
 
     /// <summary>The rest: a replacement character where the tokens ended in the middle of a character, otherwise nothing.</summary>
     public string Flush() => Text([], flush: true);
+
+    /// <summary>The text of the last tokens, with what was left of those before.</summary>
+    /// <param name="ids">Ids of the vocabulary.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The vocabulary has no such id.</exception>
+    public string Last(ReadOnlySpan<int> ids)
+    {
+        StringBuilder text = new();
+        foreach (int id in ids) text.Append(Next(id));
+        return text.Append(Flush()).ToString();
+    }
 
     private string Text(ReadOnlySpan<byte> bytes, bool flush)
     {

@@ -18,34 +18,25 @@ public sealed class Tokenizer
     private const string DoubleMark = SubwordModel.BlankMark + SubwordModel.BlankMark;
 
     private readonly TokenizerParts _parts;
-    private readonly Dictionary<int, AddedToken> _added;
     private readonly AddedTokens _inText, _inNormalizedText;
-    private readonly byte[]?[] _bytes;
+    private readonly TokenText _text;
     private readonly Lazy<ChatTemplate?> _chatTemplate;
 
     internal Tokenizer(TokenizerParts parts)
     {
         _parts = parts;
-        _added = [];
-        foreach (AddedToken token in parts.Added) _added[token.Id] = token;
-        _inText = new AddedTokens(_added.Values.Where(token => !token.InNormalizedText), token => token.Content);
-        _inNormalizedText = new AddedTokens(_added.Values.Where(token => token.InNormalizedText), NormalizedContent);
-        VocabularySize = Math.Max(parts.Model.Vocabulary.Count, _added.Count == 0 ? 0 : _added.Keys.Max() + 1);
-        if (VocabularySize > Vocabulary.LargestSize)
-            throw new LowbitException($"{parts.Name}: an added token has the id {VocabularySize - 1}, more than any model has; get the file again.");
-        _bytes = new byte[]?[VocabularySize];
-        BeginId = Known(parts.BeginId);
-        EndIds = [.. parts.EndIds.Where(id => Known(id) is not null).Distinct()];
+        _text = new TokenText(parts);
+        _inText = new AddedTokens(_text.Added.Values.Where(token => !token.InNormalizedText), token => token.Content);
+        _inNormalizedText = new AddedTokens(_text.Added.Values.Where(token => token.InNormalizedText), _text.NormalizedContent);
+        EndIds = [.. parts.EndIds.Where(id => _text.Known(id) is not null).Distinct()];
         _chatTemplate = new(() => parts.ChatTemplate is { } template ? new ChatTemplate(template, SpecialText(BeginId), SpecialText(EndIds.Count > 0 ? EndIds[0] : null)) : null);
-
-        int? Known(int? id) => id >= 0 && id < VocabularySize ? id : null;
     }
 
     /// <summary>Number of ids, gaps included; logits can have more.</summary>
-    public int VocabularySize { get; }
+    public int VocabularySize => _text.VocabularySize;
 
     /// <summary>The token that begins a text, if there is one.</summary>
-    public int? BeginId { get; }
+    public int? BeginId => _text.BeginId;
 
     /// <summary>The tokens after which a model has said all; the first is the one that ends a text.</summary>
     public IReadOnlyList<int> EndIds { get; }
@@ -53,8 +44,6 @@ public sealed class Tokenizer
     /// <summary>The chat template that came with the files, or null.</summary>
     /// <exception cref="LowbitException">There is one, but it is not understood.</exception>
     public ChatTemplate? ChatTemplate => _chatTemplate.Value;
-
-    internal TokenDecoder Decoder => _parts.Decoder;
 
     /// <summary>
     /// Reads the tokenizer of a model folder: <c>tokenizer.json</c>, <c>vocab.json</c> with <c>merges.txt</c>, or
@@ -110,7 +99,7 @@ public sealed class Tokenizer
 
         void EncodeUntil(int end)
         {
-            string normalized = Normalize(text[at..end], meter);
+            string normalized = _text.Normalize(text[at..end], meter);
             if (at == 0 && (addSpecial || plain) && _parts.SingleLeadingBlank && normalized.StartsWith(DoubleMark, StringComparison.Ordinal)) normalized = normalized[1..];
             EncodeNormalized(normalized, at == 0, parseSpecial, plain, ids, meter);
         }
@@ -121,56 +110,28 @@ public sealed class Tokenizer
     /// <param name="skipSpecial">Leaves out special tokens.</param>
     /// <param name="continues">The ids follow others, so that a leading blank is part of the text.</param>
     /// <exception cref="ArgumentOutOfRangeException">The vocabulary has no such id.</exception>
-    public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true, bool continues = false)
-    {
-        IncrementalDecoder decoder = CreateDecoder(skipSpecial, continues);
-        StringBuilder text = new();
-        foreach (int id in ids) text.Append(decoder.Next(id));
-        return text.Append(decoder.Flush()).ToString();
-    }
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true, bool continues = false) => CreateDecoder(skipSpecial, continues).Last(ids);
 
     /// <summary>Begins to turn ids into text piece by piece; parameters as of <see cref="Decode"/>.</summary>
     /// <param name="skipSpecial">Leaves out special tokens.</param>
     /// <param name="continues">The ids follow others, so that a leading blank is part of the text.</param>
-    public IncrementalDecoder CreateDecoder(bool skipSpecial = true, bool continues = false) => new(this, skipSpecial, continues);
+    public IncrementalDecoder CreateDecoder(bool skipSpecial = true, bool continues = false) => new(_text, skipSpecial, continues);
 
     /// <summary>The exact bytes that a token writes; they need not be whole characters. Empty for an id that no token has.</summary>
     /// <param name="id">Id of the vocabulary.</param>
     /// <exception cref="ArgumentOutOfRangeException">The vocabulary has no such id.</exception>
-    public ReadOnlyMemory<byte> TokenBytes(int id) => BytesOf(id);
+    public ReadOnlyMemory<byte> TokenBytes(int id) => _text.Bytes(id);
 
     /// <summary>Whether the token belongs to a protocol (begin, end, roles) rather than to a text.</summary>
     /// <param name="id">Any number.</param>
-    public bool IsSpecial(int id) => _added.TryGetValue(id, out AddedToken? token) && token.IsSpecial;
+    public bool IsSpecial(int id) => _text.IsSpecial(id);
 
     /// <summary>The id of an added token (special or not) with this text, or null.</summary>
     /// <param name="content">Its text, such as <c>&lt;|im_end|&gt;</c>.</param>
     public int? FindAdded(string content) => _parts.Added.FirstOrDefault(token => token.Content == content)?.Id;
 
-    internal byte[] BytesOf(int id)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(id);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(id, VocabularySize);
-        return _bytes[id] ??= ComputeBytes(id);
-    }
-
-    private byte[] ComputeBytes(int id)
-    {
-        if (!_added.TryGetValue(id, out AddedToken? token)) return id < _parts.Model.Vocabulary.Count ? Decoder.Bytes(_parts.Model.Vocabulary[id]) : [];
-        // Hugging Face tokenizers write an added token that is found in normalized text in its normalized form.
-        return Decoder.Bytes(Encoding.UTF8.GetBytes(token.InNormalizedText ? NormalizedContent(token) : token.Content));
-    }
-
-    private string NormalizedContent(AddedToken token) => token.NormalizedContent ?? Normalize(token.Content, WorkMeter.ForText(token.Content.Length));
-
     private string? SpecialText(int? id) => id is not int known ? null
-        : _added.TryGetValue(known, out AddedToken? token) ? token.Content : Encoding.UTF8.GetString(BytesOf(known));
-
-    private string Normalize(string text, WorkMeter meter)
-    {
-        foreach (NormalizationStep step in _parts.Normalization) text = step(text, meter);
-        return text;
-    }
+        : _text.Added.TryGetValue(known, out AddedToken? token) ? token.Content : Encoding.UTF8.GetString(_text.Bytes(known));
 
     private void EncodeNormalized(string text, bool isBeginning, bool parseSpecial, bool plain, List<int> ids, WorkMeter meter)
     {

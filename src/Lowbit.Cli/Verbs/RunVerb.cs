@@ -58,19 +58,20 @@ internal static class RunVerb
         SamplingOptions sampling = s_generation.Sampling(invocation);
         GenerationOptions ends = s_generation.Ends(invocation, model, tokenizer);
         int context = (int)Math.Clamp((long)prompt.Length + ends.MaxTokens, 1, model.Config.ContextLength);
-        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive); // what reading the vocabulary left behind
+        // The tables that text is encoded with are not needed any more.
+        IncrementalDecoder? decoder = tokenizer?.CreateDecoder(continues: true), whole = tokenizer?.CreateDecoder();
+        ProgramMemory.ReleaseUnused();
         using var pool = new WorkerPool(invocation.Threads);
         using var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)), cache: ComputeArguments.CacheFormat(invocation.Get(s_cache)));
         var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
 
         var generated = new List<int>();
-        IncrementalDecoder? decoder = tokenizer?.CreateDecoder(continues: true);
         foreach (int token in generator.Generate(prompt, ends, invocation.Cancellation))
         {
             generated.Add(token);
             if (!invocation.Terminal.IsJson) Console.Out.Write(decoder is null ? $"{token} " : decoder.Next(token));
         }
-        RunReport report = Report(tokenizer?.Decode(generated.ToArray()) ?? "", generated, generator.Statistics, sampling.Seed);
+        RunReport report = Report(whole?.Last(generated.ToArray()) ?? "", generated, generator.Statistics, sampling.Seed);
         invocation.Terminal.Result(report, JsonReports.Default.RunReport, (_, _) => Console.Out.WriteLine(decoder?.Flush()));
         invocation.Terminal.Note(FormattableString.Invariant($"{report.PromptTokens} tokens read at {report.PromptTokensPerSecond:F1} a second, {generated.Count} generated at {report.TokensPerSecond:F1} a second"));
     }

@@ -88,8 +88,8 @@ internal readonly record struct JsonFile(string File, string Path, JsonElement E
     /// <summary>An id or a count.</summary>
     public int Id()
     {
-        if (Element.ValueKind == JsonValueKind.Number && Element.TryGetInt32(out int id) && id is >= 0 and < Vocabulary.LargestSize) return id;
-        throw Bad($"an integer from 0 to {Vocabulary.LargestSize - 1}");
+        if (Element.ValueKind == JsonValueKind.Number && Element.TryGetInt32(out int id) && id is >= 0 and < TokenList.LargestSize) return id;
+        throw Bad($"an integer from 0 to {TokenList.LargestSize - 1}");
     }
 
     /// <summary>A real number.</summary>

@@ -20,7 +20,7 @@ internal static class Llama2CTokenizer
     public static Tokenizer Read(string file, int vocabularySize)
     {
         ReadOnlySpan<byte> rest = FileBytes.Read(file, LargestFile);
-        if (vocabularySize is < 3 or > Vocabulary.LargestSize) throw new LowbitException($"{file}: {vocabularySize} tokens are asked for, but 3 to {Vocabulary.LargestSize} are possible; check the header of the model.");
+        if (vocabularySize is < 3 or > TokenList.LargestSize) throw new LowbitException($"{file}: {vocabularySize} tokens are asked for, but 3 to {TokenList.LargestSize} are possible; check the header of the model.");
         Take(ref rest, 4);
         List<byte[]?> tokens = [];
         List<float> scores = [];

@@ -1,0 +1,63 @@
+using System;
+using System.Runtime.InteropServices;
+
+namespace Lowbit.Core;
+
+/// <summary>The memory of the program itself: its code, its constants and the managed heap.</summary>
+public static unsafe partial class ProgramMemory
+{
+    /// <summary>
+    /// Gives back what the start of the program has left: managed objects that nobody refers to any more, and the pages of the program's
+    /// file and its libraries that nothing writes to, most of which the start alone has used. What is run or read again comes back from
+    /// the cache of the file system. For a moment before long work.
+    /// </summary>
+    public static void ReleaseUnused()
+    {
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
+        if (!OperatingSystem.IsLinux() || !Environment.Is64BitProcess) return;
+        try { _ = ForEachFile(&ReleasePages, null); }
+        catch (EntryPointNotFoundException) { } // a C library without such a list
+    }
+
+    [UnmanagedCallersOnly]
+    private static int ReleasePages(LoadedFile* file, nuint size, void* data)
+    {
+        const int loaded = 1, writable = 2, dontNeed = 4;
+        for (int i = 0; i < file->SegmentCount; i++)
+        {
+            ref readonly Segment segment = ref file->Segments[i];
+            if (segment.Type != loaded || (segment.Flags & writable) != 0) continue;
+            nuint pageMask = (nuint)Environment.SystemPageSize - 1, start = (file->Base + segment.Address) & ~pageMask;
+            _ = Advise((void*)start, (file->Base + segment.Address + segment.Bytes + pageMask & ~pageMask) - start, dontNeed); // advice only
+        }
+        return 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "dl_iterate_phdr")]
+    private static partial int ForEachFile(delegate* unmanaged<LoadedFile*, nuint, void*, int> visit, void* data);
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint bytes, int advice);
+
+    // dl_phdr_info
+    [StructLayout(LayoutKind.Sequential)]
+    private struct LoadedFile
+    {
+        public nuint Base;
+        public byte* Name;
+        public Segment* Segments;
+        public ushort SegmentCount;
+    }
+
+    // Elf64_Phdr
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Segment
+    {
+        public uint Type, Flags;
+        public ulong Offset;
+        public nuint Address;
+        public ulong PhysicalAddress, FileBytes;
+        public nuint Bytes;
+        public ulong Alignment;
+    }
+}
