@@ -61,17 +61,20 @@ internal static class RunVerb
         // The tables that text is encoded with are not needed any more.
         IncrementalDecoder? decoder = tokenizer?.CreateDecoder(continues: true), whole = tokenizer?.CreateDecoder();
         ProgramMemory.ReleaseUnused();
-        using var pool = new WorkerPool(invocation.Threads);
-        using var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)), cache: ComputeArguments.CacheFormat(invocation.Get(s_cache)));
-        var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
-
         var generated = new List<int>();
-        foreach (int token in generator.Generate(prompt, ends, invocation.Cancellation))
+        GenerationStatistics statistics;
+        using (var pool = new WorkerPool(invocation.Threads))
+        using (var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)), cache: ComputeArguments.CacheFormat(invocation.Get(s_cache))))
         {
-            generated.Add(token);
-            if (!invocation.Terminal.IsJson) Console.Out.Write(decoder is null ? $"{token} " : decoder.Next(token));
+            var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
+            foreach (int token in generator.Generate(prompt, ends, invocation.Cancellation))
+            {
+                generated.Add(token);
+                if (!invocation.Terminal.IsJson) Console.Out.Write(decoder is null ? $"{token} " : decoder.Next(token));
+            }
+            statistics = generator.Statistics;
         }
-        RunReport report = Report(whole?.Last(generated.ToArray()) ?? "", generated, generator.Statistics, sampling.Seed);
+        RunReport report = Report(whole?.Last(generated.ToArray()) ?? "", generated, statistics, sampling.Seed);
         invocation.Terminal.Result(report, JsonReports.Default.RunReport, (_, _) => Console.Out.WriteLine(decoder?.Flush()));
         invocation.Terminal.Note(FormattableString.Invariant($"{report.PromptTokens} tokens read at {report.PromptTokensPerSecond:F1} a second, {generated.Count} generated at {report.TokensPerSecond:F1} a second"));
     }

@@ -87,7 +87,7 @@ internal abstract unsafe class InterleavedWeights
 /// <inheritdoc/>
 internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights where TFormat : struct, IBlockFormat
 {
-    private const long PieceBytes = 1 << 21;
+    private const long PieceBytes = 1 << 19;
 
     [ThreadStatic]
     private static NativeBuffer? t_panel;
