@@ -28,6 +28,12 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     static abstract TVector Or(TVector a, TVector b);
     static abstract TVector MultiplyShorts(TVector a, TVector b);
 
+    /// <summary>The upper halves of the products of unsigned 16-bit numbers.</summary>
+    static abstract TVector MultiplyHigh(TVector a, TVector b);
+
+    /// <summary>Unsigned 16-bit numbers moved down.</summary>
+    static abstract TVector ShiftShorts(TVector value, int shift);
+
     /// <summary>The bits of a byte from <paramref name="shift"/> on, which the mask cuts off.</summary>
     static abstract TVector Bits(TVector value, int shift, byte mask);
 
@@ -95,6 +101,10 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     public static Vector512<byte> Or(Vector512<byte> a, Vector512<byte> b) => a | b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> MultiplyShorts(Vector512<byte> a, Vector512<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> MultiplyHigh(Vector512<byte> a, Vector512<byte> b) => Avx512BW.MultiplyHigh(a.AsUInt16(), b.AsUInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> ShiftShorts(Vector512<byte> value, int shift) => (value.AsUInt16() >>> shift).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Bits(Vector512<byte> value, int shift, byte mask) =>
@@ -174,6 +184,10 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> Or(Vector256<byte> a, Vector256<byte> b) => a | b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> MultiplyShorts(Vector256<byte> a, Vector256<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> MultiplyHigh(Vector256<byte> a, Vector256<byte> b) => Avx2.MultiplyHigh(a.AsUInt16(), b.AsUInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ShiftShorts(Vector256<byte> value, int shift) => (value.AsUInt16() >>> shift).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Bits(Vector256<byte> value, int shift, byte mask) =>
@@ -259,6 +273,17 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     public static Vector128<byte> Or(Vector128<byte> a, Vector128<byte> b) => a | b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> MultiplyShorts(Vector128<byte> a, Vector128<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> MultiplyHigh(Vector128<byte> a, Vector128<byte> b)
+    {
+        if (Sse2.IsSupported) return Sse2.MultiplyHigh(a.AsUInt16(), b.AsUInt16()).AsByte();
+        Vector128<uint> lower = Vector128.WidenLower(a.AsUInt16()) * Vector128.WidenLower(b.AsUInt16()), upper = Vector128.WidenUpper(a.AsUInt16()) * Vector128.WidenUpper(b.AsUInt16());
+        return Vector128.Narrow(lower >>> 16, upper >>> 16).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> ShiftShorts(Vector128<byte> value, int shift) => (value.AsUInt16() >>> shift).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Bits(Vector128<byte> value, int shift, byte mask) =>

@@ -18,10 +18,11 @@ internal interface ITileKernel<TFormat> where TFormat : struct, IBlockFormat
     /// <summary>Multiplies the rows of <see cref="Tiles"/> tiles with all tokens of a batch.</summary>
     /// <param name="tile0">First group of the first tile.</param>
     /// <param name="tile1">First group of the second one.</param>
+    /// <param name="shape">How the groups lie.</param>
     /// <param name="activations">The batch.</param>
     /// <param name="panel">Memory for the panels.</param>
     /// <param name="results">[tokens, up to a multiple of four, Tiles · 16].</param>
-    static abstract unsafe void Run(byte* tile0, byte* tile1, Activations activations, byte* panel, float* results);
+    static abstract unsafe void Run(byte* tile0, byte* tile1, TileShape<TFormat> shape, Activations activations, byte* panel, float* results);
 }
 
 /// <inheritdoc cref="ITileKernel{TFormat}"/>
@@ -51,7 +52,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     public static int PanelBytes => 2 * PanelChunks * ChunkBytes + 16 * TLanes.Width;
 
-    public static void Run(byte* tile0, byte* tile1, Activations activations, byte* panel, float* results)
+    public static void Run(byte* tile0, byte* tile1, TileShape<TFormat> shape, Activations activations, byte* panel, float* results)
     {
         int chunks = activations.Blocks, stride = Tiles * IBlockFormat.Rows;
         byte* panel0 = panel, panel1 = panel + PanelChunks * ChunkBytes, state = panel1 + PanelChunks * ChunkBytes;
@@ -62,9 +63,9 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
             for (int first = 0; first < chunks; first += PanelChunks)
             {
                 int count = Math.Min(PanelChunks, chunks - first);
-                Unpack(tile0, lane, first, count, panel0);
-                if (Tiles == 2) Unpack(tile1, lane, first, count, panel1);
-                else Unpack(tile0, lane + TLanes.Width, first, count, panel1);
+                Unpack(tile0, shape, lane, first, count, panel0);
+                if (Tiles == 2) Unpack(tile1, shape, lane, first, count, panel1);
+                else Unpack(tile0, shape, lane + TLanes.Width, first, count, panel1);
                 for (int t = 0; t < activations.Tokens; t += 4)
                 {
                     for (int i = 0; i < 4; i++) tokens[i] = new Token(activations, Math.Min(t + i, activations.Tokens - 1)).From(first);
@@ -74,23 +75,23 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         }
     }
 
-    private static void Unpack(byte* tile, int lane, int first, int count, byte* panel)
+    private static void Unpack(byte* tile, TileShape<TFormat> shape, int lane, int first, int count, byte* panel)
     {
-        int groupChunks = TFormat.BlockLength == 256 ? 4 : 1;
         for (int c = first; c < first + count; c++, panel += ChunkBytes)
         {
-            byte* group = tile + (long)(c / groupChunks) * (TFormat.HeaderBytes + groupChunks * TFormat.ChunkBytes);
-            UnpackChunk(group + lane / 2, group + TFormat.HeaderBytes + c % groupChunks * TFormat.ChunkBytes + lane, panel);
+            byte* group = tile + (long)(c / TFormat.GroupChunks) * shape.GroupBytes;
+            int position = c % TFormat.GroupChunks;
+            UnpackChunk(shape.Factors(group, position) + lane / 2, group + shape.HeaderBytes + position * TFormat.ChunkBytes + lane, position, panel);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void UnpackChunk(byte* header, byte* chunk, byte* panel)
+    private static void UnpackChunk(byte* header, byte* chunk, int position, byte* panel)
     {
-        UnpackUnit(chunk, 0, panel);
-        UnpackUnit(chunk, 1, panel);
-        UnpackUnit(chunk, 2, panel);
-        UnpackUnit(chunk, 3, panel);
+        UnpackUnit(chunk, position, 0, panel);
+        UnpackUnit(chunk, position, 1, panel);
+        UnpackUnit(chunk, position, 2, panel);
+        UnpackUnit(chunk, position, 3, panel);
         TLanes.Store(panel + MinimumsAt * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 0));
         TLanes.Store(panel + (MinimumsAt + 1) * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 1));
         TLanes.Store(panel + FactorsAt * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 0));
@@ -100,12 +101,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         if (TFormat.FactorsOfHalves) TLanes.Store(panel + (MinimumFactorsAt + 1) * TLanes.Width, TFormat.MinimumFactor<TLanes, TVector>(header, 1));
     }
 
-    private static void UnpackUnit(byte* chunk, int unit, byte* panel)
+    private static void UnpackUnit(byte* chunk, int position, int unit, byte* panel)
     {
-        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 0), panel, 4 * unit);
-        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 1), panel, 4 * unit + 1);
-        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 2), panel, 4 * unit + 2);
-        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 3), panel, 4 * unit + 3);
+        ChunkSum<TFormat, TLanes, TVector>.TwoSteps(chunk, position, unit, 0, out TVector w0, out TVector w1);
+        ChunkSum<TFormat, TLanes, TVector>.TwoSteps(chunk, position, unit, 1, out TVector w2, out TVector w3);
+        StoreCodes(w0, panel, 4 * unit);
+        StoreCodes(w1, panel, 4 * unit + 1);
+        StoreCodes(w2, panel, 4 * unit + 2);
+        StoreCodes(w3, panel, 4 * unit + 3);
         if (TFormat.ScaleRun != 0) TLanes.Store(panel + unit * TLanes.Width, TFormat.Scale<TLanes, TVector>(chunk, unit));
     }
 
