@@ -15,7 +15,8 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums)
     {
-        TVector i0 = Half(chunk, position, 0, x), i1 = Half(chunk, position, 1, x + 32);
+        TVector i0 = TFormat.StepsArePaired ? TFormat.Dot<TLanes, TVector>(chunk, position, x) : Half(chunk, 0, x);
+        TVector i1 = TFormat.StepsArePaired ? default : Half(chunk, 1, x + 32);
         TVector j0 = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(chunk, 0));
         TVector j1 = TLanes.Dot(TLanes.Broadcast(sums + 2), TFormat.Minimum<TLanes, TVector>(chunk, 1));
         return TFormat.FactorsOfHalves
@@ -36,11 +37,11 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
 
     // How many products fit into 16 bits depends on the width of the codes: 127 · 2 · (2^bits − 1) each. Into 32 bits all do.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Half(byte* chunk, int position, int half, sbyte* x)
+    private static TVector Half(byte* chunk, int half, sbyte* x)
     {
         if (TLanes.SumsAreWide && TFormat.ScaleRun != 16)
         {
-            TVector sum = Steps(chunk, position, 2 * half + 1, 0, 2, x + 16, Steps(chunk, position, 2 * half, 0, 2, x, default));
+            TVector sum = Steps(chunk, 2 * half + 1, 0, 4, x + 16, Steps(chunk, 2 * half, 0, 4, x, default));
             return TFormat.ScaleRun == 0 ? sum : TLanes.Scale(sum, TFormat.Scale<TLanes, TVector>(chunk, 2 * half));
         }
         if (TFormat.CodeBits == 8 && !TLanes.SumsAreWide)
@@ -52,44 +53,26 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
         }
         if (TFormat.CodeBits <= 4 && TFormat.ScaleRun != 16)
         {
-            TVector sum = Steps(chunk, position, 2 * half, 0, 2, x, default);
-            return TLanes.Scale(Steps(chunk, position, 2 * half + 1, 0, 2, x + 16, sum), TFormat.Scale<TLanes, TVector>(chunk, 2 * half));
+            TVector sum = Steps(chunk, 2 * half, 0, 4, x, default);
+            return TLanes.Scale(Steps(chunk, 2 * half + 1, 0, 4, x + 16, sum), TFormat.Scale<TLanes, TVector>(chunk, 2 * half));
         }
-        return TLanes.AddIntegers(Unit(chunk, position, 2 * half, x), Unit(chunk, position, 2 * half + 1, x + 16));
+        return TLanes.AddIntegers(Unit(chunk, 2 * half, x), Unit(chunk, 2 * half + 1, x + 16));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Unit(byte* chunk, int position, int unit, sbyte* x)
+    private static TVector Unit(byte* chunk, int unit, sbyte* x)
     {
         TVector scale = TFormat.Scale<TLanes, TVector>(chunk, unit);
-        if (TFormat.CodeBits <= 5 || TLanes.SumsAreWide) return TLanes.Scale(Steps(chunk, position, unit, 0, 2, x, default), scale);
-        TVector sum = TLanes.Scale(Steps(chunk, position, unit, 0, 1, x, default), scale);
-        return TLanes.AddIntegers(sum, TLanes.Scale(Steps(chunk, position, unit, 1, 2, x, default), scale));
+        if (TFormat.CodeBits <= 5 || TLanes.SumsAreWide) return TLanes.Scale(Steps(chunk, unit, 0, 4, x, default), scale);
+        TVector sum = TLanes.Scale(Steps(chunk, unit, 0, 2, x, default), scale);
+        return TLanes.AddIntegers(sum, TLanes.Scale(Steps(chunk, unit, 2, 4, x, default), scale));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Steps(byte* chunk, int position, int unit, int first, int end, sbyte* x, TVector sum)
+    private static TVector Steps(byte* chunk, int unit, int first, int end, sbyte* x, TVector sum)
     {
-        for (int pair = first; pair < end; pair++)
-        {
-            TwoSteps(chunk, position, unit, pair, out TVector w0, out TVector w1);
-            sum = TLanes.AddProducts(sum, w0, TLanes.Broadcast(x + 8 * pair));
-            sum = TLanes.AddProducts(sum, w1, TLanes.Broadcast(x + 8 * pair + 4));
-        }
+        for (int step = first; step < end; step++) sum = TLanes.AddProducts(sum, TFormat.Codes<TLanes, TVector>(chunk, unit, step), TLanes.Broadcast(x + 4 * step));
         return sum;
-    }
-
-    /// <summary>The codes of two steps of a unit.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void TwoSteps(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
-    {
-        if (TFormat.StepsArePaired)
-        {
-            TFormat.TwoSteps<TLanes, TVector>(chunk, position, unit, pair, out first, out second);
-            return;
-        }
-        first = TFormat.Codes<TLanes, TVector>(chunk, unit, 2 * pair);
-        second = TFormat.Codes<TLanes, TVector>(chunk, unit, 2 * pair + 1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -32,6 +32,10 @@ internal readonly unsafe struct FormatTQ1_0 : IBlockFormat
         where TLanes : struct, ILanes<TVector> where TVector : struct => TernaryCodes.Load<TLanes, TVector>(chunk, position, 2 * unit + pair, out first, out second);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TernaryCodes.Dot<TLanes, TVector>(chunk, position, x);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(-1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

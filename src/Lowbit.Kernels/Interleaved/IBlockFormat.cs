@@ -73,7 +73,7 @@ internal unsafe interface IBlockFormat
     /// <param name="lanes">The row's lane of the first vector of the first chunk; the next ones follow every 16.</param>
     static abstract void Interleave(byte* block, int blocks, ushort* factors, uint* lanes);
 
-    /// <summary>Whether <see cref="TwoSteps"/> gives the codes, and not <see cref="Codes"/>.</summary>
+    /// <summary>Whether steps are unpacked two at a time: by <see cref="TwoSteps"/> and <see cref="Dot"/> instead of <see cref="Codes"/>. Chunks have one factor then and no integer scales.</summary>
     static virtual bool StepsArePaired => false;
 
     /// <summary>The codes of four columns of the rows.</summary>
@@ -82,6 +82,9 @@ internal unsafe interface IBlockFormat
     /// <summary>The codes of steps 2 <paramref name="pair"/> and 2 <paramref name="pair"/> + 1 of a unit, of the chunk with that position in its group.</summary>
     static virtual void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
         where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <summary>Σ q x over a chunk in 32 bits.</summary>
+    static virtual TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
 
     /// <summary>The integer scales of a unit, each twice.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -64,6 +64,7 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>a₀b₀ + a₁b₁ of 16-bit numbers in 32 bits.</summary>
     static abstract TVector Dot(TVector a, TVector b);
     static abstract TVector AddIntegers(TVector a, TVector b);
+    static abstract TVector SubtractIntegers(TVector a, TVector b);
 
     static abstract TVector ToFloat(TVector integers);
     static abstract TVector Add(TVector a, TVector b);
@@ -141,6 +142,8 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     public static Vector512<byte> Dot(Vector512<byte> a, Vector512<byte> b) => Avx512BW.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> AddIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> SubtractIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() - b.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> ToFloat(Vector512<byte> integers) => Vector512.ConvertToSingle(integers.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -224,6 +227,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> Dot(Vector256<byte> a, Vector256<byte> b) => Avx2.MultiplyAddAdjacent(a.AsInt16(), b.AsInt16()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> AddIntegers(Vector256<byte> a, Vector256<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> SubtractIntegers(Vector256<byte> a, Vector256<byte> b) => (a.AsInt32() - b.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> ToFloat(Vector256<byte> integers) => Vector256.ConvertToSingle(integers.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -328,6 +333,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> AddIntegers(Vector128<byte> a, Vector128<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> SubtractIntegers(Vector128<byte> a, Vector128<byte> b) => (a.AsInt32() - b.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> ToFloat(Vector128<byte> integers) => Vector128.ConvertToSingle(integers.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

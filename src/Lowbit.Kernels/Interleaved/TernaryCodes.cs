@@ -64,34 +64,79 @@ internal static unsafe class TernaryCodes
     public static void Load<TLanes, TVector>(byte* chunk, int position, int pair, out TVector first, out TVector second)
         where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector lower, upper;
+        TVector digits;
         if (pair < 6)
         {
             TVector numbers = TLanes.Load(chunk + IBlockFormat.Vector * (pair / 2));
-            lower = Lower<TLanes, TVector>(numbers, (short)(pair % 2 == 0 ? 1 : 81));
-            upper = Upper<TLanes, TVector>(numbers, (short)(pair % 2 == 0 ? 9 : 729));
-        }
-        else if (pair == 6)
-        {
-            lower = Lower<TLanes, TVector>(TLanes.Load(chunk), 6561);
-            upper = Upper<TLanes, TVector>(TLanes.Load(chunk + IBlockFormat.Vector), 6561);
+            digits = pair % 2 == 0 ? FirstDigits<TLanes, TVector>(numbers) : NextDigits<TLanes, TVector>(numbers);
         }
         else
         {
-            TVector shared = TLanes.Load(chunk - (nint)ChunkBytes * position - IBlockFormat.Vector);
-            lower = TLanes.And(TLanes.ShiftShorts(shared, 4 * position), TLanes.Shorts(0xF));
-            upper = Upper<TLanes, TVector>(TLanes.Load(chunk + 2 * IBlockFormat.Vector), 6561);
+            digits = pair == 6 ? LastDigits<TLanes, TVector>(chunk) : SharedDigits<TLanes, TVector>(chunk, position);
         }
-        TVector digits = TLanes.Or(lower, TLanes.And(upper, TLanes.Shorts(unchecked((short)0xFF00))));
         first = TLanes.LookUp(TLanes.Table(Firsts), digits);
         second = TLanes.LookUp(TLanes.Table(Seconds), digits);
     }
+
+    /// <summary>Σ q x over a chunk.</summary>
+    /// <param name="chunk">The chunk, at the rows' lanes.</param>
+    /// <param name="position">Its number in the group.</param>
+    /// <param name="x">[64].</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector sum = default;
+        for (int vector = 0; vector < 3; vector++)
+        {
+            TVector numbers = TLanes.Load(chunk + IBlockFormat.Vector * vector);
+            sum = Add<TLanes, TVector>(sum, FirstDigits<TLanes, TVector>(numbers), x + 16 * vector);
+            sum = Add<TLanes, TVector>(sum, NextDigits<TLanes, TVector>(numbers), x + 16 * vector + 8);
+        }
+        sum = Add<TLanes, TVector>(sum, LastDigits<TLanes, TVector>(chunk), x + 48);
+        sum = Add<TLanes, TVector>(sum, SharedDigits<TLanes, TVector>(chunk, position), x + 56);
+        return TLanes.SumsAreWide ? sum : TLanes.Dot(sum, TLanes.Shorts(1));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Add<TLanes, TVector>(TVector sum, TVector digits, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        sum = TLanes.AddProducts(sum, TLanes.LookUp(TLanes.Table(Firsts), digits), TLanes.Broadcast(x));
+        return TLanes.AddProducts(sum, TLanes.LookUp(TLanes.Table(Seconds), digits), TLanes.Broadcast(x + 4));
+    }
+
+    // Digits 0 and 1 of the numbers of a vector.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector FirstDigits<TLanes, TVector>(TVector numbers) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        Merge<TLanes, TVector>(TLanes.MultiplyHigh(numbers, TLanes.Shorts(Base)), Upper<TLanes, TVector>(numbers, 9));
+
+    // Digits 2 and 3.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector NextDigits<TLanes, TVector>(TVector numbers) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        Merge<TLanes, TVector>(Lower<TLanes, TVector>(numbers, 81), Upper<TLanes, TVector>(numbers, 729));
+
+    // Digits 4 of A and B.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector LastDigits<TLanes, TVector>(byte* chunk) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        Merge<TLanes, TVector>(Lower<TLanes, TVector>(TLanes.Load(chunk), 6561), Upper<TLanes, TVector>(TLanes.Load(chunk + IBlockFormat.Vector), 6561));
+
+    // The shared nibbles and digits 4 of C.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector SharedDigits<TLanes, TVector>(byte* chunk, int position) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector shared = TLanes.Load(chunk - (nint)ChunkBytes * position - IBlockFormat.Vector);
+        TVector upper = Upper<TLanes, TVector>(TLanes.Load(chunk + 2 * IBlockFormat.Vector), 6561);
+        return Merge<TLanes, TVector>(TLanes.And(TLanes.ShiftShorts(shared, 4 * position), TLanes.Shorts(0xF)), upper);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Merge<TLanes, TVector>(TVector lower, TVector upper) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.Or(lower, TLanes.And(upper, TLanes.Shorts(unchecked((short)0xFF00))));
 
     private static int Digit(byte* codes, int pair, int column) => codes[8 * pair + column] + 3 * codes[8 * pair + 4 + column];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Lower<TLanes, TVector>(TVector numbers, short power) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.MultiplyHigh(power == 1 ? numbers : TLanes.MultiplyShorts(numbers, TLanes.Shorts(power)), TLanes.Shorts(Base));
+        TLanes.MultiplyHigh(TLanes.MultiplyShorts(numbers, TLanes.Shorts(power)), TLanes.Shorts(Base));
 
     // With what is left of the fraction in the lower bytes.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -103,13 +103,24 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     private static void UnpackUnit(byte* chunk, int position, int unit, byte* panel)
     {
-        ChunkSum<TFormat, TLanes, TVector>.TwoSteps(chunk, position, unit, 0, out TVector w0, out TVector w1);
-        ChunkSum<TFormat, TLanes, TVector>.TwoSteps(chunk, position, unit, 1, out TVector w2, out TVector w3);
-        StoreCodes(w0, panel, 4 * unit);
-        StoreCodes(w1, panel, 4 * unit + 1);
-        StoreCodes(w2, panel, 4 * unit + 2);
-        StoreCodes(w3, panel, 4 * unit + 3);
+        if (TFormat.StepsArePaired)
+        {
+            StorePair(chunk, position, unit, 0, panel);
+            StorePair(chunk, position, unit, 1, panel);
+            return;
+        }
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 0), panel, 4 * unit);
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 1), panel, 4 * unit + 1);
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 2), panel, 4 * unit + 2);
+        StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 3), panel, 4 * unit + 3);
         if (TFormat.ScaleRun != 0) TLanes.Store(panel + unit * TLanes.Width, TFormat.Scale<TLanes, TVector>(chunk, unit));
+    }
+
+    private static void StorePair(byte* chunk, int position, int unit, int pair, byte* panel)
+    {
+        TFormat.TwoSteps<TLanes, TVector>(chunk, position, unit, pair, out TVector first, out TVector second);
+        StoreCodes(first, panel, 4 * unit + 2 * pair);
+        StoreCodes(second, panel, 4 * unit + 2 * pair + 1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
