@@ -40,7 +40,7 @@ internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat whe
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        FormatUniform<TWidth, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, step);
+        TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2)), unit % 2 * 4 + step, 1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
@@ -64,8 +64,9 @@ internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat whe
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector second = TStored.Numbers == 2 ? TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent) : default;
-        return TStored.AreLevels ? second : TLanes.Add(second, TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent)));
+        if (TStored.AreLevels) return TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
+        TVector negative = TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent));
+        return TStored.Numbers == 1 ? negative : TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent), negative);
     }
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)

@@ -11,7 +11,7 @@ namespace Lowbit.Kernels.Interleaved;
 /// </summary>
 /// <remarks>
 /// With q the unsigned codes, x those of the activations, s and m integer scales and minimums of a unit and F, G float factors:
-/// i = Σ s Σ q x and j = Σ m Σ x over a half or a chunk contribute F (i + j), or F i + G j where the minimum has a factor.
+/// i = Σ s Σ q x and j = Σ m Σ x over a unit, a half or a chunk contribute F (i + j), or F i + G j where the minimum has a factor.
 /// </remarks>
 internal unsafe interface IBlockFormat
 {
@@ -44,6 +44,9 @@ internal unsafe interface IBlockFormat
 
     /// <summary>Whether each half of a chunk has factors of its own, as blocks of 32 do.</summary>
     static abstract bool FactorsOfHalves { get; }
+
+    /// <summary>Whether each unit has a factor of its own, <see cref="UnitFactor"/>; codes have at most 5 bits then, and no integer scales.</summary>
+    static virtual bool FactorsOfUnits => false;
 
     /// <summary>Whether the minimum has a factor of its own.</summary>
     static virtual bool MinimumHasFactor => false;
@@ -94,7 +97,10 @@ internal unsafe interface IBlockFormat
     static abstract TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
 
     /// <summary>The factors F.</summary>
-    static abstract TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
+    static virtual TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <summary>The factors of a unit.</summary>
+    static virtual TVector UnitFactor<TLanes, TVector>(byte* header, byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
 
     /// <summary>The factors G.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -114,6 +120,6 @@ internal unsafe struct ChunkNumbers
     public fixed byte Codes[IBlockFormat.ChunkColumns];
     public fixed int Scales[4];
     public fixed int Minimums[4];
-    public fixed float Factors[2];
+    public fixed float Factors[4];
     public fixed float MinimumFactors[2];
 }

@@ -23,6 +23,7 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     static abstract TVector Bytes(byte value);
     static abstract TVector Shorts(short value);
     static abstract TVector Floats(float value);
+    static abstract TVector Integers(int value);
 
     static abstract TVector And(TVector a, TVector b);
     static abstract TVector Or(TVector a, TVector b);
@@ -73,6 +74,9 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>As many finite halves as there are lanes, times 2^<paramref name="exponent"/>. Processors take a hundred cycles where one is subnormal.</summary>
     static abstract TVector LoadHalves(byte* source, int exponent);
 
+    /// <summary>Byte i of a lane, a positive number of E4M3, as a float.</summary>
+    static abstract TVector SmallFloats(TVector lanes, int i);
+
     /// <summary>As many upper halves of floats as there are lanes.</summary>
     static abstract TVector LoadUpperHalves(byte* source);
 }
@@ -96,6 +100,8 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     public static Vector512<byte> Shorts(short value) => Vector512.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Floats(float value) => Vector512.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Integers(int value) => Vector512.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> And(Vector512<byte> a, Vector512<byte> b) => a & b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -159,6 +165,14 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> SmallFloats(Vector512<byte> lanes, int i)
+    {
+        // (1 + f) · 2^(e - 7) where the exponent e is not 0, else (1 + f) · 2^-7 instead of f · 2^-6.
+        Vector512<float> normal = (((lanes.AsInt32() >>> 8 * i & Vector512.Create(0x7F)) << 20) + Vector512.Create(120 << 23)).AsSingle();
+        return Vector512.MinNative(normal, normal + normal - Vector512.Create(1f / 64)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LoadUpperHalves(byte* source) => (Avx512F.ConvertToVector512Int32(Vector256.Load((ushort*)source)) << 16).AsByte();
 }
 
@@ -181,6 +195,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> Shorts(short value) => Vector256.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Floats(float value) => Vector256.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Integers(int value) => Vector256.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> And(Vector256<byte> a, Vector256<byte> b) => a & b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -244,6 +260,14 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> SmallFloats(Vector256<byte> lanes, int i)
+    {
+        // (1 + f) · 2^(e - 7) where the exponent e is not 0, else (1 + f) · 2^-7 instead of f · 2^-6.
+        Vector256<float> normal = (((lanes.AsInt32() >>> 8 * i & Vector256.Create(0x7F)) << 20) + Vector256.Create(120 << 23)).AsSingle();
+        return Vector256.MinNative(normal, normal + normal - Vector256.Create(1f / 64)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LoadUpperHalves(byte* source) => (Avx2.ConvertToVector256Int32(Vector128.Load((ushort*)source)) << 16).AsByte();
 }
 
@@ -272,6 +296,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     public static Vector128<byte> Shorts(short value) => Vector128.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Floats(float value) => Vector128.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Integers(int value) => Vector128.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> And(Vector128<byte> a, Vector128<byte> b) => a & b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -347,6 +373,14 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     {
         Vector128<int> bits = Vector128.WidenLower(Vector128.CreateScalar(*(long*)source).AsInt16()) << 13 & Vector128.Create(HalfMask);
         return (bits.AsSingle() * Vector128.Create(BitConverter.Int32BitsToSingle(HalfFactorBits + (exponent << 23)))).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> SmallFloats(Vector128<byte> lanes, int i)
+    {
+        // (1 + f) · 2^(e - 7) where the exponent e is not 0, else (1 + f) · 2^-7 instead of f · 2^-6.
+        Vector128<float> normal = (((lanes.AsInt32() >>> 8 * i & Vector128.Create(0x7F)) << 20) + Vector128.Create(120 << 23)).AsSingle();
+        return Vector128.MinNative(normal, normal + normal - Vector128.Create(1f / 64)).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

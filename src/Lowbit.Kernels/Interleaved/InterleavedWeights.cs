@@ -156,6 +156,12 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         pool.Run(ref work, _rows, 16);
     }
 
+    private void Finish(float* results, int count, float* output)
+    {
+        float factor = _source.Factor;
+        for (int i = 0; i < count; i++) output[i] = factor * results[i];
+    }
+
     private struct Interleaving : IParallelWork
     {
         public InterleavedWeights<TFormat> Weights;
@@ -204,7 +210,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
                     TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._shape, new Token(Activations, t), results);
-                    new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * Weights._rows + first, count));
+                    Weights.Finish(results, count, Output + (long)t * Weights._rows + first);
                 }
             }
         }
@@ -227,7 +233,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                 TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._tiles + second * Weights._tileBytes, Weights._shape, Activations, panel, results);
                 int first = index * rows, count = Math.Min(rows, Weights._rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
-                    new ReadOnlySpan<float>(results + (long)t * rows, count).CopyTo(new Span<float>(Output + (long)t * Weights._rows + first, count));
+                    Weights.Finish(results + (long)t * rows, count, Output + (long)t * Weights._rows + first);
             }
         }
     }
@@ -242,7 +248,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         {
             for (int row = start; row < end; row++)
                 for (int t = 0; t < Activations.Tokens; t++)
-                    Output[(long)t * Weights._rows + row] = ScalarProduct.Row<TFormat>(
+                    Output[(long)t * Weights._rows + row] = Weights._source.Factor * ScalarProduct.Row<TFormat>(
                         Weights._source.Row(row), Weights.Blocks, Weights._shape.Chunks, new Token(Activations, t));
         }
     }

@@ -55,7 +55,7 @@ internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel
                 header = codes;
                 codes += shape.HeaderBytes;
             }
-            byte* factors = shape.Factors(header, position);
+            byte* factors = TFormat.GroupChunks == 1 ? header : shape.Factors(header, position);
             TVector scale = TLanes.Floats(token.Scale[chunk]);
             // Narrow vectors take turns, so that a line of the memory is used up when it comes.
             for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)

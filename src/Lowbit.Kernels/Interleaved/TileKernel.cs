@@ -31,7 +31,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 {
     private const int PanelChunks = 8; // of 64 columns
 
-    // A chunk of a panel, in vectors: scales of the four units; minimums of the halves; F of the halves; G of the halves; codes
+    // A chunk of a panel, in vectors: scales or factors of the four units; minimums of the halves; F of the halves; G of the halves; codes
     // in the order of the columns, where they are in nibbles the upper ones behind the lower ones.
     private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10;
 
@@ -94,6 +94,8 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         UnpackUnit(chunk, position, 3, panel);
         TLanes.Store(panel + MinimumsAt * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 0));
         TLanes.Store(panel + (MinimumsAt + 1) * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 1));
+        for (int unit = 0; TFormat.FactorsOfUnits && unit < 4; unit++) TLanes.Store(panel + unit * TLanes.Width, TFormat.UnitFactor<TLanes, TVector>(header, chunk, unit));
+        if (TFormat.FactorsOfUnits) return;
         TLanes.Store(panel + FactorsAt * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 0));
         if (TFormat.FactorsOfHalves) TLanes.Store(panel + (FactorsAt + 1) * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 1));
         if (!TFormat.MinimumHasFactor) return;
@@ -188,14 +190,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                     }
                     TVector scale0 = Scale(panel0, half, run, step), scale1 = Scale(panel1, half, run, step);
                     bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
-                    EndRun(state + 0 * TLanes.Width, first, panel0, half, Scaled(p00, scale0), sum0);
-                    EndRun(state + 1 * TLanes.Width, first, panel1, half, Scaled(p01, scale1), sum0);
-                    EndRun(state + 2 * TLanes.Width, first, panel0, half, Scaled(p10, scale0), sum1);
-                    EndRun(state + 3 * TLanes.Width, first, panel1, half, Scaled(p11, scale1), sum1);
-                    EndRun(state + 4 * TLanes.Width, first, panel0, half, Scaled(p20, scale0), sum2);
-                    EndRun(state + 5 * TLanes.Width, first, panel1, half, Scaled(p21, scale1), sum2);
-                    EndRun(state + 6 * TLanes.Width, first, panel0, half, Scaled(p30, scale0), sum3);
-                    EndRun(state + 7 * TLanes.Width, first, panel1, half, Scaled(p31, scale1), sum3);
+                    EndRun(state + 0 * TLanes.Width, first, panel0, half, run, Scaled(p00, scale0), sum0);
+                    EndRun(state + 1 * TLanes.Width, first, panel1, half, run, Scaled(p01, scale1), sum0);
+                    EndRun(state + 2 * TLanes.Width, first, panel0, half, run, Scaled(p10, scale0), sum1);
+                    EndRun(state + 3 * TLanes.Width, first, panel1, half, run, Scaled(p11, scale1), sum1);
+                    EndRun(state + 4 * TLanes.Width, first, panel0, half, run, Scaled(p20, scale0), sum2);
+                    EndRun(state + 5 * TLanes.Width, first, panel1, half, run, Scaled(p21, scale1), sum2);
+                    EndRun(state + 6 * TLanes.Width, first, panel0, half, run, Scaled(p30, scale0), sum3);
+                    EndRun(state + 7 * TLanes.Width, first, panel1, half, run, Scaled(p31, scale1), sum3);
                 }
                 x0 += 32;
                 x1 += 32;
@@ -216,9 +218,10 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     // One half of blocks of 32 goes straight on to its floats where one run makes it.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndRun(byte* state, bool first, byte* panel, int half, TVector i, short* sums)
+    private static void EndRun(byte* state, bool first, byte* panel, int half, int run, TVector i, short* sums)
     {
-        if (TFormat.FactorsOfHalves && Runs == 1) EndHalf(state, panel, half, i, sums);
+        if (TFormat.FactorsOfUnits) EndUnit(state, panel, 2 * half + run, i, sums);
+        else if (TFormat.FactorsOfHalves && Runs == 1) EndHalf(state, panel, half, i, sums);
         else TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
     }
 
@@ -245,6 +248,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void EndUnit(byte* state, byte* panel, int unit, TVector i, short* sums)
+    {
+        TVector j = ChunkSum<TFormat, TLanes, TVector>.UnitMinimum(sums, unit, TLanes.Load(panel + (MinimumsAt + unit / 2) * TLanes.Width));
+        TVector v = TLanes.Multiply(TLanes.Load(panel + unit * TLanes.Width), TLanes.ToFloat(TLanes.AddIntegers(i, j)));
+        TLanes.Store(state + 8 * TLanes.Width, unit == 0 ? v : TLanes.Add(TLanes.Load(state + 8 * TLanes.Width), v));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void EndHalf(byte* state, byte* panel, int half, TVector i, short* sums)
     {
         // Blocks of 32 have the same minimum in all rows.
@@ -257,7 +268,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static void EndChunk(byte* state, byte* panel, Token token, int chunk, byte* result)
     {
         TVector v;
-        if (TFormat.FactorsOfHalves)
+        if (TFormat.FactorsOfHalves || TFormat.FactorsOfUnits)
         {
             v = TLanes.Load(state + 8 * TLanes.Width);
         }
@@ -280,7 +291,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static int StepsOfRun
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.CodeBits == 6 && !TLanes.SumsAreWide ? 2 : TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 ? 4 : 8;
+        get => TFormat.CodeBits == 6 && !TLanes.SumsAreWide ? 2 : TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 || TFormat.FactorsOfUnits ? 4 : 8;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
