@@ -36,6 +36,7 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
         if (HasLevelRows) _tables = new LevelTables(layout);
         Tensor source = parts[CodebookPacking.Codes];
         if (LevelBlocks.Fits(layout)) Interleaved = new InterleavedCopy(pool => LevelBlocks.Interleave(pool, new LevelBlocks(name, layout, _codes, _numbers, source), layout.Levels));
+        if (PlaneShape.Fits(layout)) Interleaved = new InterleavedCopy(pool => new PlaneWeights(pool, layout, _codes, _numbers, _classes, source));
         if (layout.Classes == 1) return;
         byte* bitmap = reader.Bytes(CodebookPacking.Class, ElementFormat.U8, layout.ClassBytes);
         NativeBuffer classes = new((long)layout.Blocks * CodebookLayout.BlockLength);

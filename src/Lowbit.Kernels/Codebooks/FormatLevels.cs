@@ -8,23 +8,47 @@ namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
 /// Evenly spaced levels in interleaved rows: m − a, m + a or m − a, m, m + a with F = 2a or a and G = m − a; any two, l and u, with F = u − l
-/// and G = l. The codes lie as in <see cref="FormatUniform{TWidth, TGroups}"/>, whose block has a or u in the place of the scale and m or l in
-/// that of the zero.
+/// and G = l. Codes of one bit lie as in <see cref="FormatUniform{TWidth, TGroups}"/>, ternary ones as <see cref="TernaryCodes"/> says; the block of
+/// the former has a or u in the place of the scale and m or l in that of the zero.
 /// </summary>
 internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat where TWidth : struct, ICodeWidth where TStored : struct, IStoredLevels
 {
     public static int BlockLength => FormatUniform<TWidth, WholeChunks>.BlockLength;
     public static int BlockBytes => FormatUniform<TWidth, WholeChunks>.BlockBytes;
+    public static int GroupChunks => 4;
     public static int CodeBits => TWidth.Bits;
     public static bool FactorsOfHalves => false;
     public static bool MinimumHasFactor => true;
-    public static int ChunkBytes => FormatUniform<TWidth, WholeChunks>.ChunkBytes;
+    public static bool StepsArePaired => TWidth.Bits == 2;
+    public static int FactorBytes => TStored.Numbers * IBlockFormat.Factors;
+    public static int SharedBytes => TWidth.Bits == 2 ? IBlockFormat.Vector : 0;
+    public static int ChunkBytes => TWidth.Bits == 2 ? TernaryCodes.ChunkBytes : FormatUniform<TWidth, WholeChunks>.ChunkBytes;
 
-    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes) => FormatUniform<TWidth, WholeChunks>.Interleave(block, blocks, factors, lanes);
+    public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
+    {
+        UniformBlock* source = (UniformBlock*)block;
+        for (int b = 0; b < blocks; b++, source++)
+        {
+            ushort* set = factors + FactorBytes / sizeof(ushort) * source->Set;
+            set[0] = source->Scales[0];
+            if (TStored.Numbers == 2) set[IBlockFormat.Rows] = source->MinusZeros[0];
+            uint* chunk = lanes + ChunkBytes / sizeof(uint) * b;
+            if (TWidth.Bits == 2) TernaryCodes.Interleave(source->Codes, b, chunk, ref *(lanes - IBlockFormat.Rows));
+            else FormatUniform<TWidth, WholeChunks>.InterleaveCodes((uint*)source->Codes, chunk);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        FormatUniform<TWidth, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, step);
+        TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2)), unit % 2 * 4 + step, 1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
+        where TLanes : struct, ILanes<TVector> where TVector : struct => TernaryCodes.Load<TLanes, TVector>(chunk, position, 2 * unit + pair, out first, out second);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TernaryCodes.Dot<TLanes, TVector>(chunk, position, x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
@@ -40,8 +64,9 @@ internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat whe
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector second = TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
-        return TStored.AreLevels ? second : TLanes.Add(second, TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent)));
+        if (TStored.AreLevels) return TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
+        TVector negative = TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent));
+        return TStored.Numbers == 1 ? negative : TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent), negative);
     }
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
@@ -59,10 +84,17 @@ internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat whe
     }
 }
 
-/// <summary>Whether what is stored are two levels, or a mean and a scale.</summary>
+/// <summary>Whether what is stored are two levels, or a scale with a mean or without one.</summary>
 internal interface IStoredLevels
 {
     static abstract bool AreLevels { get; }
+    static virtual int Numbers => 2;
+}
+
+internal readonly struct OneScale : IStoredLevels
+{
+    public static bool AreLevels => false;
+    public static int Numbers => 1;
 }
 
 internal readonly struct MeanAndScale : IStoredLevels { public static bool AreLevels => false; }
@@ -86,9 +118,13 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
     public static InterleavedWeights Interleave(WorkerPool pool, LevelBlocks blocks, LevelForm form) => form switch
     {
         LevelForm.Table => new InterleavedWeights<FormatLevels<OneBit, LowerAndUpper>>(pool, blocks),
-        LevelForm.Scale or LevelForm.MeanScale => new InterleavedWeights<FormatLevels<OneBit, MeanAndScale>>(pool, blocks),
+        LevelForm.Scale => new InterleavedWeights<FormatLevels<OneBit, OneScale>>(pool, blocks),
+        LevelForm.MeanScale => new InterleavedWeights<FormatLevels<OneBit, MeanAndScale>>(pool, blocks),
+        LevelForm.Ternary => new InterleavedWeights<FormatLevels<TwoBits, OneScale>>(pool, blocks),
         _ => new InterleavedWeights<FormatLevels<TwoBits, MeanAndScale>>(pool, blocks),
     };
+
+    public override int ChunksOfFactors => UniformBlock.Sharing(layout.GroupSize, layout.Groups);
 
     public override byte* Row(int row)
     {
@@ -99,6 +135,7 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
         for (int b = 0; b < count; b++)
         {
             long first = ((long)row * layout.Groups + (layout.Groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
+            blocks[b].Set = b % 4 / ChunksOfFactors;
             blocks[b].Scales[0] = _numbers[first + stored - 1];
             blocks[b].MinusZeros[0] = stored == 1 ? (ushort)0 : _numbers[first];
             byte* block = _codes + ((long)row * count + b) * blockBytes;

@@ -68,6 +68,8 @@ public sealed unsafe class FloatMatrix : LevelMatrix
         Tensor source = parts[FloatPacking.Codes];
         if (MicroscalingBlocks.Fits(layout))
             Interleaved = new InterleavedCopy(pool => MicroscalingBlocks.Interleave(pool, new MicroscalingBlocks(name, layout, _codes, _scales, source), Kind == LevelKind.Table));
+        if (ScaledFloatBlocks.Fits(layout))
+            Interleaved = new InterleavedCopy(pool => new InterleavedWeights<FormatNVFP4>(pool, new ScaledFloatBlocks(name, layout, _codes, _scales, _matrixScale, source)));
         if (_scaleLevels.Length == 0) return;
         NativeBuffer factors = new(256 * sizeof(float));
         for (int code = 0; code < 256; code++) factors.Floats[code] = _scaleLevels[code] * _factor;

@@ -14,6 +14,12 @@ internal abstract unsafe class BlockRows(string name, int rows, int columns)
 
     public int Columns { get; } = columns;
 
+    /// <summary>What all products are multiplied with in the end.</summary>
+    public virtual float Factor => 1;
+
+    /// <summary>Chunks that share their factors.</summary>
+    public virtual int ChunksOfFactors => 1;
+
     /// <summary>The blocks of a row; the thread's next call may overwrite them.</summary>
     public abstract byte* Row(int row);
 

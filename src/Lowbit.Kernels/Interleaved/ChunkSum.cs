@@ -7,19 +7,49 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
     where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
 {
     /// <summary>The sum over a chunk, without the scale of the activations.</summary>
-    /// <param name="header">Header of the group, at the rows' factors.</param>
+    /// <param name="header">The factors of the chunk, at those of the rows.</param>
     /// <param name="chunk">The chunk, at the rows' lanes.</param>
+    /// <param name="position">Its number in the group.</param>
     /// <param name="x">64 activations.</param>
     /// <param name="sums">Sums of the four units of them.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Compute(byte* header, byte* chunk, sbyte* x, short* sums)
+    public static TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums)
     {
+        if (TFormat.StepsArePaired)
+        {
+            TVector j = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(chunk, 0));
+            j = TLanes.AddIntegers(j, TLanes.Dot(TLanes.Broadcast(sums + 2), TFormat.Minimum<TLanes, TVector>(chunk, 1)));
+            return Scaled(header, 0, TFormat.Dot<TLanes, TVector>(chunk, position, x), j);
+        }
+        if (TFormat.FactorsOfUnits)
+        {
+            TVector v = TLanes.Add(ScaledUnit(header, chunk, 0, x, sums), ScaledUnit(header, chunk, 1, x, sums));
+            v = TLanes.Add(v, ScaledUnit(header, chunk, 2, x, sums));
+            return TLanes.Add(v, ScaledUnit(header, chunk, 3, x, sums));
+        }
         TVector i0 = Half(chunk, 0, x), i1 = Half(chunk, 1, x + 32);
         TVector j0 = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(chunk, 0));
         TVector j1 = TLanes.Dot(TLanes.Broadcast(sums + 2), TFormat.Minimum<TLanes, TVector>(chunk, 1));
         return TFormat.FactorsOfHalves
             ? TLanes.Add(Scaled(header, 0, i0, j0), Scaled(header, 1, i1, j1))
             : Scaled(header, 0, TLanes.AddIntegers(i0, i1), TLanes.AddIntegers(j0, j1));
+    }
+
+    /// <summary>j of a unit.</summary>
+    /// <param name="sums">Sums of the two units of its half.</param>
+    /// <param name="unit">The unit.</param>
+    /// <param name="minimum">Minimums of the two units.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector UnitMinimum(short* sums, int unit, TVector minimum) =>
+        TLanes.Dot(TLanes.And(TLanes.Broadcast(sums), TLanes.Integers(unit % 2 == 0 ? 0xFFFF : unchecked((int)0xFFFF0000))), minimum);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector ScaledUnit(byte* header, byte* chunk, int unit, sbyte* x, short* sums)
+    {
+        TVector i = Steps(chunk, unit, 0, 4, x + 16 * unit, default);
+        if (!TLanes.SumsAreWide) i = TLanes.Dot(i, TLanes.Shorts(1));
+        TVector j = UnitMinimum(sums + unit / 2 * 2, unit, TFormat.Minimum<TLanes, TVector>(chunk, unit / 2));
+        return TLanes.Multiply(TFormat.UnitFactor<TLanes, TVector>(header, chunk, unit), TLanes.ToFloat(TLanes.AddIntegers(i, j)));
     }
 
     /// <summary>F (i + j) or F i + G j.</summary>

@@ -7,6 +7,7 @@ namespace Lowbit.Kernels.Interleaved;
 internal readonly unsafe struct FormatQ2_K : IBlockFormat
 {
     public static int BlockLength => 256;
+    public static int GroupChunks => 4;
     public static int BlockBytes => sizeof(BlockQ2_K);
     public static int CodeBits => 2;
     public static int ScaleRun => 16;

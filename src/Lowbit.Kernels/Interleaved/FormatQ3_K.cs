@@ -7,6 +7,7 @@ namespace Lowbit.Kernels.Interleaved;
 internal readonly unsafe struct FormatQ3_K : IBlockFormat
 {
     public static int BlockLength => 256;
+    public static int GroupChunks => 4;
     public static int BlockBytes => sizeof(BlockQ3_K);
     public static int CodeBits => 3;
     public static int ScaleRun => 16;

@@ -11,7 +11,7 @@ internal readonly unsafe struct FormatQ4_1 : IBlockFormat
     public static int CodeBits => 4;
     public static bool FactorsOfHalves => true;
     public static bool MinimumHasFactor => true;
-    public static int HeaderBytes => 4 * IBlockFormat.Factors;
+    public static int FactorBytes => 4 * IBlockFormat.Factors;
     public static int ChunkBytes => 8 * IBlockFormat.Vector;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)

@@ -10,6 +10,7 @@ namespace Lowbit.Kernels.Interleaved;
 internal readonly unsafe struct FormatQ4_K : IBlockFormat
 {
     public static int BlockLength => 256;
+    public static int GroupChunks => 4;
     public static int BlockBytes => sizeof(BlockQ4_K);
     public static int CodeBits => 4;
     public static int ScaleRun => 32;

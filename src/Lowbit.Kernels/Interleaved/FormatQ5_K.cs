@@ -10,6 +10,7 @@ namespace Lowbit.Kernels.Interleaved;
 internal readonly unsafe struct FormatQ5_K : IBlockFormat
 {
     public static int BlockLength => 256;
+    public static int GroupChunks => 4;
     public static int BlockBytes => sizeof(BlockQ5_K);
     public static int CodeBits => 5;
     public static int ScaleRun => 32;

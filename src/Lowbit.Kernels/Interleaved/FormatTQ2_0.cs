@@ -7,6 +7,7 @@ namespace Lowbit.Kernels.Interleaved;
 internal readonly unsafe struct FormatTQ2_0 : IBlockFormat
 {
     public static int BlockLength => 256;
+    public static int GroupChunks => 4;
     public static int BlockBytes => sizeof(BlockTQ2_0);
     public static int CodeBits => 2;
     public static bool FactorsOfHalves => false;

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.CompilerServices;
 
 namespace Lowbit.Kernels.Interleaved;
@@ -5,12 +6,12 @@ namespace Lowbit.Kernels.Interleaved;
 /// <summary>
 /// How a format lies in interleaved rows. Sixteen rows are a tile. Its columns are cut into chunks of 64, the
 /// blocks of the activations; a chunk has two halves of 32 columns and four units of 16, a unit four steps of 4 columns.
-/// One or four chunks are a group, which begins with a header of the 16-bit factors of the rows. In a chunk, each vector of
+/// One or four chunks are a group, which begins with a header of the 16-bit factors of the rows; the last group may have fewer. In a chunk, each vector of
 /// 64 bytes has four bytes of each row: row r's lie at 4 r. Kernels with narrower vectors take a part of the rows.
 /// </summary>
 /// <remarks>
 /// With q the unsigned codes, x those of the activations, s and m integer scales and minimums of a unit and F, G float factors:
-/// i = Σ s Σ q x and j = Σ m Σ x over a half or a chunk contribute F (i + j), or F i + G j where the minimum has a factor.
+/// i = Σ s Σ q x and j = Σ m Σ x over a unit, a half or a chunk contribute F (i + j), or F i + G j where the minimum has a factor.
 /// </remarks>
 internal unsafe interface IBlockFormat
 {
@@ -44,16 +45,25 @@ internal unsafe interface IBlockFormat
     /// <summary>Whether each half of a chunk has factors of its own, as blocks of 32 do.</summary>
     static abstract bool FactorsOfHalves { get; }
 
+    /// <summary>Whether each unit has a factor of its own, <see cref="UnitFactor"/>; codes have at most 5 bits then, and no integer scales.</summary>
+    static virtual bool FactorsOfUnits => false;
+
     /// <summary>Whether the minimum has a factor of its own.</summary>
     static virtual bool MinimumHasFactor => false;
 
     /// <summary>Bits of a 16-bit factor that are all set in what is no finite number.</summary>
     static virtual int ExponentMask => 0x7C00;
 
-    /// <summary>Bytes at the begin of a group: the factors, twice as much as one row of them at least, so that vectors lie on cache lines.</summary>
-    static virtual int HeaderBytes => 2 * Factors;
+    /// <summary>Chunks of a group, 1 or 4.</summary>
+    static virtual int GroupChunks => 1;
 
-    /// <summary>How many of a row's factors in the header are halves that lie there enlarged by <see cref="FactorExponent"/>.</summary>
+    /// <summary>Bytes of a set of factors; a header has one for all chunks of the group, or several, each of the same number of chunks.</summary>
+    static virtual int FactorBytes => 2 * Factors;
+
+    /// <summary>Bytes behind the factors that belong to all chunks of the group, cleared before <see cref="Interleave"/>.</summary>
+    static virtual int SharedBytes => 0;
+
+    /// <summary>How many of a row's factors in a set are halves that lie there enlarged by <see cref="FactorExponent"/>.</summary>
     static virtual int ScaledFactors => 4;
 
     /// <summary>Bytes of a chunk.</summary>
@@ -66,8 +76,18 @@ internal unsafe interface IBlockFormat
     /// <param name="lanes">The row's lane of the first vector of the first chunk; the next ones follow every 16.</param>
     static abstract void Interleave(byte* block, int blocks, ushort* factors, uint* lanes);
 
+    /// <summary>Whether steps are unpacked two at a time: by <see cref="TwoSteps"/> and <see cref="Dot"/> instead of <see cref="Codes"/>. Chunks have one factor then and no integer scales.</summary>
+    static virtual bool StepsArePaired => false;
+
     /// <summary>The codes of four columns of the rows.</summary>
-    static abstract TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct;
+    static virtual TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <summary>The codes of steps 2 <paramref name="pair"/> and 2 <paramref name="pair"/> + 1 of a unit, of the chunk with that position in its group.</summary>
+    static virtual void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
+        where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <summary>Σ q x over a chunk in 32 bits.</summary>
+    static virtual TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
 
     /// <summary>The integer scales of a unit, each twice.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -77,7 +97,10 @@ internal unsafe interface IBlockFormat
     static abstract TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
 
     /// <summary>The factors F.</summary>
-    static abstract TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct;
+    static virtual TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <summary>The factors of a unit.</summary>
+    static virtual TVector UnitFactor<TLanes, TVector>(byte* header, byte* chunk, int unit) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
 
     /// <summary>The factors G.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -97,6 +120,6 @@ internal unsafe struct ChunkNumbers
     public fixed byte Codes[IBlockFormat.ChunkColumns];
     public fixed int Scales[4];
     public fixed int Minimums[4];
-    public fixed float Factors[2];
+    public fixed float Factors[4];
     public fixed float MinimumFactors[2];
 }

@@ -23,10 +23,17 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     static abstract TVector Bytes(byte value);
     static abstract TVector Shorts(short value);
     static abstract TVector Floats(float value);
+    static abstract TVector Integers(int value);
 
     static abstract TVector And(TVector a, TVector b);
     static abstract TVector Or(TVector a, TVector b);
     static abstract TVector MultiplyShorts(TVector a, TVector b);
+
+    /// <summary>The upper halves of the products of unsigned 16-bit numbers.</summary>
+    static abstract TVector MultiplyHigh(TVector a, TVector b);
+
+    /// <summary>Unsigned 16-bit numbers moved down.</summary>
+    static abstract TVector ShiftShorts(TVector value, int shift);
 
     /// <summary>The bits of a byte from <paramref name="shift"/> on, which the mask cuts off.</summary>
     static abstract TVector Bits(TVector value, int shift, byte mask);
@@ -58,6 +65,7 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>a₀b₀ + a₁b₁ of 16-bit numbers in 32 bits.</summary>
     static abstract TVector Dot(TVector a, TVector b);
     static abstract TVector AddIntegers(TVector a, TVector b);
+    static abstract TVector SubtractIntegers(TVector a, TVector b);
 
     static abstract TVector ToFloat(TVector integers);
     static abstract TVector Add(TVector a, TVector b);
@@ -65,6 +73,9 @@ internal unsafe interface ILanes<TVector> where TVector : struct
 
     /// <summary>As many finite halves as there are lanes, times 2^<paramref name="exponent"/>. Processors take a hundred cycles where one is subnormal.</summary>
     static abstract TVector LoadHalves(byte* source, int exponent);
+
+    /// <summary>Byte i of a lane, a positive number of E4M3, as a float.</summary>
+    static abstract TVector SmallFloats(TVector lanes, int i);
 
     /// <summary>As many upper halves of floats as there are lanes.</summary>
     static abstract TVector LoadUpperHalves(byte* source);
@@ -90,11 +101,17 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Floats(float value) => Vector512.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Integers(int value) => Vector512.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> And(Vector512<byte> a, Vector512<byte> b) => a & b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Or(Vector512<byte> a, Vector512<byte> b) => a | b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> MultiplyShorts(Vector512<byte> a, Vector512<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> MultiplyHigh(Vector512<byte> a, Vector512<byte> b) => Avx512BW.MultiplyHigh(a.AsUInt16(), b.AsUInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> ShiftShorts(Vector512<byte> value, int shift) => (value.AsUInt16() >>> shift).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Bits(Vector512<byte> value, int shift, byte mask) =>
@@ -132,6 +149,8 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> AddIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> SubtractIntegers(Vector512<byte> a, Vector512<byte> b) => (a.AsInt32() - b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> ToFloat(Vector512<byte> integers) => Vector512.ConvertToSingle(integers.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Add(Vector512<byte> a, Vector512<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
@@ -143,6 +162,14 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     {
         Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << 13 & Vector512.Create(Lanes128.HalfMask);
         return (bits.AsSingle() * Vector512.Create(BitConverter.Int32BitsToSingle(Lanes128.HalfFactorBits + (exponent << 23)))).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> SmallFloats(Vector512<byte> lanes, int i)
+    {
+        // (1 + f) · 2^(e - 7) where the exponent e is not 0, else (1 + f) · 2^-7 instead of f · 2^-6.
+        Vector512<float> normal = (((lanes.AsInt32() >>> 8 * i & Vector512.Create(0x7F)) << 20) + Vector512.Create(120 << 23)).AsSingle();
+        return Vector512.MinNative(normal, normal + normal - Vector512.Create(1f / 64)).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -169,11 +196,17 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Floats(float value) => Vector256.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Integers(int value) => Vector256.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> And(Vector256<byte> a, Vector256<byte> b) => a & b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Or(Vector256<byte> a, Vector256<byte> b) => a | b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> MultiplyShorts(Vector256<byte> a, Vector256<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> MultiplyHigh(Vector256<byte> a, Vector256<byte> b) => Avx2.MultiplyHigh(a.AsUInt16(), b.AsUInt16()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> ShiftShorts(Vector256<byte> value, int shift) => (value.AsUInt16() >>> shift).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Bits(Vector256<byte> value, int shift, byte mask) =>
@@ -211,6 +244,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> AddIntegers(Vector256<byte> a, Vector256<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> SubtractIntegers(Vector256<byte> a, Vector256<byte> b) => (a.AsInt32() - b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> ToFloat(Vector256<byte> integers) => Vector256.ConvertToSingle(integers.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Add(Vector256<byte> a, Vector256<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
@@ -222,6 +257,14 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     {
         Vector256<int> bits = Avx2.ConvertToVector256Int32(Vector128.Load((short*)source)) << 13 & Vector256.Create(Lanes128.HalfMask);
         return (bits.AsSingle() * Vector256.Create(BitConverter.Int32BitsToSingle(Lanes128.HalfFactorBits + (exponent << 23)))).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> SmallFloats(Vector256<byte> lanes, int i)
+    {
+        // (1 + f) · 2^(e - 7) where the exponent e is not 0, else (1 + f) · 2^-7 instead of f · 2^-6.
+        Vector256<float> normal = (((lanes.AsInt32() >>> 8 * i & Vector256.Create(0x7F)) << 20) + Vector256.Create(120 << 23)).AsSingle();
+        return Vector256.MinNative(normal, normal + normal - Vector256.Create(1f / 64)).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -254,11 +297,24 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Floats(float value) => Vector128.Create(value).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Integers(int value) => Vector128.Create(value).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> And(Vector128<byte> a, Vector128<byte> b) => a & b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Or(Vector128<byte> a, Vector128<byte> b) => a | b;
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> MultiplyShorts(Vector128<byte> a, Vector128<byte> b) => (a.AsInt16() * b.AsInt16()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> MultiplyHigh(Vector128<byte> a, Vector128<byte> b)
+    {
+        if (Sse2.IsSupported) return Sse2.MultiplyHigh(a.AsUInt16(), b.AsUInt16()).AsByte();
+        Vector128<uint> lower = Vector128.WidenLower(a.AsUInt16()) * Vector128.WidenLower(b.AsUInt16()), upper = Vector128.WidenUpper(a.AsUInt16()) * Vector128.WidenUpper(b.AsUInt16());
+        return Vector128.Narrow(lower >>> 16, upper >>> 16).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> ShiftShorts(Vector128<byte> value, int shift) => (value.AsUInt16() >>> shift).AsByte();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Bits(Vector128<byte> value, int shift, byte mask) =>
@@ -304,6 +360,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> AddIntegers(Vector128<byte> a, Vector128<byte> b) => (a.AsInt32() + b.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> SubtractIntegers(Vector128<byte> a, Vector128<byte> b) => (a.AsInt32() - b.AsInt32()).AsByte();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> ToFloat(Vector128<byte> integers) => Vector128.ConvertToSingle(integers.AsInt32()).AsByte();
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Add(Vector128<byte> a, Vector128<byte> b) => (a.AsSingle() + b.AsSingle()).AsByte();
@@ -315,6 +373,14 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     {
         Vector128<int> bits = Vector128.WidenLower(Vector128.CreateScalar(*(long*)source).AsInt16()) << 13 & Vector128.Create(HalfMask);
         return (bits.AsSingle() * Vector128.Create(BitConverter.Int32BitsToSingle(HalfFactorBits + (exponent << 23)))).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> SmallFloats(Vector128<byte> lanes, int i)
+    {
+        // (1 + f) · 2^(e - 7) where the exponent e is not 0, else (1 + f) · 2^-7 instead of f · 2^-6.
+        Vector128<float> normal = (((lanes.AsInt32() >>> 8 * i & Vector128.Create(0x7F)) << 20) + Vector128.Create(120 << 23)).AsSingle();
+        return Vector128.MinNative(normal, normal + normal - Vector128.Create(1f / 64)).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

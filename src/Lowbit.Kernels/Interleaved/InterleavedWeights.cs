@@ -6,7 +6,7 @@ namespace Lowbit.Kernels.Interleaved;
 
 /// <summary>
 /// A matrix of one of ggml's block formats or on uniform grids, rearranged in memory so that the codes of sixteen rows lie side by side and
-/// every load serves all of them. It takes the bytes of the file and up to 6 % more, TQ1_0 22 %.
+/// every load serves all of them. It takes the bytes of the file and up to 6 % more.
 /// </summary>
 internal abstract unsafe class InterleavedWeights
 {
@@ -98,7 +98,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
     private readonly BlockRows _source;
     private readonly object _owner; // of the memory of the tiles
     private readonly byte* _tiles;
-    private readonly int _rows, _columns, _chunks;
+    private readonly int _rows, _columns;
+    private readonly TileShape<TFormat> _shape;
     private readonly long _tileBytes;
     private volatile bool _isScalar; // a factor is too large to be enlarged: no real model has one above 64
 
@@ -107,8 +108,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         _source = source;
         _rows = source.Rows;
         _columns = source.Columns;
-        _chunks = (_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns;
-        _tileBytes = (long)Groups * GroupBytes;
+        _shape = new((_columns + IBlockFormat.ChunkColumns - 1) / IBlockFormat.ChunkColumns, Math.Max(source.ChunksOfFactors, TFormat.BlockLength / IBlockFormat.ChunkColumns));
+        _tileBytes = _shape.TileBytes;
         _tiles = LargePages.Take(Tiles * _tileBytes, out _owner);
         // In pieces, so that never both forms of a large matrix are there.
         int piece = (int)Math.Max(4, PieceBytes / ((long)IBlockFormat.Rows * Blocks * TFormat.BlockBytes));
@@ -120,13 +121,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         }
     }
 
-    private static int GroupChunks => TFormat.BlockLength == 256 ? 4 : 1;
-
-    private static int GroupBytes => TFormat.HeaderBytes + GroupChunks * TFormat.ChunkBytes;
-
     private int Blocks => (_columns + TFormat.BlockLength - 1) / TFormat.BlockLength;
-
-    private int Groups => _chunks / GroupChunks;
 
     internal override bool HasNarrowTiles => TileChoice<TFormat>.IsNarrow;
 
@@ -161,6 +156,12 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         pool.Run(ref work, _rows, 16);
     }
 
+    private void Finish(float* results, int count, float* output)
+    {
+        float factor = _source.Factor;
+        for (int i = 0; i < count; i++) output[i] = factor * results[i];
+    }
+
     private struct Interleaving : IParallelWork
     {
         public InterleavedWeights<TFormat> Weights;
@@ -168,22 +169,24 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
 
         public readonly void Execute(int start, int end)
         {
+            TileShape<TFormat> shape = Weights._shape;
+            int factorsOfSet = TFormat.FactorBytes / IBlockFormat.Factors;
             for (int row = (FirstTile + start) * IBlockFormat.Rows; row < Math.Min(Weights._rows, (FirstTile + end) * IBlockFormat.Rows); row++)
             {
                 byte* group = Weights._tiles + row / IBlockFormat.Rows * Weights._tileBytes;
                 byte* block = Weights._source.Row(row);
-                int blocksOfGroup = GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights.Blocks;
+                int blocksOfGroup = TFormat.GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights.Blocks;
                 int lane = row % IBlockFormat.Rows;
-                for (int first = 0; first < blocks; first += blocksOfGroup, group += GroupBytes, block += blocksOfGroup * TFormat.BlockBytes)
+                for (int first = 0; first < blocks; first += blocksOfGroup, group += shape.GroupBytes, block += blocksOfGroup * TFormat.BlockBytes)
                 {
                     ushort* factors = (ushort*)group + lane;
-                    TFormat.Interleave(block, Math.Min(blocksOfGroup, blocks - first), factors, (uint*)(group + TFormat.HeaderBytes) + lane);
-                    for (int i = 0; i < TFormat.HeaderBytes / IBlockFormat.Factors; i++)
+                    TFormat.Interleave(block, Math.Min(blocksOfGroup, blocks - first), factors, (uint*)(group + shape.HeaderBytes) + lane);
+                    for (int i = 0; i < shape.Sets * factorsOfSet; i++)
                     {
                         ref ushort factor = ref factors[IBlockFormat.Rows * i];
                         if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask)
                             throw new LowbitException($"tensor {Weights._source.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
-                        if (i >= TFormat.ScaledFactors) continue;
+                        if (i % factorsOfSet >= TFormat.ScaledFactors) continue;
                         factor = BitConverter.HalfToUInt16Bits((Half)MathF.ScaleB((float)BitConverter.UInt16BitsToHalf(factor), -IBlockFormat.FactorExponent));
                         if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask) Weights._isScalar = true;
                     }
@@ -206,8 +209,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                 int first = tile * IBlockFormat.Rows, count = Math.Min(IBlockFormat.Rows, Weights._rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
-                    TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._chunks, new Token(Activations, t), results);
-                    new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * Weights._rows + first, count));
+                    TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._shape, new Token(Activations, t), results);
+                    Weights.Finish(results, count, Output + (long)t * Weights._rows + first);
                 }
             }
         }
@@ -227,10 +230,10 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
             for (int index = start; index < end; index++)
             {
                 int tile = index * TKernel.Tiles, second = Math.Min(tile + 1, Weights.Tiles - 1);
-                TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._tiles + second * Weights._tileBytes, Activations, panel, results);
+                TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._tiles + second * Weights._tileBytes, Weights._shape, Activations, panel, results);
                 int first = index * rows, count = Math.Min(rows, Weights._rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
-                    new ReadOnlySpan<float>(results + (long)t * rows, count).CopyTo(new Span<float>(Output + (long)t * Weights._rows + first, count));
+                    Weights.Finish(results + (long)t * rows, count, Output + (long)t * Weights._rows + first);
             }
         }
     }
@@ -245,8 +248,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         {
             for (int row = start; row < end; row++)
                 for (int t = 0; t < Activations.Tokens; t++)
-                    Output[(long)t * Weights._rows + row] = ScalarProduct.Row<TFormat>(
-                        Weights._source.Row(row), Weights.Blocks, Weights._chunks, new Token(Activations, t));
+                    Output[(long)t * Weights._rows + row] = Weights._source.Factor * ScalarProduct.Row<TFormat>(
+                        Weights._source.Row(row), Weights.Blocks, Weights._shape.Chunks, new Token(Activations, t));
         }
     }
 }

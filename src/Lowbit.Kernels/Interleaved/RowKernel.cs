@@ -30,10 +30,10 @@ internal interface IRowKernel<TFormat> where TFormat : struct, IBlockFormat
 {
     /// <summary>Multiplies the 16 rows of a tile with a token.</summary>
     /// <param name="tile">First group of the tile.</param>
-    /// <param name="chunks">Chunks of a row.</param>
+    /// <param name="shape">How the groups lie.</param>
     /// <param name="token">The activations.</param>
     /// <param name="results">[16].</param>
-    static abstract unsafe void Run(byte* tile, int chunks, Token token, float* results);
+    static abstract unsafe void Run(byte* tile, TileShape<TFormat> shape, Token token, float* results);
 }
 
 /// <inheritdoc cref="IRowKernel{TFormat}"/>
@@ -41,29 +41,31 @@ internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel
     where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(byte* tile, int chunks, Token token, float* results)
+    public static void Run(byte* tile, TileShape<TFormat> shape, Token token, float* results)
     {
         sbyte* x = token.X;
         short* sums = token.Sum;
-        byte* header = tile, codes = tile + TFormat.HeaderBytes, y = (byte*)results;
+        byte* header = tile, codes = tile, y = (byte*)results;
         new Span<float>(results, IBlockFormat.Rows).Clear();
-        for (int chunk = 0; chunk < chunks; chunk++)
+        for (int chunk = 0; chunk < shape.Chunks; chunk++)
         {
+            int position = chunk & TFormat.GroupChunks - 1;
+            if (position == 0)
+            {
+                header = codes;
+                codes += shape.HeaderBytes;
+            }
+            byte* factors = TFormat.GroupChunks == 1 ? header : shape.Factors(header, position);
             TVector scale = TLanes.Floats(token.Scale[chunk]);
             // Narrow vectors take turns, so that a line of the memory is used up when it comes.
             for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
             {
-                TVector sum = ChunkSum<TFormat, TLanes, TVector>.Compute(header + lane / 2, codes + lane, x, sums);
+                TVector sum = ChunkSum<TFormat, TLanes, TVector>.Compute(factors + lane / 2, codes + lane, position, x, sums);
                 TLanes.Store(y + lane, TLanes.Add(TLanes.Load(y + lane), TLanes.Multiply(scale, sum)));
             }
             x += IBlockFormat.ChunkColumns;
             sums += Activations.UnitsOfBlock;
             codes += TFormat.ChunkBytes;
-            if (TFormat.BlockLength != 256 || chunk % 4 == 3)
-            {
-                header = codes;
-                codes += TFormat.HeaderBytes;
-            }
         }
     }
 }

@@ -19,8 +19,8 @@ internal static unsafe class TileChoice<TFormat> where TFormat : struct, IBlockF
 
     private static bool Measure()
     {
-        int chunks = Columns / IBlockFormat.ChunkColumns, groups = TFormat.BlockLength == 256 ? chunks / 4 : chunks;
-        using NativeBuffer tile = new((long)groups * TFormat.HeaderBytes + (long)chunks * TFormat.ChunkBytes);
+        TileShape<TFormat> shape = new(Columns / IBlockFormat.ChunkColumns, TFormat.GroupChunks);
+        using NativeBuffer tile = new(shape.TileBytes);
         using NativeBuffer panel = new(Math.Max(TileKernel<TFormat, Lanes512, Vector512<byte>>.PanelBytes, TileKernel<TFormat, Lanes256, Vector256<byte>>.PanelBytes));
         using NativeBuffer results = new(Tokens * 2 * IBlockFormat.Rows * sizeof(float));
         using Activations activations = new(Tokens, Columns, ActivationMode.EightBit) { Tokens = Tokens };
@@ -36,7 +36,7 @@ internal static unsafe class TileChoice<TFormat> where TFormat : struct, IBlockF
         long Ticks<TKernel>() where TKernel : struct, ITileKernel<TFormat>
         {
             long start = Stopwatch.GetTimestamp();
-            for (int tiles = 0; tiles < 2; tiles += TKernel.Tiles) TKernel.Run(tile.Pointer, tile.Pointer, activations, panel.Pointer, results.Floats);
+            for (int tiles = 0; tiles < 2; tiles += TKernel.Tiles) TKernel.Run(tile.Pointer, tile.Pointer, shape, activations, panel.Pointer, results.Floats);
             return Stopwatch.GetTimestamp() - start;
         }
     }

@@ -18,10 +18,11 @@ internal interface ITileKernel<TFormat> where TFormat : struct, IBlockFormat
     /// <summary>Multiplies the rows of <see cref="Tiles"/> tiles with all tokens of a batch.</summary>
     /// <param name="tile0">First group of the first tile.</param>
     /// <param name="tile1">First group of the second one.</param>
+    /// <param name="shape">How the groups lie.</param>
     /// <param name="activations">The batch.</param>
     /// <param name="panel">Memory for the panels.</param>
     /// <param name="results">[tokens, up to a multiple of four, Tiles · 16].</param>
-    static abstract unsafe void Run(byte* tile0, byte* tile1, Activations activations, byte* panel, float* results);
+    static abstract unsafe void Run(byte* tile0, byte* tile1, TileShape<TFormat> shape, Activations activations, byte* panel, float* results);
 }
 
 /// <inheritdoc cref="ITileKernel{TFormat}"/>
@@ -30,7 +31,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 {
     private const int PanelChunks = 8; // of 64 columns
 
-    // A chunk of a panel, in vectors: scales of the four units; minimums of the halves; F of the halves; G of the halves; codes
+    // A chunk of a panel, in vectors: scales or factors of the four units; minimums of the halves; F of the halves; G of the halves; codes
     // in the order of the columns, where they are in nibbles the upper ones behind the lower ones.
     private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10;
 
@@ -51,7 +52,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     public static int PanelBytes => 2 * PanelChunks * ChunkBytes + 16 * TLanes.Width;
 
-    public static void Run(byte* tile0, byte* tile1, Activations activations, byte* panel, float* results)
+    public static void Run(byte* tile0, byte* tile1, TileShape<TFormat> shape, Activations activations, byte* panel, float* results)
     {
         int chunks = activations.Blocks, stride = Tiles * IBlockFormat.Rows;
         byte* panel0 = panel, panel1 = panel + PanelChunks * ChunkBytes, state = panel1 + PanelChunks * ChunkBytes;
@@ -62,9 +63,9 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
             for (int first = 0; first < chunks; first += PanelChunks)
             {
                 int count = Math.Min(PanelChunks, chunks - first);
-                Unpack(tile0, lane, first, count, panel0);
-                if (Tiles == 2) Unpack(tile1, lane, first, count, panel1);
-                else Unpack(tile0, lane + TLanes.Width, first, count, panel1);
+                Unpack(tile0, shape, lane, first, count, panel0);
+                if (Tiles == 2) Unpack(tile1, shape, lane, first, count, panel1);
+                else Unpack(tile0, shape, lane + TLanes.Width, first, count, panel1);
                 for (int t = 0; t < activations.Tokens; t += 4)
                 {
                     for (int i = 0; i < 4; i++) tokens[i] = new Token(activations, Math.Min(t + i, activations.Tokens - 1)).From(first);
@@ -74,25 +75,27 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         }
     }
 
-    private static void Unpack(byte* tile, int lane, int first, int count, byte* panel)
+    private static void Unpack(byte* tile, TileShape<TFormat> shape, int lane, int first, int count, byte* panel)
     {
-        int groupChunks = TFormat.BlockLength == 256 ? 4 : 1;
         for (int c = first; c < first + count; c++, panel += ChunkBytes)
         {
-            byte* group = tile + (long)(c / groupChunks) * (TFormat.HeaderBytes + groupChunks * TFormat.ChunkBytes);
-            UnpackChunk(group + lane / 2, group + TFormat.HeaderBytes + c % groupChunks * TFormat.ChunkBytes + lane, panel);
+            byte* group = tile + (long)(c / TFormat.GroupChunks) * shape.GroupBytes;
+            int position = c % TFormat.GroupChunks;
+            UnpackChunk(shape.Factors(group, position) + lane / 2, group + shape.HeaderBytes + position * TFormat.ChunkBytes + lane, position, panel);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void UnpackChunk(byte* header, byte* chunk, byte* panel)
+    private static void UnpackChunk(byte* header, byte* chunk, int position, byte* panel)
     {
-        UnpackUnit(chunk, 0, panel);
-        UnpackUnit(chunk, 1, panel);
-        UnpackUnit(chunk, 2, panel);
-        UnpackUnit(chunk, 3, panel);
+        UnpackUnit(chunk, position, 0, panel);
+        UnpackUnit(chunk, position, 1, panel);
+        UnpackUnit(chunk, position, 2, panel);
+        UnpackUnit(chunk, position, 3, panel);
         TLanes.Store(panel + MinimumsAt * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 0));
         TLanes.Store(panel + (MinimumsAt + 1) * TLanes.Width, TFormat.Minimum<TLanes, TVector>(chunk, 1));
+        for (int unit = 0; TFormat.FactorsOfUnits && unit < 4; unit++) TLanes.Store(panel + unit * TLanes.Width, TFormat.UnitFactor<TLanes, TVector>(header, chunk, unit));
+        if (TFormat.FactorsOfUnits) return;
         TLanes.Store(panel + FactorsAt * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 0));
         if (TFormat.FactorsOfHalves) TLanes.Store(panel + (FactorsAt + 1) * TLanes.Width, TFormat.Factor<TLanes, TVector>(header, 1));
         if (!TFormat.MinimumHasFactor) return;
@@ -100,13 +103,26 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         if (TFormat.FactorsOfHalves) TLanes.Store(panel + (MinimumFactorsAt + 1) * TLanes.Width, TFormat.MinimumFactor<TLanes, TVector>(header, 1));
     }
 
-    private static void UnpackUnit(byte* chunk, int unit, byte* panel)
+    private static void UnpackUnit(byte* chunk, int position, int unit, byte* panel)
     {
+        if (TFormat.StepsArePaired)
+        {
+            StorePair(chunk, position, unit, 0, panel);
+            StorePair(chunk, position, unit, 1, panel);
+            return;
+        }
         StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 0), panel, 4 * unit);
         StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 1), panel, 4 * unit + 1);
         StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 2), panel, 4 * unit + 2);
         StoreCodes(TFormat.Codes<TLanes, TVector>(chunk, unit, 3), panel, 4 * unit + 3);
         if (TFormat.ScaleRun != 0) TLanes.Store(panel + unit * TLanes.Width, TFormat.Scale<TLanes, TVector>(chunk, unit));
+    }
+
+    private static void StorePair(byte* chunk, int position, int unit, int pair, byte* panel)
+    {
+        TFormat.TwoSteps<TLanes, TVector>(chunk, position, unit, pair, out TVector first, out TVector second);
+        StoreCodes(first, panel, 4 * unit + 2 * pair);
+        StoreCodes(second, panel, 4 * unit + 2 * pair + 1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -174,14 +190,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                     }
                     TVector scale0 = Scale(panel0, half, run, step), scale1 = Scale(panel1, half, run, step);
                     bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
-                    EndRun(state + 0 * TLanes.Width, first, panel0, half, Scaled(p00, scale0), sum0);
-                    EndRun(state + 1 * TLanes.Width, first, panel1, half, Scaled(p01, scale1), sum0);
-                    EndRun(state + 2 * TLanes.Width, first, panel0, half, Scaled(p10, scale0), sum1);
-                    EndRun(state + 3 * TLanes.Width, first, panel1, half, Scaled(p11, scale1), sum1);
-                    EndRun(state + 4 * TLanes.Width, first, panel0, half, Scaled(p20, scale0), sum2);
-                    EndRun(state + 5 * TLanes.Width, first, panel1, half, Scaled(p21, scale1), sum2);
-                    EndRun(state + 6 * TLanes.Width, first, panel0, half, Scaled(p30, scale0), sum3);
-                    EndRun(state + 7 * TLanes.Width, first, panel1, half, Scaled(p31, scale1), sum3);
+                    EndRun(state + 0 * TLanes.Width, first, panel0, half, run, Scaled(p00, scale0), sum0);
+                    EndRun(state + 1 * TLanes.Width, first, panel1, half, run, Scaled(p01, scale1), sum0);
+                    EndRun(state + 2 * TLanes.Width, first, panel0, half, run, Scaled(p10, scale0), sum1);
+                    EndRun(state + 3 * TLanes.Width, first, panel1, half, run, Scaled(p11, scale1), sum1);
+                    EndRun(state + 4 * TLanes.Width, first, panel0, half, run, Scaled(p20, scale0), sum2);
+                    EndRun(state + 5 * TLanes.Width, first, panel1, half, run, Scaled(p21, scale1), sum2);
+                    EndRun(state + 6 * TLanes.Width, first, panel0, half, run, Scaled(p30, scale0), sum3);
+                    EndRun(state + 7 * TLanes.Width, first, panel1, half, run, Scaled(p31, scale1), sum3);
                 }
                 x0 += 32;
                 x1 += 32;
@@ -202,9 +218,10 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     // One half of blocks of 32 goes straight on to its floats where one run makes it.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndRun(byte* state, bool first, byte* panel, int half, TVector i, short* sums)
+    private static void EndRun(byte* state, bool first, byte* panel, int half, int run, TVector i, short* sums)
     {
-        if (TFormat.FactorsOfHalves && Runs == 1) EndHalf(state, panel, half, i, sums);
+        if (TFormat.FactorsOfUnits) EndUnit(state, panel, 2 * half + run, i, sums);
+        else if (TFormat.FactorsOfHalves && Runs == 1) EndHalf(state, panel, half, i, sums);
         else TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
     }
 
@@ -231,6 +248,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void EndUnit(byte* state, byte* panel, int unit, TVector i, short* sums)
+    {
+        TVector j = ChunkSum<TFormat, TLanes, TVector>.UnitMinimum(sums, unit, TLanes.Load(panel + (MinimumsAt + unit / 2) * TLanes.Width));
+        TVector v = TLanes.Multiply(TLanes.Load(panel + unit * TLanes.Width), TLanes.ToFloat(TLanes.AddIntegers(i, j)));
+        TLanes.Store(state + 8 * TLanes.Width, unit == 0 ? v : TLanes.Add(TLanes.Load(state + 8 * TLanes.Width), v));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void EndHalf(byte* state, byte* panel, int half, TVector i, short* sums)
     {
         // Blocks of 32 have the same minimum in all rows.
@@ -243,7 +268,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static void EndChunk(byte* state, byte* panel, Token token, int chunk, byte* result)
     {
         TVector v;
-        if (TFormat.FactorsOfHalves)
+        if (TFormat.FactorsOfHalves || TFormat.FactorsOfUnits)
         {
             v = TLanes.Load(state + 8 * TLanes.Width);
         }
@@ -266,7 +291,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static int StepsOfRun
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.CodeBits == 6 && !TLanes.SumsAreWide ? 2 : TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 ? 4 : 8;
+        get => TFormat.CodeBits == 6 && !TLanes.SumsAreWide ? 2 : TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 || TFormat.FactorsOfUnits ? 4 : 8;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -14,9 +14,9 @@ public readonly record struct UniformBytes(long Codes, long Scales);
 
 /// <summary>A packed weight on uniform grids.</summary>
 /// <remarks>
-/// 8-bit activations and groups that are whole rows or have 32 or a multiple of 64 columns: integer sums, the same with any kernel to the
+/// 8-bit activations and groups that are whole rows or have 16 (up to 5 bits, zeros that are codes), 32 or a multiple of 64 columns: integer sums, the same with any kernel to the
 /// last bit. With scales of 16 bits they come from a copy with interleaved rows that the first such product makes, the pages
-/// of the file are given back then; with scales of 32 bits from the bytes as they lie, but for groups of 32 and for more than seven tokens. Otherwise rows
+/// of the file are given back then; with scales of 32 bits from the bytes as they lie, but for groups of 16 and 32 and for more than seven tokens. Otherwise rows
 /// are rebuilt as floats, which equals the definition up to rounding of sums.
 /// </remarks>
 public sealed unsafe class UniformMatrix : WeightMatrix
@@ -53,7 +53,9 @@ public sealed unsafe class UniformMatrix : WeightMatrix
                 throw new LowbitException($"tensor {reader.NameOf(UniformPacking.Zero)}: element {i} is {_rows.Zeros[i]}, codes have {layout.Bits} bits; the file is damaged.");
         }
         Tensor codes = parts[UniformPacking.Codes];
-        Interleaved = new InterleavedCopy(pool => UniformBlocks.Interleave(pool, new UniformBlocks(name, _rows, codes)));
+        Interleaved = new InterleavedCopy(pool => _rows.GroupsHoldWholeBlocks || !UniformUnitBlocks.Fits(_rows)
+            ? UniformBlocks.Interleave(pool, new UniformBlocks(name, _rows, codes))
+            : UniformUnitBlocks.Interleave(pool, new UniformUnitBlocks(name, _rows, codes)));
         Parts = new UniformBytes(layout.CodeBytes, layout.ScaleBytes);
     }
 
@@ -143,7 +145,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
 
     private bool IsInterleaved(Activations activations) => activations.Mode == ActivationMode.EightBit && _rows.CanBeInterleaved;
 
-    /// <summary>The copy with interleaved rows, which products in 8-bit mode take where scales have 16 bits and groups are rows or have 32 or a multiple of 64 columns.</summary>
+    /// <summary>The copy with interleaved rows, which products in 8-bit mode take where scales have 16 bits and groups are such.</summary>
     internal InterleavedCopy Interleaved { get; }
 
     /// <summary>The product with integer sums and a given kernel.</summary>

@@ -23,7 +23,7 @@ internal unsafe struct UniformRows
     public readonly bool GroupsHoldWholeBlocks => Groups == 1 || GroupSize % UniformLayout.BlockLength == 0;
 
     /// <summary>Whether products can be computed from interleaved rows.</summary>
-    public readonly bool CanBeInterleaved => HalfScales && (GroupsHoldWholeBlocks || GroupSize == UniformLayout.BlockLength / 2);
+    public readonly bool CanBeInterleaved => HalfScales && (GroupsHoldWholeBlocks || GroupSize == UniformLayout.BlockLength / 2 || UniformUnitBlocks.Fits(this));
 
     /// <summary>The codes of a block.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -33,12 +33,12 @@ internal static class RandomCodes
     /// <summary>Makes a matrix. Every row has the same number of salient weights, so that matrices of a shape have parts of the same sizes.</summary>
     public static PackedMatrix Pack(string type, int rows, int columns, ref SplitMix64 random)
     {
-        float deviation = 1 / MathF.Sqrt(columns);
+        float deviation = 1 / MathF.Sqrt(columns), half = (float)(Half)deviation;
         MatrixCodes codes = type switch
         {
-            "binary" => Levels(rows, columns, 1, [-deviation, deviation], ref random),
-            "ternary" => Levels(rows, columns, 2, [-deviation, 0, deviation], ref random),
-            "two-planes" => Levels(rows, columns, 2, [-1.25f * deviation, -0.5f * deviation, 0.75f * deviation, 1.5f * deviation], ref random, twoClasses: true),
+            "binary" => Levels(rows, columns, 1, [-half, half], ref random),
+            "ternary" => Levels(rows, columns, 2, [-half, 0, half], ref random),
+            "two-planes" => TwoPlanes(rows, columns, deviation, ref random),
             "table-4" => Table(rows, columns, deviation, ref random),
             "fp6" => Floats(rows, columns, SmallFloat.E2M3, columns, BlockScale.F16, deviation, ref random),
             "fp8" => Floats(rows, columns, SmallFloat.E4M3, columns, BlockScale.F16, deviation, ref random),
@@ -90,15 +90,20 @@ internal static class RandomCodes
         return codes;
     }
 
+    // m − a − b, m − a + b, m + a − b, m + a + b.
+    private static CodebookCodes TwoPlanes(int rows, int columns, float deviation, ref SplitMix64 random)
+    {
+        float m = (float)(Half)(deviation / 8), a = (float)(Half)deviation, b = (float)(Half)(3 * deviation / 8);
+        return Levels(rows, columns, 2, [m - a - b, m - a + b, m + a - b, m + a + b], ref random, twoClasses: true);
+    }
+
     private static CodebookCodes Levels(int rows, int columns, int bits, ReadOnlySpan<float> levels, ref SplitMix64 random, bool twoClasses = false)
     {
         bool[]? second = twoClasses ? new bool[columns] : null;
         for (int column = 0; twoClasses && column < columns; column++) second![column] = random.Below(10) == 0;
         CodebookCodes codes = new(rows, columns, bits, GroupSize, second);
         for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] = (byte)random.Below(levels.Length);
-        Span<float> halves = stackalloc float[levels.Length];
-        for (int i = 0; i < levels.Length; i++) halves[i] = (float)(Half)levels[i];
-        for (int i = 0; i < codes.Levels.Length; i += 1 << bits) halves.CopyTo(codes.Levels.AsSpan(i));
+        for (int i = 0; i < codes.Levels.Length; i += 1 << bits) levels.CopyTo(codes.Levels.AsSpan(i));
         return codes;
     }
 

@@ -122,11 +122,51 @@ public unsafe class CodebookMatrixTests
     [InlineData(LevelForm.MeanTernary, 2)]
     public void Evenly_spaced_levels_are_computed_from_interleaved_rows(LevelForm form, int bits)
     {
-        foreach ((int columns, int group) in new[] { (50, 64), (128, 64), (200, 200), (576, 128) })
+        foreach ((int columns, int group) in new[] { (50, 64), (128, 64), (200, 200), (576, 128), (900, 256), (330, 192) })
         {
             CodebookCodes codes = Random(37, columns, bits, group, false, columns, form);
             PackedProducts.InterleavedRowsAgree(codes, Load(CodebookPacking.Pack(codes)), _pool);
         }
+    }
+
+    [Theory]
+    [InlineData(LevelForm.TwoScales, false)]
+    [InlineData(LevelForm.TwoScales, true)]
+    [InlineData(LevelForm.MeanTwoScales, false)]
+    [InlineData(LevelForm.MeanTwoScales, true)]
+    public void Two_planes_are_computed_from_interleaved_rows(LevelForm form, bool twoClasses)
+    {
+        foreach ((int rows, int columns, int group) in new[] { (1, 1, 64), (37, 50, 64), (16, 128, 64), (33, 200, 200), (17, 576, 128), (5, 330, 192) })
+        {
+            CodebookCodes codes = Random(rows, columns, 2, group, twoClasses, columns, form);
+            PackedProducts.InterleavedRowsAgree(codes, Load(CodebookPacking.Pack(codes)), _pool);
+        }
+    }
+
+    [Fact]
+    public void Two_planes_with_all_columns_in_one_class_and_with_the_largest_sums()
+    {
+        foreach (bool second in new[] { false, true })
+        {
+            CodebookCodes codes = new(17, 192, 2, 128, [.. Enumerable.Repeat(second, 192)]);
+            Array.Fill(codes.Codes, (byte)3);
+            for (int i = 0; i < codes.Levels.Length; i += 4) new[] { -1.375f, -0.625f, 0.625f, 1.375f }.CopyTo(codes.Levels, i);
+            CodebookMatrix matrix = Load(CodebookPacking.Pack(codes));
+            using Activations activations = new(1, 192, ActivationMode.EightBit) { Tokens = 1 };
+            new Span<float>(activations.Values, 192).Fill(-127);
+            activations.Quantize(_pool);
+            float[] got = new float[17];
+            fixed (float* output = got) matrix.Multiply(_pool, activations, output);
+            Assert.All(got, value => Assert.Equal(-127 * 1.375f * 192, value));
+        }
+    }
+
+    [Fact]
+    public void Planes_whose_numbers_cannot_be_enlarged_are_computed_with()
+    {
+        CodebookCodes codes = Random(17, 128, 2, 128, true, 5, LevelForm.TwoScales);
+        new[] { -1001f, -999f, 999f, 1001f }.CopyTo(codes.Levels, 0);
+        PackedProducts.AgreesWithDefinition(codes, Load(CodebookPacking.Pack(codes)), ActivationMode.EightBit, 1, _pool);
     }
 
     // The example of docs/formats/codebook.md: codes 0, 3, 1, 2 and zeros of a row with 64 columns, levels 0.5 ± 1 ± 0.25.

@@ -86,6 +86,18 @@ public unsafe class FloatMatrixTests
         }
     }
 
+    [Fact]
+    public void Nvfp4_is_computed_from_interleaved_rows()
+    {
+        foreach (int columns in new[] { 1, 16, 70, 576 })
+        {
+            FloatCodes codes = Random(37, columns, SmallFloat.E2M1, 16, BlockScale.E4M3, columns);
+            codes.Scales[0] = SmallFloat.E4M3.Decode(1); // subnormal
+            codes.Scales[^1] = -448;
+            PackedProducts.InterleavedRowsAgree(codes, Load(FloatPacking.Pack(codes)), _pool);
+        }
+    }
+
     [Theory]
     [InlineData(ActivationMode.Float)]
     [InlineData(ActivationMode.EightBit)]

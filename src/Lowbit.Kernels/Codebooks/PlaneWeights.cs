@@ -1,0 +1,194 @@
+using System;
+using Lowbit.Core;
+using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Uniform;
+
+namespace Lowbit.Kernels.Codebooks;
+
+/// <summary>A matrix of sums of two binary planes with interleaved rows, as <see cref="PlaneShape"/> says.</summary>
+internal sealed unsafe class PlaneWeights : InterleavedWeights
+{
+    private readonly CodebookLayout _layout;
+    private readonly byte* _codes, _classes, _tiles;
+    private readonly Half* _numbers;
+    private readonly PlaneShape _shape;
+    private readonly PlaneInput _input;
+    private readonly object _owner; // of the memory of the tiles
+    private volatile bool _isScalar; // a number is too large to be enlarged
+
+    /// <summary>Interleaves the rows and gives the pages of the file back.</summary>
+    /// <param name="pool">Threads that share the rows.</param>
+    /// <param name="layout">How the parts lie.</param>
+    /// <param name="codes">The codes.</param>
+    /// <param name="numbers">The numbers of codebooks.</param>
+    /// <param name="classes">[blocks · 64], other than 0 for the second class, or null.</param>
+    /// <param name="source">The tensor of the codes.</param>
+    public PlaneWeights(WorkerPool pool, CodebookLayout layout, byte* codes, byte* numbers, byte* classes, Tensor source)
+    {
+        _layout = layout;
+        _codes = codes;
+        _numbers = (Half*)numbers;
+        _classes = classes;
+        _shape = new(layout);
+        _input = new(layout.Blocks, classes);
+        _tiles = LargePages.Take(Tiles * _shape.TileBytes, out _owner);
+        Interleaving work = new() { Weights = this };
+        pool.Run(ref work, layout.Rows, IBlockFormat.Rows);
+        source.ReleasePages();
+    }
+
+    /// <inheritdoc/>
+    protected override int Tiles => (_layout.Rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
+
+    /// <inheritdoc/>
+    internal override bool HasNarrowTiles => false;
+
+    /// <inheritdoc/>
+    protected override bool IsScalar => _isScalar;
+
+    /// <inheritdoc/>
+    internal override void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
+    {
+        if (_isScalar)
+        {
+            MultiplyScalar(pool, activations, output);
+            return;
+        }
+        Work<PlaneKernel<TLanes, TVector>> work = new() { Weights = this, Activations = activations, Output = output };
+        pool.Run(ref work, Tiles, Products.TilesOfChunk(_layout.Columns));
+    }
+
+    /// <inheritdoc/>
+    protected override void MultiplyTiles<TLanes, TVector>(Activations activations, float* output, int start, int end) =>
+        new Work<PlaneKernel<TLanes, TVector>> { Weights = this, Activations = activations, Output = output }.Execute(start, end);
+
+    /// <inheritdoc/>
+    internal override void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
+    {
+        ScalarWork work = new() { Weights = this, Activations = activations, Output = output };
+        pool.Run(ref work, _layout.Rows, IBlockFormat.Rows);
+    }
+
+    // The first number of a row and group.
+    private Half* Numbers(int row, int chunk) => _numbers + ((long)row * _layout.Groups + chunk / _shape.GroupChunks) * _layout.Numbers;
+
+    private byte* Block(int row, int chunk) => _codes + ((long)row * _layout.Blocks + chunk) * _layout.BlockBytes;
+
+    private struct Interleaving : IParallelWork
+    {
+        public PlaneWeights Weights;
+
+        public readonly void Execute(int start, int end)
+        {
+            PlaneShape shape = Weights._shape;
+            byte* codes = stackalloc byte[CodebookLayout.BlockLength];
+            for (int row = start; row < end; row++)
+            {
+                int lane = row % IBlockFormat.Rows;
+                byte* at = Weights._tiles + row / IBlockFormat.Rows * shape.TileBytes;
+                for (int chunk = 0; chunk < shape.Chunks; chunk++, at += PlaneShape.ChunkBytes)
+                {
+                    if (chunk % shape.GroupChunks == 0)
+                    {
+                        Header(Weights.Numbers(row, chunk), (ushort*)at + lane);
+                        at += shape.HeaderBytes;
+                    }
+                    CodeBlock.Unpack(Weights.Block(row, chunk), 2, codes);
+                    ReadOnlySpan<byte> order = Weights._input.Order(chunk);
+                    for (int step = 0; step < 4; step++)
+                    {
+                        uint bits = 0;
+                        for (int unit = 0; unit < 4; unit++)
+                            for (int i = 0; i < 4; i++) bits |= (uint)codes[order[16 * unit + 4 * step + i]] << 8 * i + 2 * unit;
+                        ((uint*)at)[IBlockFormat.Rows * step + lane] = bits;
+                    }
+                }
+            }
+        }
+
+        // The means stand last.
+        private readonly void Header(Half* numbers, ushort* halves)
+        {
+            int count = Weights._shape.Numbers;
+            for (int i = 0; i < count * Weights._shape.Classes; i++)
+            {
+                Half enlarged = (Half)MathF.ScaleB((float)numbers[i], -IBlockFormat.FactorExponent);
+                if (!Half.IsFinite(enlarged)) Weights._isScalar = true;
+                int place = count == 2 ? i : i / 3 * 3 + (i + 2) % 3;
+                halves[IBlockFormat.Rows * place] = BitConverter.HalfToUInt16Bits(enlarged);
+            }
+        }
+    }
+
+    private struct Work<TKernel> : IParallelWork where TKernel : struct, IPlaneKernel
+    {
+        public PlaneWeights Weights;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            float* results = stackalloc float[IBlockFormat.Rows];
+            PlaneChunk* input = Weights._input.Make(Activations);
+            int rows = Weights._layout.Rows;
+            for (int tile = start; tile < end; tile++)
+            {
+                int first = tile * IBlockFormat.Rows, count = Math.Min(IBlockFormat.Rows, rows - first);
+                for (int t = 0; t < Activations.Tokens; t++)
+                {
+                    TKernel.Run(Weights._tiles + tile * Weights._shape.TileBytes, Weights._shape, input + (long)t * Weights._shape.Chunks, results);
+                    new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * rows + first, count));
+                }
+            }
+        }
+    }
+
+    /// <summary>The oracle, from the bytes of the file.</summary>
+    private struct ScalarWork : IParallelWork
+    {
+        public PlaneWeights Weights;
+        public Activations Activations;
+        public float* Output;
+
+        public readonly void Execute(int start, int end)
+        {
+            for (int row = start; row < end; row++)
+                for (int t = 0; t < Activations.Tokens; t++)
+                {
+                    float y = 0;
+                    for (int chunk = 0; chunk < Weights._shape.Chunks; chunk++)
+                    {
+                        long block = (long)t * Activations.Blocks + chunk;
+                        y += Activations.Scales[block] * Chunk(row, chunk, Activations.Codes + block * Activations.BlockLength);
+                    }
+                    Output[(long)t * Weights._layout.Rows + row] = y;
+                }
+        }
+
+        private readonly float Chunk(int row, int chunk, sbyte* x)
+        {
+            byte* codes = stackalloc byte[CodebookLayout.BlockLength];
+            CodeBlock.UnpackScalar(Weights.Block(row, chunk), 2, codes);
+            Half* numbers = Weights.Numbers(row, chunk);
+            float v = 0;
+            for (int k = 0; k < Weights._shape.Classes; k++, numbers += Weights._shape.Numbers)
+            {
+                int s = 0, t = 0, sum = 0;
+                for (int c = 0; c < CodebookLayout.BlockLength; c++)
+                {
+                    int column = chunk * CodebookLayout.BlockLength + c;
+                    if (Weights._classes != null && (Weights._classes[column] != 0) != (k == 1)) continue;
+                    s += (codes[c] >> 1) * x[c];
+                    t += (codes[c] & 1) * x[c];
+                    sum += x[c];
+                }
+                bool hasMean = Weights._shape.Numbers == 3;
+                float a = (float)numbers[hasMean ? 1 : 0], b = (float)numbers[hasMean ? 2 : 1];
+                float ofClass = a * (2 * s - sum) + b * (2 * t - sum);
+                if (hasMean) ofClass += (float)numbers[0] * sum;
+                v = k == 0 ? ofClass : v + ofClass;
+            }
+            return v;
+        }
+    }
+}
