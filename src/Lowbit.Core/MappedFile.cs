@@ -2,6 +2,7 @@ using System;
 using System.IO;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Lowbit.Core;
 
@@ -20,7 +21,7 @@ public sealed unsafe partial class MappedFile : IDisposable
         Path = path;
         try
         {
-            Length = new FileInfo(path).Length;
+            using (SafeFileHandle handle = File.OpenHandle(path)) Length = RandomAccess.GetLength(handle); // FileInfo has that of a symbolic link itself
             if (Length == 0) return; // an empty file cannot be mapped
             _file = MemoryMappedFile.CreateFromFile(path, FileMode.Open, null, 0, MemoryMappedFileAccess.Read);
             _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);

@@ -33,6 +33,18 @@ public sealed class SafetensorsFileTests : IDisposable
         Assert.Equal(1, file.Tensors["scalar\n"].Elements);
     }
 
+    [Fact]
+    public void FollowsSymbolicLinks()
+    {
+        if (OperatingSystem.IsWindows()) return; // making one takes a privilege there
+        string path = Path.Combine(_folder.Path, "blob"), link = Path.Combine(_folder.Path, "model.safetensors");
+        byte[] header = """{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"""u8.ToArray();
+        File.WriteAllBytes(path, [.. BitConverter.GetBytes((long)header.Length), .. header, 0, 0, 128, 63]);
+        File.CreateSymbolicLink(link, "blob");
+        using SafetensorsFile file = SafetensorsFile.Open(link);
+        Assert.Equal([0, 0, 128, 63], file.Tensors["a"].Span.ToArray());
+    }
+
     [Theory]
     [InlineData("", "not valid JSON")]
     [InlineData("{", "not valid JSON")]

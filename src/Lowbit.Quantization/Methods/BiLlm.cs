@@ -15,14 +15,14 @@
 //           B            BlockSize             columns of a block
 //           E            BlockCompensation     (w − ŵ) / U_jj
 // Order     block by block; within a block columns do not compensate each other, the columns behind it get its errors.
-// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, which are part and sign
-//           or, in salient columns, both signs; one bit a column; eight levels a row and block.
+// Bits      paper: 2 r + (1 − r) with r the share of salient columns. Stored: two bits a weight, which name one of two
+//           levels of either part or, in salient columns, one of four; one bit a column; eight levels a row and block.
 // Cost      in³ · 2/3 for U, in² · out for the compensation, about 49 · 5 + 81 · 3 passes over the weights for the searches.
 // Keeps     from the repository, where the paper differs: both searches binarize the scores, not the weights; the grid of
 //           break points; up to 49 salient columns (paper: 30).
-// Departs   from the repository: sign(0) = +1, since one bit has no third value; blocks with fewer than 50 columns have fewer
-//           candidates (there: an error); U in double precision (InverseFactor.cs); in half precision it is the levels that
-//           are rounded, not α and m.
+// Departs   from the repository: sign(0), there 0, is +1 where a part of a row would have more levels than its codes can
+//           name; blocks with fewer than 50 columns have fewer candidates (there: an error); U in double precision
+//           (InverseFactor.cs); in half precision it is the levels that are rounded, not α and m.
 
 using System;
 using System.Threading;
@@ -135,65 +135,77 @@ public static unsafe class BiLlm
 
         public readonly void Execute(int start, int end)
         {
-            Span<float> row = new float[Width], residual = new float[Width];
+            Span<float> row = new float[Width], sums = new float[Width];
             Span<Part> parts = new Part[Width];
             int books = Codes.Classes << BiLlmOptions.Bits, book = Start / Codes.GroupSize * books;
             for (int r = start; r < end; r++)
             {
                 Span<byte> codes = Codes.Codes.AsSpan(r * Codes.Columns + Start, Width);
-                Span<float> levels = Codes.Levels.AsSpan(r * Codes.Groups * books + book, books), salientLevels = levels[4..];
+                Span<float> levels = Codes.Levels.AsSpan(r * Codes.Groups * books + book, books);
                 for (int j = 0; j < Width; j++)
                 {
                     long i = (long)j * Stride + r;
                     row[j] = Weights[i];
                     parts[j] = Salient[Start + j] ? Part.Salient : MathF.Abs(Scores[i]) >= BreakPoint ? Part.Sparse : Part.Concentrated;
                 }
-                for (Part part = Part.Concentrated; part <= Part.Sparse; part++)
-                {
-                    (float low, float high) = Binarize(row, parts, part, codes, residual);
-                    (levels[2 * (int)part], levels[2 * (int)part + 1]) = (low, high);
-                    for (int j = 0; j < Width; j++)
-                        if (parts[j] == part) codes[j] = (byte)(2 * (int)part + codes[j]);
-                }
-                (float low1, float high1) = Binarize(row, parts, Part.Salient, codes, residual);
-                for (int j = 0; j < Width; j++)
-                    if (parts[j] == Part.Salient) codes[j] *= 2;
-                (float low2, float high2) = Binarize(residual, parts, Part.Salient, codes, residual, keep: true);
-                (salientLevels[0], salientLevels[1], salientLevels[2], salientLevels[3]) = (low1 + low2, low1 + high2, high1 + low2, high1 + high2);
+                Binarize(row, parts, Part.Concentrated, 1, sums, codes, 0, levels[..2]);
+                Binarize(row, parts, Part.Sparse, 1, sums, codes, 2, levels[2..4]);
+                Binarize(row, parts, Part.Salient, 2, sums, codes, 0, levels[4..]);
                 Codebook.Round(levels[..4], Rounding);
-                Codebook.Round(salientLevels, Rounding);
+                Codebook.Round(levels[4..], Rounding);
                 for (int j = 0; j < Width; j++) Levels[(long)j * Stride + r] = Codes.Dequantize(r, Start + j);
             }
         }
 
-        // m = mean x, α = mean |x − m|, both over the part; the levels are m ∓ α. The sign becomes the code or, to keep, is added to it.
-        private static (float Low, float High) Binarize(ReadOnlySpan<float> x, ReadOnlySpan<Part> parts, Part part, Span<byte> codes, Span<float> residual, bool keep = false)
+        // The levels of a part and the codes of its weights. A weight on its mean has the sign 0 if there are levels enough: weights
+        // on a coarse grid in two to four salient columns often lie there.
+        private static void Binarize(
+            ReadOnlySpan<float> x, ReadOnlySpan<Part> parts, Part part, int orders, Span<float> sums, Span<byte> codes, int firstCode, Span<float> levels)
+        {
+            for (int signOfZero = 0; ; signOfZero++)
+            {
+                sums.Clear();
+                for (int order = 0; order < orders; order++) Add(x, parts, part, signOfZero, sums);
+                int count = 0;
+                for (int j = 0; j < x.Length && count <= levels.Length; j++)
+                {
+                    if (parts[j] != part || levels[..count].Contains(sums[j])) continue;
+                    if (count < levels.Length) levels[count] = sums[j];
+                    count++;
+                }
+                if (count > levels.Length) continue;
+                levels[..count].Sort();
+                for (int j = 0; j < x.Length; j++)
+                    if (parts[j] == part) codes[j] = (byte)(firstCode + levels[..count].IndexOf(sums[j]));
+                return;
+            }
+        }
+
+        // Adds m + α · sign(r − m) of the residual r = x − sums, m = mean r and α = mean |r − m| over the part.
+        private static void Add(ReadOnlySpan<float> x, ReadOnlySpan<Part> parts, Part part, int signOfZero, Span<float> sums)
         {
             double sum = 0, deviation = 0;
             int count = 0;
             for (int j = 0; j < x.Length; j++)
             {
                 if (parts[j] != part) continue;
-                sum += x[j];
+                sum += x[j] - sums[j];
                 count++;
             }
-            if (count == 0) return default;
             float mean = (float)(sum / count);
             for (int j = 0; j < x.Length; j++)
-                if (parts[j] == part) deviation += MathF.Abs(x[j] - mean);
-            float scale = (float)(deviation / count), low = mean - scale, high = scale + mean;
+                if (parts[j] == part) deviation += MathF.Abs(x[j] - sums[j] - mean);
+            float scale = (float)(deviation / count);
             for (int j = 0; j < x.Length; j++)
             {
                 if (parts[j] != part) continue;
-                int sign = x[j] >= mean ? 1 : 0;
-                codes[j] = (byte)(keep ? codes[j] + sign : sign);
-                residual[j] = x[j] - (sign == 1 ? high : low);
+                float distance = x[j] - sums[j] - mean;
+                sums[j] += mean + scale * (distance > 0 ? 1 : distance < 0 ? -1 : signOfZero);
             }
-            return (low, high);
         }
     }
 
-    // The part of a block that a weight belongs to. Codes of the first two: part and sign; of the last: sign and sign of the residual.
+    // The part of a block that a weight belongs to.
     private enum Part
     {
         /// <summary>Of a column that is not salient, with a score below the break point.</summary>

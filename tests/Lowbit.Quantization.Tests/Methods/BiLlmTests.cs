@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
+using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.LinearAlgebra;
 using Lowbit.Quantization.Methods;
@@ -24,6 +25,30 @@ public sealed class BiLlmTests
         QuantizedMatrix result = new BiLlmOptions { Saliency = saliency, BlockSize = blockSize }.Quantize(layer, Samples.Pool);
         Check.SameBits(result);
         Check.Agree(Textbook(layer, saliency, Math.Min(blockSize, 70)), result.Dequantized, 1, 1e-5);
+    }
+
+    [Theory]
+    // m = 0, α = 2, residuals −1 1 0 0, their m = 0 and α = 1/2
+    [InlineData(new float[] { 1, 3, -2, -2 }, new float[] { 1.5f, 2.5f, -2, -2 })]
+    // α = 4, residuals −1 0 1 −1 −1 2, their α = 1: with sign(0) = 0 there were five levels, so it is 1
+    [InlineData(new float[] { -5, -4, -3, 3, 3, 6 }, new float[] { -5, -3, -3, 3, 3, 5 })]
+    public void A_salient_weight_on_its_mean_stays_there_if_there_are_levels_enough(float[] salient, float[] expected)
+    {
+        const int Rows = 12;
+        int columns = salient.Length + 8;
+        var weight = new float[Rows * columns];
+        var hessian = new float[columns * columns]; // of inputs that do not depend on each other
+        for (int j = 0; j < columns; j++) hessian[j * columns + j] = 1;
+        int Turned(int row, int i) => (i + row) % salient.Length; // so that all salient columns weigh the same
+        for (int r = 0; r < Rows; r++)
+            for (int j = 0; j < columns; j++)
+                weight[r * columns + j] = j < salient.Length ? salient[Turned(r, j)] : (r + j) % 2 == 0 ? 0.125f : -0.125f;
+        QuantizedMatrix result = new BiLlmOptions { Saliency = SaliencyMetric.Hessian }.Quantize(
+            new LinearLayer("sample", Rows, columns, weight, Hessian.FromMatrix("sample", hessian, columns)), Samples.Pool);
+        Check.SameBits(result);
+        Assert.Equal(salient.Length, ((CodebookCodes)result.Codes).SecondClass!.Count(x => x));
+        for (int r = 0; r < Rows; r++)
+            for (int j = 0; j < salient.Length; j++) Assert.Equal(expected[Turned(r, j)], result.Dequantized[r * columns + j], 1e-6f);
     }
 
     [Fact]
