@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
+using System.Runtime.Intrinsics.X86;
 using System.Threading;
 
 namespace Lowbit.Core;
@@ -23,11 +24,13 @@ public interface IParallelWork
 /// threads read 16 KiB pieces in turn no faster than one thread reads alone, and long runs twice as fast (docs/numerics.md).
 /// <para/>
 /// A piece of work is over when its chunks are done: a thread that has not woken by then is not waited for. Threads without
-/// work spin for a moment, since the next product of a decode step comes within microseconds, and then sleep.
+/// work spin for a moment, since the next product of a decode step comes within microseconds, and then sleep. While they spin they fetch
+/// what <see cref="Expect"/> has told them, so that the memory is not idle between two products.
 /// </remarks>
 public sealed unsafe class WorkerPool : IDisposable
 {
     private const int SpinMicroseconds = 50;
+    private const int SpinsBeforeYield = 1000;
     private const long Closed = 1L << 31;
     private const int GenerationShift = 32;
     private const int ShareStride = 16; // two cache lines apart, since lines are fetched in pairs
@@ -41,6 +44,8 @@ public sealed unsafe class WorkerPool : IDisposable
     private long _gate = Closed; // generation of the work, whether it is closed to further workers, workers inside
     private int _parked;
     private readonly long[] _shares; // of thread i at i * ShareStride: end of its chunks in the upper half, the next one in the lower
+    private readonly nint[] _expected; // of thread i at i * ShareStride: what it reads first in work to come
+    private ReadAhead _ahead; // of the caller
     private int _count, _grain;
     private void* _work;
     private delegate*<void*, int, int, void> _execute;
@@ -54,6 +59,7 @@ public sealed unsafe class WorkerPool : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
         Threads = threads == 0 ? Environment.ProcessorCount : threads;
         _shares = new long[Threads * ShareStride];
+        _expected = new nint[Threads * ShareStride];
         _threads = new Thread[Threads - 1];
         for (int i = 0; i < _threads.Length; i++)
         {
@@ -98,8 +104,7 @@ public sealed unsafe class WorkerPool : IDisposable
                 _grain = grain;
                 _failure = null;
                 long chunks = ((long)count + grain - 1) / grain;
-                for (int thread = 0; thread < Threads; thread++)
-                    Share(thread) = Pack(chunks * thread / Threads, chunks * (thread + 1) / Threads);
+                for (int thread = 0; thread < Threads; thread++) Share(thread) = Pack(FirstChunk(thread, chunks), FirstChunk(thread + 1, chunks));
                 Open();
                 TakeChunks(0);
                 CloseAndWait();
@@ -107,6 +112,17 @@ public sealed unsafe class WorkerPool : IDisposable
             _failure?.Throw();
         }
     }
+
+    /// <summary>The item with which a thread begins in <see cref="Run"/>.</summary>
+    /// <param name="thread">The thread; 0 is the caller's.</param>
+    /// <param name="count">Number of items.</param>
+    /// <param name="grain">Items of a chunk.</param>
+    public int FirstItem(int thread, int count, int grain) => (int)FirstChunk(thread, ((long)count + grain - 1) / grain) * grain;
+
+    /// <summary>Tells a thread what it will read first in work to come; until then it fetches the beginning of it whenever it waits.</summary>
+    /// <param name="thread">The thread; 0 is the caller's.</param>
+    /// <param name="start">Where it is, or null for nothing. What follows is only fetched, so it need not be valid.</param>
+    public void Expect(int thread, byte* start) => Volatile.Write(ref _expected[thread * ShareStride], (nint)start);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -132,8 +148,12 @@ public sealed unsafe class WorkerPool : IDisposable
     private void CloseAndWait()
     {
         Interlocked.Or(ref _gate, Closed);
-        SpinWait spin = default;
-        while ((Volatile.Read(ref _gate) & (Closed - 1)) != 0) spin.SpinOnce(sleep1Threshold: -1);
+        for (int spins = 0; (Volatile.Read(ref _gate) & (Closed - 1)) != 0;)
+        {
+            if (_ahead.Fetch(Volatile.Read(ref _expected[0]))) continue;
+            if (spins++ < SpinsBeforeYield) Thread.SpinWait(1);
+            else Thread.Yield();
+        }
     }
 
     private void TakeChunks(int thread)
@@ -158,6 +178,8 @@ public sealed unsafe class WorkerPool : IDisposable
             t_working = false;
         }
     }
+
+    private long FirstChunk(int thread, long chunks) => chunks * thread / Threads;
 
     private ref long Share(int thread) => ref _shares[thread * ShareStride];
 
@@ -204,9 +226,10 @@ public sealed unsafe class WorkerPool : IDisposable
     private void Loop(int thread)
     {
         long generation = 0;
+        ReadAhead ahead = default;
         while (true)
         {
-            long gate = WaitForWork(generation);
+            long gate = WaitForWork(thread, generation, ref ahead);
             generation = gate >> GenerationShift;
             if (_stopping) return;
             // Whoever enters while the gate is open finds the fields of this generation, which stay until it has left.
@@ -224,15 +247,16 @@ public sealed unsafe class WorkerPool : IDisposable
         }
     }
 
-    private long WaitForWork(long generation)
+    private long WaitForWork(int thread, long generation, ref ReadAhead ahead)
     {
         long deadline = Stopwatch.GetTimestamp() + Stopwatch.Frequency * SpinMicroseconds / 1_000_000;
         long gate;
         while ((gate = Volatile.Read(ref _gate)) >> GenerationShift == generation)
         {
+            if (ahead.Fetch(Volatile.Read(ref _expected[thread * ShareStride]))) continue;
             if (Stopwatch.GetTimestamp() < deadline)
             {
-                Thread.SpinWait(20);
+                Thread.SpinWait(1);
                 continue;
             }
             lock (_wake)
@@ -243,5 +267,26 @@ public sealed unsafe class WorkerPool : IDisposable
             }
         }
         return gate;
+    }
+
+    // How far a thread has come with what it expects.
+    private struct ReadAhead
+    {
+        private const int Line = 64, Lines = 8; // at a time
+        private const long Most = 1 << 18; // of the second cache
+
+        private nint _start;
+        private long _done;
+
+        // Fetches some lines, unless all have been.
+        public bool Fetch(nint expected)
+        {
+            if (expected != _start) (_start, _done) = (expected, 0);
+            if (expected == 0 || _done >= Most || !Sse.IsSupported) return false;
+            byte* next = (byte*)expected + _done;
+            for (int line = 0; line < Lines; line++) Sse.Prefetch1(next + line * Line);
+            _done += Lines * Line;
+            return true;
+        }
     }
 }

@@ -42,6 +42,31 @@ public static unsafe class Products
         pool.Run(ref work, tiles, TilesOfChunk(activations.Features));
     }
 
+    /// <summary>
+    /// Tells threads what comes after the next products: while they wait they fetch the weights that they will begin with. The results do not
+    /// change.
+    /// </summary>
+    /// <param name="pool">The threads.</param>
+    /// <param name="activations">Of the products to come; their values need not be there yet.</param>
+    /// <param name="weights">Of the products to come; none where nothing is known.</param>
+    public static void Expect(WorkerPool pool, Activations activations, params ReadOnlySpan<WeightMatrix> weights)
+    {
+        int tiles = 0;
+        foreach (WeightMatrix weight in weights) tiles += weight.PrepareTiles(pool, activations);
+        for (int thread = 0; thread < pool.Threads; thread++)
+        {
+            byte* start = null;
+            int tile = pool.FirstItem(thread, tiles, TilesOfChunk(activations.Features));
+            foreach (WeightMatrix weight in weights)
+            {
+                int own = weight.PrepareTiles(pool, activations);
+                if (tile >= 0 && tile < own) start = weight.TileStart(tile);
+                tile -= own;
+            }
+            pool.Expect(thread, start);
+        }
+    }
+
     /// <summary>Tiles that a thread takes at a time: long enough to read on without a break, short enough that nobody waits long for the last.</summary>
     internal static int TilesOfChunk(int columns) => Math.Clamp(131072 / columns / WeightMatrix.RowsOfTile, 1, 16);
 

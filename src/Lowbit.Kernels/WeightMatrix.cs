@@ -60,6 +60,9 @@ public abstract class WeightMatrix
     /// <returns>Number of tiles; 0 where this product is not computed tile by tile.</returns>
     internal virtual int PrepareTiles(WorkerPool pool, Activations activations) => 0;
 
+    /// <summary>Where a tile begins that <see cref="PrepareTiles"/> has made ready.</summary>
+    internal virtual unsafe byte* TileStart(int tile) => throw new NotSupportedException();
+
     /// <summary>The rows of some tiles of the product, by the calling thread.</summary>
     internal virtual unsafe void MultiplyTiles(Activations activations, float* output, int start, int end) => throw new NotSupportedException();
 }

@@ -60,8 +60,9 @@ public sealed unsafe class BlockForward : IDisposable
     /// <param name="position">Position of the first token; the cache holds all before it.</param>
     /// <param name="keys">The block's keys; rows of the batch are written.</param>
     /// <param name="values">The block's values; rows of the batch are written.</param>
-    public void Run(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values) =>
-        Run(block, hidden, tokens, position, keys, values, null);
+    /// <param name="next">The block that comes then, where it is known: threads that wait fetch its weights.</param>
+    public void Run(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values, Block? next = null) =>
+        Run(block, hidden, tokens, position, keys, values, next, null);
 
     /// <summary>The same with keys and values as floats.</summary>
     /// <param name="block">The block.</param>
@@ -71,7 +72,7 @@ public sealed unsafe class BlockForward : IDisposable
     /// <param name="keys">[context, kvDim]; rows of the batch are written.</param>
     /// <param name="values">[context, kvDim]; rows of the batch are written.</param>
     public void Run(Block block, float* hidden, int tokens, int position, float* keys, float* values) =>
-        Run(block, hidden, tokens, position, new CacheRows(keys, _config.KvDim), new CacheRows(values, _config.KvDim), null);
+        Run(block, hidden, tokens, position, new CacheRows(keys, _config.KvDim), new CacheRows(values, _config.KvDim), null, null);
 
     /// <summary>Shows the inputs of the block's linears to an observer. Stops at the last of them: hidden is used up, the block's output is not computed.</summary>
     /// <param name="block">The block.</param>
@@ -82,9 +83,9 @@ public sealed unsafe class BlockForward : IDisposable
     /// <param name="values">The block's values, [context, kvDim]; rows of the batch are written.</param>
     /// <param name="observer">Sees the inputs.</param>
     public void Observe(Block block, float* hidden, int tokens, int position, float* keys, float* values, IBlockObserver observer) =>
-        Run(block, hidden, tokens, position, new CacheRows(keys, _config.KvDim), new CacheRows(values, _config.KvDim), observer);
+        Run(block, hidden, tokens, position, new CacheRows(keys, _config.KvDim), new CacheRows(values, _config.KvDim), null, observer);
 
-    private void Run(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values, IBlockObserver? observer)
+    private void Run(Block block, float* hidden, int tokens, int position, CacheRows keys, CacheRows values, Block? next, IBlockObserver? observer)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens, Batch);
         int modelDim = _config.ModelDim;
@@ -94,7 +95,7 @@ public sealed unsafe class BlockForward : IDisposable
         {
             Attend(block, hidden, tokens, position, keys, values, observer);
             Rows.Copy(_out.Floats, _query.Floats, (long)tokens * modelDim); // queries are used up
-            FeedForward(block, hidden, tokens, observer);
+            FeedForward(block, hidden, tokens, next, observer);
             Rows.Add(hidden, _query.Floats, (long)tokens * modelDim);
             Rows.Add(hidden, _out.Floats, (long)tokens * modelDim);
             return;
@@ -102,7 +103,7 @@ public sealed unsafe class BlockForward : IDisposable
         Attend(block, hidden, tokens, position, keys, values, observer);
         Rows.Add(hidden, _out.Floats, (long)tokens * modelDim);
         if (!_config.NormBefore) Rows.Normalise(_pool, _config, block.AttentionNorm, hidden, hidden, tokens, modelDim);
-        FeedForward(block, hidden, tokens, observer);
+        FeedForward(block, hidden, tokens, next, observer);
         Rows.Add(hidden, _out.Floats, (long)tokens * modelDim);
         if (!_config.NormBefore) Rows.Normalise(_pool, _config, block.FfnNorm, hidden, hidden, tokens, modelDim);
     }
@@ -130,6 +131,7 @@ public sealed unsafe class BlockForward : IDisposable
         float* newKeys = floats ? keys.Floats(position) : _keys.Floats, newValues = floats ? values.Floats(position) : _values.Floats;
         Enter(block.AttentionNorm, hidden, tokens);
         Ready(LinearInput.Attention, _normed, observer);
+        Products.Expect(_pool, _heads, block.AttentionOutput.Weight);
         if (block.Fused is not null)
         {
             block.Fused.Multiply(_pool, _normed, _fused.Floats);
@@ -162,14 +164,17 @@ public sealed unsafe class BlockForward : IDisposable
         _attention.Compute(_pool, shape, _query.Floats, keys, values, tokens, position, _heads.Values);
         if (block.AttentionSubNorm is not null) Rows.Normalise(_pool, _config, block.AttentionSubNorm, _heads.Values, _heads.Values, tokens, _config.QueryDim);
         Ready(LinearInput.AttentionOutput, _heads, observer);
+        if (block.Gate is null) Products.Expect(_pool, _normed, block.Up.Weight);
+        else Products.Expect(_pool, _normed, block.Gate.Weight, block.Up.Weight);
         block.AttentionOutput.Multiply(_pool, _heads, _out.Floats);
     }
 
     // _out ← feed-forward part of the block.
-    private void FeedForward(Block block, float* hidden, int tokens, IBlockObserver? observer)
+    private void FeedForward(Block block, float* hidden, int tokens, Block? next, IBlockObserver? observer)
     {
         Enter(block.FfnNorm, hidden, tokens);
         Ready(LinearInput.Ffn, _normed, observer);
+        Products.Expect(_pool, _inner, block.Down.Weight);
         if (block.Gate is not null)
         {
             Products.Multiply(_pool, _normed, new(block.Gate.Weight, _gate.Floats), new(block.Up.Weight, _inner.Values));
@@ -185,6 +190,9 @@ public sealed unsafe class BlockForward : IDisposable
         if (block.FfnSubNorm is not null) Rows.Normalise(_pool, _config, block.FfnSubNorm, _inner.Values, _inner.Values, tokens, _config.FfnDim);
         Ready(LinearInput.FfnDown, _inner, observer);
         if (observer is not null) return;
+        if (next is null) Products.Expect(_pool, _normed);
+        else if (next.Fused is not null) Products.Expect(_pool, _normed, next.Fused.Weight);
+        else Products.Expect(_pool, _normed, next.Query!.Weight, next.Key!.Weight, next.Value!.Weight);
         block.Down.Multiply(_pool, _inner, _out.Floats);
     }
 

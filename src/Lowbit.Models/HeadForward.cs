@@ -37,6 +37,7 @@ public sealed unsafe class HeadForward : IDisposable
     {
         ModelConfig config = _model.Config;
         _normed.Tokens = tokens;
+        if (_projected is null) Products.Expect(_pool, _normed, _model.Head.Weight);
         if (_model.FinalNorm is not null) Rows.Normalise(_pool, config, _model.FinalNorm, hidden, _normed.Values, tokens, config.ModelDim);
         else Rows.Copy(hidden, _normed.Values, (long)tokens * config.ModelDim);
         if (!Rows.IsFinite(_normed.Values, (long)tokens * config.ModelDim)) throw NotFinite();

@@ -137,8 +137,11 @@ public sealed unsafe class Session : IDisposable
     private void RunBlocks(ReadOnlySpan<int> tokens)
     {
         _embedding.Run(tokens, Position, _hidden.Floats);
-        foreach (Block block in _model.Blocks)
-            _forward.Run(block, _hidden.Floats, tokens.Length, Position, _cache.Keys(block.Index), _cache.Values(block.Index));
+        for (int b = 0; b < _model.Blocks.Length; b++)
+        {
+            Block? next = b + 1 < _model.Blocks.Length ? _model.Blocks[b + 1] : null;
+            _forward.Run(_model.Blocks[b], _hidden.Floats, tokens.Length, Position, _cache.Keys(b), _cache.Values(b), next);
+        }
         Position += tokens.Length;
     }
 }

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace Lowbit.Kernels.Tests;
 
-public class WorkerPoolTests
+public unsafe class WorkerPoolTests
 {
     [Theory]
     [InlineData(1)]
@@ -21,6 +21,22 @@ public class WorkerPoolTests
             Counting work = new() { Done = done, Grain = grain };
             for (int round = 0; round < 20; round++) pool.Run(ref work, count, grain);
             Assert.All(done, times => Assert.Equal(20, times));
+        }
+    }
+
+    [Fact]
+    public void What_threads_expect_is_where_they_begin_and_need_not_be_valid()
+    {
+        using WorkerPool pool = new(3);
+        int[] first = [pool.FirstItem(0, 100, 7), pool.FirstItem(1, 100, 7), pool.FirstItem(2, 100, 7)];
+        Assert.Equal([0, 35, 70], first); // of 15 chunks
+        for (int round = 0; round < 50; round++)
+        {
+            for (int thread = 0; thread < 3; thread++) pool.Expect(thread, round % 3 == 0 ? null : (byte*)(64 * (round + 1) + thread));
+            int[] done = new int[100];
+            Counting work = new() { Done = done, Grain = 7 };
+            pool.Run(ref work, 100, 7);
+            Assert.All(done, times => Assert.Equal(1, times));
         }
     }
 

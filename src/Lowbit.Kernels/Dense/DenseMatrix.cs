@@ -79,6 +79,9 @@ public sealed unsafe class DenseMatrix : WeightMatrix
         activations.Mode == ActivationMode.EightBit && _interleaved is { } interleaved ? interleaved.Get(pool).TilesFor(activations.Tokens) : 0;
 
     /// <inheritdoc/>
+    internal override byte* TileStart(int tile) => _interleaved!.Made!.TileStart(tile);
+
+    /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _interleaved!.Made!.MultiplyTiles(activations, output, start, end);
 
     // Tensors of a file need not begin at a multiple of four.

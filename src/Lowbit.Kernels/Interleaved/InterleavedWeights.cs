@@ -66,6 +66,9 @@ internal abstract unsafe class InterleavedWeights
     /// <summary>Number of tiles.</summary>
     protected abstract int Tiles { get; }
 
+    /// <summary>Where a tile begins.</summary>
+    public abstract byte* TileStart(int tile);
+
     /// <summary>Whether products of many tokens are faster with vectors of 256 bits than with those of 512.</summary>
     internal abstract bool HasNarrowTiles { get; }
 
@@ -129,6 +132,8 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
 
     protected override int Tiles => (_rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
 
+    public override byte* TileStart(int tile) => _tiles + tile * _tileBytes;
+
     internal override void Multiply<TLanes, TVector>(WorkerPool pool, Activations activations, float* output, bool tiles)
     {
         if (_isScalar)
@@ -173,7 +178,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
             int factorsOfSet = TFormat.FactorBytes / IBlockFormat.Factors;
             for (int row = (FirstTile + start) * IBlockFormat.Rows; row < Math.Min(Weights._rows, (FirstTile + end) * IBlockFormat.Rows); row++)
             {
-                byte* group = Weights._tiles + row / IBlockFormat.Rows * Weights._tileBytes;
+                byte* group = Weights.TileStart(row / IBlockFormat.Rows);
                 byte* block = Weights._source.Row(row);
                 int blocksOfGroup = TFormat.GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights.Blocks;
                 int lane = row % IBlockFormat.Rows;
@@ -209,7 +214,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                 int first = tile * IBlockFormat.Rows, count = Math.Min(IBlockFormat.Rows, Weights._rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
-                    TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._shape, new Token(Activations, t), results);
+                    TKernel.Run(Weights.TileStart(tile), Weights._shape, new Token(Activations, t), results);
                     Weights.Finish(results, count, Output + (long)t * Weights._rows + first);
                 }
             }
@@ -230,7 +235,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
             for (int index = start; index < end; index++)
             {
                 int tile = index * TKernel.Tiles, second = Math.Min(tile + 1, Weights.Tiles - 1);
-                TKernel.Run(Weights._tiles + tile * Weights._tileBytes, Weights._tiles + second * Weights._tileBytes, Weights._shape, Activations, panel, results);
+                TKernel.Run(Weights.TileStart(tile), Weights.TileStart(second), Weights._shape, Activations, panel, results);
                 int first = index * rows, count = Math.Min(rows, Weights._rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
                     Weights.Finish(results + (long)t * rows, count, Output + (long)t * Weights._rows + first);

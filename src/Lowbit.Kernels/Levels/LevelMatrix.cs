@@ -63,6 +63,9 @@ public abstract unsafe class LevelMatrix : WeightMatrix
         activations.Mode == ActivationMode.EightBit && Interleaved is { } interleaved ? interleaved.Get(pool).TilesFor(activations.Tokens) : 0;
 
     /// <inheritdoc/>
+    internal override byte* TileStart(int tile) => Interleaved!.Made!.TileStart(tile);
+
+    /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => Interleaved!.Made!.MultiplyTiles(activations, output, start, end);
 
     /// <summary>The product row by row with a given kernel.</summary>

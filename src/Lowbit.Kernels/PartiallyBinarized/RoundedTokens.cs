@@ -13,7 +13,7 @@ internal unsafe struct RoundedToken
     /// <summary>A value is its integer times this.</summary>
     public float Scale;
 
-    /// <summary>[blocks · 64 + 128] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
+    /// <summary>[blocks · 64 + 255], from the byte behind a multiple of 64 on, the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
     public sbyte* Lower, Upper;
 
     /// <summary>[blocks + 1] sums of the integers before a block.</summary>
@@ -42,8 +42,9 @@ internal unsafe struct RoundedTokens : IParallelWork
     /// <summary>What is in every table entry too much, so that none is negative.</summary>
     public const int SumOffset = 8192;
 
-    private const int Padding = RowTiles.WidestWindow; // a window may begin at the last column
+    private const int Padding = RowTiles.WidestWindow; // a byte before the first column, and a window may begin at the last
     private const int Largest = 2047;
+    private const int LinesOfBlock = 16; // of the weights that are fetched while the tables of a block are made
     private const float SmallestLargest = 1e-30f;
 
     [ThreadStatic]
@@ -85,14 +86,16 @@ internal unsafe struct RoundedTokens : IParallelWork
 
     /// <summary>
     /// The whole batch with tables, rounded by this thread for itself, once for all products of the batch: for a token that takes no longer
-    /// than fetching the tables from the cache of another core, and nobody waits for anybody.
+    /// than fetching the tables from the cache of another core, and nobody waits for anybody. The memory is not idle meanwhile.
     /// </summary>
-    public static RoundedTokens OfThread(Activations activations)
+    /// <param name="activations">The batch.</param>
+    /// <param name="weights">What the thread reads next.</param>
+    public static RoundedTokens OfThread(Activations activations, byte* weights)
     {
         RoundedTokens rounded = new(activations, 0, activations.Tokens, tables: true, ref t_own);
         if (t_ownBatch != activations.Batch)
         {
-            rounded.Round(0, activations.Tokens);
+            rounded.Round(0, activations.Tokens, weights);
             t_ownBatch = activations.Batch;
         }
         return rounded;
@@ -102,21 +105,26 @@ internal unsafe struct RoundedTokens : IParallelWork
     public readonly RoundedToken Token(int index)
     {
         byte* memory = _memory + index * TokenBytes;
-        sbyte* lower = (sbyte*)memory + 64, upper = lower + 64 * _blocks + Padding;
-        int* sums = (int*)(upper + 64 * _blocks + Padding);
+        sbyte* lower = (sbyte*)memory + 64 + 1, upper = lower + 64 * _blocks + Padding;
+        int* sums = (int*)(upper - 1 + 64 * _blocks + Padding);
         return new RoundedToken { Scale = *(float*)memory, Lower = lower, Upper = upper, Sums = sums, Tables = (byte*)sums + SumBytes };
     }
 
-    readonly void IParallelWork.Execute(int start, int end) => Round(start, end);
+    readonly void IParallelWork.Execute(int start, int end) => Round(start, end, null);
 
-    private readonly void Round(int start, int end)
+    private readonly void Round(int start, int end, byte* weights)
     {
         for (int t = start; t < end; t++)
         {
             RoundedToken token = Token(t);
             *(float*)(_memory + t * TokenBytes) = Round(_values + (long)t * _features, token);
             if (!_tables) continue;
-            for (int b = 0; b < _blocks; b++) MakeTables(token.Lower + 64 * b, token.Upper + 64 * b, token.Tables + (long)TableBytes * b);
+            for (int b = 0; b < _blocks; b++)
+            {
+                if (weights is not null && Sse.IsSupported && t == start)
+                    for (int line = 0; line < LinesOfBlock; line++) Sse.Prefetch1(weights + RowTiles.Unit * (LinesOfBlock * b + line));
+                MakeTables(token.Lower + 64 * b, token.Upper + 64 * b, token.Tables + (long)TableBytes * b);
+            }
         }
     }
 
@@ -130,7 +138,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         for (; i < _features; i++) largestBits = Math.Max(largestBits, BitConverter.SingleToInt32Bits(values[i]) & int.MaxValue);
         float max = BitConverter.Int32BitsToSingle(largestBits);
 
-        int padded = 64 * _blocks + Padding;
+        int padded = 64 * _blocks + Padding - 1;
         new Span<sbyte>(token.Lower, padded).Clear();
         new Span<sbyte>(token.Upper, padded).Clear();
         new Span<int>(token.Sums, _blocks + 1).Clear();

@@ -141,6 +141,9 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     internal override int PrepareTiles(WorkerPool pool, Activations activations) => IsInterleaved(activations) ? Interleaved.Get(pool).TilesFor(activations.Tokens) : 0;
 
     /// <inheritdoc/>
+    internal override byte* TileStart(int tile) => Interleaved.Made!.TileStart(tile);
+
+    /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => Interleaved.Made!.MultiplyTiles(activations, output, start, end);
 
     private bool IsInterleaved(Activations activations) => activations.Mode == ActivationMode.EightBit && _rows.CanBeInterleaved;
