@@ -13,7 +13,7 @@ internal unsafe struct RoundedToken
     /// <summary>A value is its integer times this.</summary>
     public float Scale;
 
-    /// <summary>[blocks · 64 + 255], from the byte behind a multiple of 64 on, the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
+    /// <summary>[blocks · 64 + 128] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
     public sbyte* Lower, Upper;
 
     /// <summary>[blocks + 1] sums of the integers before a block.</summary>
@@ -42,7 +42,7 @@ internal unsafe struct RoundedTokens : IParallelWork
     /// <summary>What is in every table entry too much, so that none is negative.</summary>
     public const int SumOffset = 8192;
 
-    private const int Padding = RowTiles.WidestWindow; // a byte before the first column, and a window may begin at the last
+    private const int Padding = RowTiles.WidestWindow; // a window may begin at the last column
     private const int Largest = 2047;
     private const int LinesOfBlock = 16; // of the weights that are fetched while the tables of a block are made
     private const float SmallestLargest = 1e-30f;
@@ -105,8 +105,8 @@ internal unsafe struct RoundedTokens : IParallelWork
     public readonly RoundedToken Token(int index)
     {
         byte* memory = _memory + index * TokenBytes;
-        sbyte* lower = (sbyte*)memory + 64 + 1, upper = lower + 64 * _blocks + Padding;
-        int* sums = (int*)(upper - 1 + 64 * _blocks + Padding);
+        sbyte* lower = (sbyte*)memory + 64, upper = lower + 64 * _blocks + Padding;
+        int* sums = (int*)(upper + 64 * _blocks + Padding);
         return new RoundedToken { Scale = *(float*)memory, Lower = lower, Upper = upper, Sums = sums, Tables = (byte*)sums + SumBytes };
     }
 
@@ -138,7 +138,7 @@ internal unsafe struct RoundedTokens : IParallelWork
         for (; i < _features; i++) largestBits = Math.Max(largestBits, BitConverter.SingleToInt32Bits(values[i]) & int.MaxValue);
         float max = BitConverter.Int32BitsToSingle(largestBits);
 
-        int padded = 64 * _blocks + Padding - 1;
+        int padded = 64 * _blocks + Padding;
         new Span<sbyte>(token.Lower, padded).Clear();
         new Span<sbyte>(token.Upper, padded).Clear();
         new Span<int>(token.Sums, _blocks + 1).Clear();

@@ -11,7 +11,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
-    public static StepForm Form => StepForm.Places;
+    public static int Window => 64;
 
     // Of eight and eight rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -50,7 +50,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
         sums0 = EightRows(lower, upper, windows, steps, data, RowTiles.Ahead); // the first pass asks for places, the second for codes
         sums1 = EightRows(lower, upper, windows, steps, data + 32, RowTiles.Ahead + RowTiles.Unit);
-        data += RowTiles.StepBytes<PlaceSteps>(steps);
+        data += 2L * RowTiles.Unit * steps;
     }
 
     // By itself, so that its sums stay in registers. As with AVX-512, what fits is added up in bytes and 16 bits before it is widened.

@@ -7,14 +7,14 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
 /// Sums over the ones of a low plane are looked up, four weights a byte
-/// shuffle, and added up in 16 bits. The places of a step of salient weights, moved apart and added up, fetch 64 activations from the
-/// window's 256 by vpermi2b, and their products stay in the 32-bit lanes of their rows. Needs AVX-512 with VBMI (Ice Lake, Zen 4).
+/// shuffle, and added up in 16 bits. A step of salient weights fetches its 64 activations from the window's 128 by vpermi2b, and their
+/// products stay in the 32-bit lanes of their rows. Needs AVX-512 with VBMI (Ice Lake, Zen 4).
 /// </summary>
 internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
-    public static StepForm Form => StepForm.Gaps;
+    public static int Window => 128;
 
     // Of sixteen rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -55,7 +55,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
     {
         const int Fit = 256; // steps whose sums of bytes fit 16 bits
         byte* units = data;
-        sbyte* lower = x.Lower + 64 * block - 1, upper = x.Upper + 64 * block - 1; // of what places plus one point to
+        sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
         Vector512<int> sum = default, codeSum = default;
         for (int step = 0; step < steps;)
         {
@@ -64,18 +64,18 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
             {
                 // Multiplications bound this loop: what fits is added up in bytes and 16 bits before it is widened.
                 Fetch(lower + windows[step], upper + windows[step], units, out Vector512<sbyte> l, out Vector512<sbyte> u);
-                Vector512<byte> code = Vector512.Load(units + GapSteps.Codes);
+                Vector512<byte> code = Vector512.Load(units + RowTiles.Unit);
                 Vector512<short> codeLow = Avx512BW.MultiplyAddAdjacent(code, l), codeUp = Avx512BW.MultiplyAddAdjacent(code, u);
-                units += GapSteps.Codes + RowTiles.Unit;
+                units += 2 * RowTiles.Unit;
                 if (step + 1 < end)
                 {
                     Fetch(lower + windows[step + 1], upper + windows[step + 1], units, out Vector512<sbyte> l1, out Vector512<sbyte> u1);
-                    code = Vector512.Load(units + GapSteps.Codes);
+                    code = Vector512.Load(units + RowTiles.Unit);
                     codeLow += Avx512BW.MultiplyAddAdjacent(code, l1);
                     codeUp += Avx512BW.MultiplyAddAdjacent(code, u1);
                     l += l1;
                     u += u1;
-                    units += GapSteps.Codes + RowTiles.Unit;
+                    units += 2 * RowTiles.Unit;
                 }
                 codeSum += Avx512BW.MultiplyAddAdjacent(codeLow, Vector512<short>.One) + Avx512BW.MultiplyAddAdjacent(codeUp, Vector512.Create((short)64));
                 low += Avx512BW.MultiplyAddAdjacent(Vector512<byte>.One, l);
@@ -83,7 +83,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
             }
             sum += Avx512BW.MultiplyAddAdjacent(low, Vector512<short>.One) + Avx512BW.MultiplyAddAdjacent(up, Vector512.Create((short)64));
         }
-        data += RowTiles.StepBytes<GapSteps>(steps);
+        data = units;
         sums0 = new SalientSums(sum.GetLower(), codeSum.GetLower());
         sums1 = new SalientSums(sum.GetUpper(), codeSum.GetUpper());
     }
@@ -94,20 +94,8 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
     {
         Sse.Prefetch1(units + RowTiles.Ahead);
         Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
-        const ulong Six = 0x0606060606060606, Bytes = 0x0706050403020100; // six bytes for two rows
-        Vector512<byte> apart = Vector512.Create(Bytes, Bytes + Six, Bytes + 2 * Six, Bytes + 3 * Six, Bytes + 4 * Six, Bytes + 5 * Six, Bytes + 6 * Six, Bytes + 7 * Six).AsByte();
-        Vector512<byte> bits = Vector512.Create(0x2A252018120D0800UL).AsByte(); // where the fields of two rows begin: 0, 8, 13, 18, and 24 later
-        Vector512<byte> fields = Avx512Vbmi.MultiShift(bits, Avx512Vbmi.PermuteVar64x8(Vector512.Load(units), apart).AsUInt64()) & Vector512.Create(0x1F1F1FFFu).AsByte();
-        Vector512<byte> two = fields + Vector512.ShiftLeft(fields.AsUInt32(), 8).AsByte(), places = two + Vector512.ShiftLeft(two.AsUInt32(), 16).AsByte();
-        Vector512<sbyte> isNone = Vector512.Equals(fields, Vector512<byte>.Zero).AsSByte();
-        l = Vector512.ConditionalSelect(isNone, Vector512<sbyte>.Zero, Window(lower, places.AsSByte()));
-        u = Vector512.ConditionalSelect(isNone, Vector512<sbyte>.Zero, Window(upper, places.AsSByte()));
+        Vector512<sbyte> places = Vector512.Load((sbyte*)units), isThere = Vector512.GreaterThanOrEqual(places, Vector512<sbyte>.Zero);
+        l = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(lower), places, Vector512.Load(lower + 64)), Vector512<sbyte>.Zero);
+        u = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(upper), places, Vector512.Load(upper + 64)), Vector512<sbyte>.Zero);
     }
-
-    // Those of 256 that places point to.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<sbyte> Window(sbyte* x, Vector512<sbyte> places) => Vector512.ConditionalSelect(
-        Vector512.LessThan(places, Vector512<sbyte>.Zero),
-        Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(x + 128), places, Vector512.Load(x + 192)),
-        Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(x), places, Vector512.Load(x + 64)));
 }
