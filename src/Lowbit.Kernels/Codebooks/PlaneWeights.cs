@@ -41,6 +41,9 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
     protected override int Tiles => (_layout.Rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
 
     /// <inheritdoc/>
+    public override byte* TileStart(int tile) => _tiles + tile * _shape.TileBytes;
+
+    /// <inheritdoc/>
     internal override bool HasNarrowTiles => false;
 
     /// <inheritdoc/>

@@ -16,7 +16,6 @@ internal readonly unsafe struct FormatUniform<TWidth, TGroups> : IBlockFormat wh
     public static int CodeBits => TWidth.Bits;
     public static bool FactorsOfHalves => TGroups.AreHalves;
     public static bool MinimumHasFactor => true;
-    public static int GroupChunks => TGroups.AreHalves ? 1 : 4;
     public static int FactorBytes => 2 * Parameters * IBlockFormat.Factors;
     public static int ScaledFactors => Parameters; // zeros are too large, and not subnormal
     public static int ChunkBytes => 2 * TWidth.Bits * IBlockFormat.Vector;
@@ -29,16 +28,12 @@ internal readonly unsafe struct FormatUniform<TWidth, TGroups> : IBlockFormat wh
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
     {
         UniformBlock* source = (UniformBlock*)block;
-        for (int b = 0; b < blocks; b++, source++, lanes += ChunkBytes / sizeof(uint))
+        for (int i = 0; i < Parameters; i++)
         {
-            ushort* set = factors + FactorBytes / sizeof(ushort) * source->Set;
-            for (int i = 0; i < Parameters; i++)
-            {
-                set[IBlockFormat.Rows * i] = source->Scales[i];
-                set[IBlockFormat.Rows * (Parameters + i)] = source->MinusZeros[i];
-            }
-            InterleaveCodes((uint*)source->Codes, lanes);
+            factors[IBlockFormat.Rows * i] = source->Scales[i];
+            factors[IBlockFormat.Rows * (Parameters + i)] = source->MinusZeros[i];
         }
+        InterleaveCodes((uint*)source->Codes, lanes);
     }
 
     /// <summary>Writes one row's codes of a chunk.</summary>

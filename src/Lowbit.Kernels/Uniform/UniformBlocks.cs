@@ -7,7 +7,7 @@ namespace Lowbit.Kernels.Uniform;
 /// <summary>64 columns of a row on one uniform grid, or on one for each half.</summary>
 internal unsafe struct UniformBlock
 {
-    /// <summary>Which set of factors of its group of four blocks is that of this one.</summary>
+    /// <summary>Of evenly spaced levels: which set of factors of its group of four blocks is that of this one.</summary>
     public int Set;
 
     /// <summary>[2] halves.</summary>
@@ -46,14 +46,11 @@ internal sealed unsafe class UniformBlocks(string name, UniformRows rows, Tensor
         _ => new InterleavedWeights<FormatUniform<EightBits, TGroups>>(pool, blocks),
     };
 
-    public override int ChunksOfFactors => _rows.GroupsHoldWholeBlocks ? UniformBlock.Sharing(_rows.GroupSize, _rows.Groups) : 1;
-
     public override byte* Row(int row)
     {
         UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)_rows.Blocks * sizeof(UniformBlock));
         for (int b = 0; b < _rows.Blocks; b++)
         {
-            blocks[b].Set = _rows.GroupsHoldWholeBlocks ? b % 4 / ChunksOfFactors : 0;
             for (int half = 0; half < 2; half++)
             {
                 int group = _rows.Groups == 1 ? 0 : Math.Min(_rows.Groups - 1, (b * UniformLayout.BlockLength + half * UniformLayout.BlockLength / 2) / _rows.GroupSize);
