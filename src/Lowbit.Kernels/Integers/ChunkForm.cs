@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.Intrinsics;
 using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels.Integers;
@@ -69,6 +70,19 @@ internal static unsafe class ChunkForms
             return;
         }
         for (int c = 0; c < Columns; c++) nearest[c] = (sbyte)Math.Clamp((int)integers[c], -offset, offset - 1);
+    }
+
+    /// <summary>The sum of the differences of two rows of a chunk.</summary>
+    public static int Distance(sbyte* a, sbyte* b)
+    {
+        Vector128<short> sum = default;
+        for (int i = 0; i < Columns; i += 16)
+        {
+            (Vector128<short> a0, Vector128<short> a1) = Vector128.Widen(Vector128.Load(a + i));
+            (Vector128<short> b0, Vector128<short> b1) = Vector128.Widen(Vector128.Load(b + i));
+            sum += Vector128.Abs(a0 - b0) + Vector128.Abs(a1 - b1);
+        }
+        return Vector128.Sum(sum);
     }
 
     /// <summary>Writes the nearest integers of a row.</summary>

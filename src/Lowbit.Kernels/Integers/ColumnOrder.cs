@@ -108,7 +108,7 @@ internal sealed unsafe class ColumnOrder
                     bits[form] += ChunkForms.Vectors((ChunkForm)form) * ChunkForms.Columns / 2;
                     if (form == (int)ChunkForm.Bits8) continue;
                     ChunkForms.Nearest((ChunkForm)form, integers, nearest);
-                    for (int i = 0; i < ChunkForms.Columns; i++) bits[form] += BitsOfEntry * Math.Abs(integers[i] - nearest[i]);
+                    bits[form] += BitsOfEntry * ChunkForms.Distance(integers, nearest);
                 }
             }
             int best = 0;

@@ -6,8 +6,8 @@ namespace Lowbit.Kernels.Integers;
 /// <summary>The codes of a chunk in vectors; <see cref="ChunkForms"/> says how they lie.</summary>
 internal interface IChunkForm
 {
-    /// <summary>The form.</summary>
-    static abstract ChunkForm Form { get; }
+    /// <summary>Vectors of a chunk.</summary>
+    static abstract int Vectors { get; }
 
     /// <summary>The largest code.</summary>
     static abstract int Largest { get; }
@@ -23,7 +23,7 @@ internal interface IChunkForm
 /// <inheritdoc cref="ChunkForm.Pairs4"/>
 internal readonly unsafe struct Pairs4Form : IChunkForm
 {
-    public static ChunkForm Form => ChunkForm.Pairs4;
+    public static int Vectors => 4;
     public static int Largest => 4;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -34,7 +34,7 @@ internal readonly unsafe struct Pairs4Form : IChunkForm
 /// <inheritdoc cref="ChunkForm.Pairs5"/>
 internal readonly unsafe struct Pairs5Form : IChunkForm
 {
-    public static ChunkForm Form => ChunkForm.Pairs5;
+    public static int Vectors => 5;
     public static int Largest => 6;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -45,7 +45,7 @@ internal readonly unsafe struct Pairs5Form : IChunkForm
 /// <inheritdoc cref="ChunkForm.Bits3"/>
 internal readonly unsafe struct Bits3Form : IChunkForm
 {
-    public static ChunkForm Form => ChunkForm.Bits3;
+    public static int Vectors => 6;
     public static int Largest => 7;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -60,7 +60,7 @@ internal readonly unsafe struct Bits3Form : IChunkForm
 /// <inheritdoc cref="ChunkForm.Bits4"/>
 internal readonly unsafe struct Bits4Form : IChunkForm
 {
-    public static ChunkForm Form => ChunkForm.Bits4;
+    public static int Vectors => 8;
     public static int Largest => 15;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -75,7 +75,7 @@ internal readonly unsafe struct Bits4Form : IChunkForm
 /// <inheritdoc cref="ChunkForm.Bits5"/>
 internal readonly unsafe struct Bits5Form : IChunkForm
 {
-    public static ChunkForm Form => ChunkForm.Bits5;
+    public static int Vectors => 10;
     public static int Largest => 31;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -91,7 +91,7 @@ internal readonly unsafe struct Bits5Form : IChunkForm
 /// <inheritdoc cref="ChunkForm.Bits8"/>
 internal readonly unsafe struct Bits8Form : IChunkForm
 {
-    public static ChunkForm Form => ChunkForm.Bits8;
+    public static int Vectors => 16;
     public static int Largest => 255;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

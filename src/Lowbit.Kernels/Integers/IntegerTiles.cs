@@ -134,12 +134,18 @@ internal sealed unsafe class IntegerTiles
                 else
                 {
                     Tiles.Columns.Arrange(Values, i, row);
-                    long size = 0;
-                    for (int c = 0; c < Tiles.Columns.Padded; c++) size += Math.Abs((int)row[c]);
-                    if (size * ScaledTokens.Largest > int.MaxValue) Tiles.FitIntegers = false;
+                    if (!Fits(row)) Tiles.FitIntegers = false;
                     Entries[i] = CountEntries(row, nearest) << 31 | (uint)i;
                 }
             }
+        }
+
+        private readonly bool Fits(sbyte* row)
+        {
+            if (Tiles.Columns.Padded <= int.MaxValue / (ScaledTokens.Largest * 128)) return true;
+            long size = 0;
+            for (int c = 0; c < Tiles.Columns.Padded; c++) size += Math.Abs((int)row[c]);
+            return size * ScaledTokens.Largest <= int.MaxValue;
         }
 
         private readonly long CountEntries(sbyte* row, sbyte* nearest)
@@ -151,7 +157,7 @@ internal sealed unsafe class IntegerTiles
                 for (int c = run.First; c < run.First + run.Count; c++)
                 {
                     ChunkForms.Nearest(run.Form, row + ChunkForms.Columns * c, nearest);
-                    for (int i = 0; i < ChunkForms.Columns; i++) entries += Math.Abs(row[ChunkForms.Columns * c + i] - nearest[i]);
+                    entries += ChunkForms.Distance(row + ChunkForms.Columns * c, nearest);
                 }
             }
             return entries;

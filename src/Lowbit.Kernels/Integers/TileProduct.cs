@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -42,7 +43,8 @@ internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct,
             TLanes.Store((byte*)sums + lane, sum);
         }
         AddEntries((ushort*)(data + tiles.CodeBytes), tiles.Steps(tile), x.Values, sums);
-        for (int i = 0; i < IntegerTiles.Rows; i++) results[i] = x.Scale * (sums[i] - x.Offset);
+        for (int i = 0; i < IntegerTiles.Rows; i += Vector256<int>.Count)
+            (Vector256.ConvertToSingle(Vector256.Load(sums + i) - Vector256.Create(x.Offset)) * x.Scale).Store(results + i);
     }
 
     /// <summary>Adds what the forms leave out.</summary>
@@ -64,6 +66,7 @@ internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct,
         Vector256<int> sum0 = Vector256.Load(sums), sum1 = Vector256.Load(sums + 8);
         for (; steps > 0; steps--, entries += IntegerTiles.Rows)
         {
+            Sse.Prefetch1(entries + RowTiles.Ahead / sizeof(ushort));
             sum0 += Eight(entries, x);
             sum1 += Eight(entries + 8, x);
         }
@@ -101,7 +104,7 @@ internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct,
                 Steps<TForm>(codes, 5, lower, upper, ref low, ref up);
                 Steps<TForm>(codes, 6, lower, upper, ref low, ref up);
                 Steps<TForm>(codes, 7, lower, upper, ref low, ref up);
-                codes += ChunkForms.Vectors(TForm.Form) * IBlockFormat.Vector;
+                codes += TForm.Vectors * IBlockFormat.Vector;
                 lower += ChunkForms.Columns;
                 upper += ChunkForms.Columns;
             }
@@ -113,6 +116,7 @@ internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct,
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Steps<TForm>(byte* codes, int n, sbyte* lower, sbyte* upper, ref TVector low, ref TVector up) where TForm : struct, IChunkForm
     {
+        if (n < TForm.Vectors && Sse.IsSupported) Sse.Prefetch1(codes + RowTiles.Ahead + n * IBlockFormat.Vector);
         TForm.Codes<TLanes, TVector>(codes, n, out TVector even, out TVector odd);
         low = TLanes.AddProducts(low, even, TLanes.Broadcast(lower + 8 * n));
         up = TLanes.AddProducts(up, even, TLanes.Broadcast(upper + 8 * n));
