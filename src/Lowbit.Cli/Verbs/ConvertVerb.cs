@@ -18,7 +18,7 @@ internal static class ConvertVerb
     private static readonly Argument<string?> s_model = Options.OptionalModel();
     private static readonly Option<string?> s_output = Options.Text("--output", "The file or folder to write.", "OUT");
     private static readonly Option<string> s_to = Options.Choice("--to", "The format of the file.", "gguf");
-    private static readonly Option<string?> s_type = Options.Text("--type", $"What matrices are stored as: {string.Join(", ", BlockEncoder.Formats)}; as they are if not given. With --random any ggml type or mixture such as Q4_K_M; pb-0.1, uniform-4, {string.Join(", ", RandomModel.FolderTypes)} make a folder.", "TYPE");
+    private static readonly Option<string?> s_type = Options.Text("--type", $"What matrices are stored as: {string.Join(", ", BlockEncoder.Formats)}; as they are if not given. With --random any ggml type or mixture such as Q4_K_M; pb-0.1, uniform-4, waterline-2.7, {string.Join(", ", RandomModel.FolderTypes)} make a folder.", "TYPE");
     private static readonly Option<string?> s_random = Options.Text("--random", $"Make a model of random weights instead, for measuring speed: {string.Join(", ", RandomShape.All.Keys)}.", "SHAPE");
     private static readonly Option<ulong?> s_seed = Options.Seed("Decides the random weights; 0 if not given.");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT.");

@@ -88,7 +88,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
             for (int row = start; row < end; row++)
             {
                 int lane = row % IBlockFormat.Rows;
-                byte* at = Weights._tiles + row / IBlockFormat.Rows * shape.TileBytes;
+                byte* at = Weights.TileStart(row / IBlockFormat.Rows);
                 for (int chunk = 0; chunk < shape.Chunks; chunk++, at += PlaneShape.ChunkBytes)
                 {
                     if (chunk % shape.GroupChunks == 0)
@@ -139,7 +139,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
                 int first = tile * IBlockFormat.Rows, count = Math.Min(IBlockFormat.Rows, rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
-                    TKernel.Run(Weights._tiles + tile * Weights._shape.TileBytes, Weights._shape, input + (long)t * Weights._shape.Chunks, results);
+                    TKernel.Run(Weights.TileStart(tile), Weights._shape, input + (long)t * Weights._shape.Chunks, results);
                     new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * rows + first, count));
                 }
             }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Immutable;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Kernels.Integers;
 
 namespace Lowbit.Kernels.Composite;
 
@@ -14,7 +15,8 @@ public sealed record CompositeWeight(InputTransform Input, WeightMatrix Weight, 
 
 /// <summary>
 /// A sum of packed weights, each behind a transform of the inputs: each transform is applied once a call, the products are
-/// added in the order of the terms. In 8-bit mode transformed activations are rounded anew.
+/// added in the order of the terms. In 8-bit mode transformed activations are rounded anew. Integers behind a step for each column round their
+/// inputs themselves, so that they are multiplied with others of the same input in one go.
 /// </summary>
 public sealed unsafe class CompositeMatrix : WeightMatrix
 {
@@ -32,6 +34,8 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
     [ThreadStatic]
     private static NativeBuffer? t_pair;
 
+    private readonly IntegerMatrix? _scaledIntegers; // if that is all there is
+
     /// <summary>Takes the terms.</summary>
     /// <param name="name">Name of the matrix, for messages.</param>
     /// <param name="rows">Output features.</param>
@@ -48,6 +52,7 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
                 throw new LowbitException($"{name}: term {k} is [{terms[k].Weight.Rows}, {terms[k].Weight.Columns}], expected [{rows}, {features}]; the file is damaged.");
         }
         Terms = terms;
+        if (terms is [{ Input: ScaledInput { Factors: var steps }, Weight: IntegerMatrix integers, HaarOutput: false }]) _scaledIntegers = integers.Scaled(steps);
     }
 
     /// <summary>The terms.</summary>
@@ -77,6 +82,11 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
     public override void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
+        if (_scaledIntegers is { } integers && integers.UsesIntegers(activations))
+        {
+            integers.Multiply(pool, activations, output);
+            return;
+        }
         long size = (long)activations.Tokens * Rows;
         float* product = output;
         foreach (CompositeWeight term in Terms)
@@ -92,6 +102,12 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
             product = (float*)Scratch.Ensure(ref t_output, size * sizeof(float));
         }
     }
+
+    /// <inheritdoc/>
+    internal override int PrepareTiles(WorkerPool pool, Activations activations) => _scaledIntegers?.PrepareTiles(pool, activations) ?? 0;
+
+    /// <inheritdoc/>
+    internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _scaledIntegers!.MultiplyTiles(activations, output, start, end);
 
     // A row of M · T, or of the transform of its columns.
     private Span<float> Row(CompositeWeight term, int row)

@@ -8,8 +8,7 @@ using Lowbit.Kernels.PartiallyBinarized;
 namespace Lowbit.Kernels.Integers;
 
 /// <summary>
-/// Packs a matrix of integers into about as many bits as its entropy, and reads it as a partially binarized one; see
-/// docs/formats/integers.md.
+/// Packs a matrix of integers into about as many bits as its entropy, and reads it; see docs/formats/integers.md.
 /// </summary>
 public static unsafe class IntegerPacking
 {
@@ -25,7 +24,7 @@ public static unsafe class IntegerPacking
     /// <summary>[columns] classes.</summary>
     public const string ColumnClasses = "n_columns";
 
-    private const int ChunkElements = 1 << 16, LowBits = 2, LeastHighBits = 3;
+    private const int ChunkElements = 1 << 16;
 
     /// <summary>All parts of a matrix.</summary>
     public static ImmutableArray<string> Suffixes { get; } = [Stream, Lengths, RowClasses, ColumnClasses];
@@ -72,64 +71,46 @@ public static unsafe class IntegerPacking
     public static IntegerCodes Unpack(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
     {
         IntegerCodes codes = new(rows, columns);
-        List<object> owners = [];
-        PartReader reader = new(name, parts, owners);
-        ReadOnlySpan<byte> rowClasses = Classes(reader, RowClasses, rows), columnClasses = Classes(reader, ColumnClasses, columns);
-        int chunks = Chunks(rows, columns), chunkRows = ChunkRows(columns);
-        var lengths = new ReadOnlySpan<uint>(reader.Bytes(Lengths, ElementFormat.U32, chunks * 4L), chunks);
-        ReadOnlySpan<ushort> words = MemoryMarshal.Cast<byte, ushort>(reader.AllBytes(Stream));
-        for (int chunk = 0; chunk < chunks; chunk++)
-        {
-            int first = chunk * chunkRows, count = Math.Min(chunkRows, rows - first);
-            if (lengths[chunk] > words.Length)
-                throw new LowbitException($"tensor {reader.NameOf(Lengths)}: chunk {chunk} is to have {lengths[chunk]} words, {words.Length} are left; the file is damaged.");
-            IntegerStream.Decode(
-                reader.NameOf(Stream), words[..(int)lengths[chunk]], rowClasses.Slice(first, count), columnClasses, codes.Values.AsSpan(first * columns, count * columns));
-            words = words[(int)lengths[chunk]..];
-        }
-        if (words.Length > 0) throw new LowbitException($"tensor {reader.NameOf(Stream)}: {words.Length} words lie behind the last chunk; the file is damaged.");
-        GC.KeepAlive(owners);
+        using WorkerPool pool = new();
+        fixed (sbyte* values = codes.Values) Decode(pool, name, rows, columns, parts, values);
         return codes;
     }
 
-    /// <summary>
-    /// The matrix that products are computed from: −1, 0, 1 and 2 in two low planes, all other integers salient. It takes
-    /// more memory than the file, 3 bits and some a weight, and the kernels that partially binarized matrices have.
-    /// </summary>
+    /// <summary>The matrix that products are computed from, which does not need the parts any more.</summary>
     /// <inheritdoc cref="Unpack"/>
-    public static PartiallyBinarizedMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
+    public static IntegerMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
     {
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(PartiallyBinarized(Unpack(name, rows, columns, parts)), ElementFormat.F16, PositionsForm.Bitmap);
-        var tensors = new Dictionary<string, Tensor>();
-        foreach (PackedPart part in packed.Parts)
-        {
-            var memory = new NativeBuffer(part.Bytes.Length);
-            part.Bytes.CopyTo(new Span<byte>(memory.Pointer, part.Bytes.Length));
-            tensors[part.Suffix] = new Tensor($"{name}.{part.Suffix}", part.Format, part.Shape, memory.Pointer, part.Bytes.Length, memory);
-        }
-        return new PartiallyBinarizedMatrix(name, packed.Layout, tensors);
+        using WorkerPool pool = new();
+        using NativeBuffer values = new((long)rows * columns);
+        Decode(pool, name, rows, columns, parts, (sbyte*)values.Pointer);
+        return new IntegerMatrix(pool, (sbyte*)values.Pointer, rows, columns);
     }
 
-    /// <summary>The same numbers as a partially binarized matrix.</summary>
-    internal static PartiallyBinarizedCodes PartiallyBinarized(IntegerCodes codes)
+    // values: [rows, columns], overwritten.
+    private static void Decode(WorkerPool pool, string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts, sbyte* values)
     {
-        int highBits = LeastHighBits;
-        foreach (sbyte value in codes.Values)
+        List<object> owners = [];
+        PartReader reader = new(name, parts, owners);
+        ReadOnlySpan<byte> rowClasses = Classes(reader, RowClasses, rows), columnClasses = Classes(reader, ColumnClasses, columns);
+        int chunks = Chunks(rows, columns);
+        var lengths = new ReadOnlySpan<uint>(reader.Bytes(Lengths, ElementFormat.U32, chunks * 4L), chunks);
+        ReadOnlySpan<ushort> words = MemoryMarshal.Cast<byte, ushort>(reader.AllBytes(Stream));
+        long left = words.Length;
+        for (int chunk = 0; chunk < chunks; left -= lengths[chunk++])
         {
-            while (value < -(1 << highBits - 1) || value >= 1 << highBits - 1) highBits++;
+            if (lengths[chunk] > left)
+                throw new LowbitException($"tensor {reader.NameOf(Lengths)}: chunk {chunk} is to have {lengths[chunk]} words, {left} are left; the file is damaged.");
         }
-        PartiallyBinarizedCodes partial = new(codes.Rows, codes.Columns, LowBits, highBits, codes.Columns, codes.Columns);
-        Array.Fill(partial.LowScale, 0.5f); // levels ½ + ½ · (2q − 3): −1, 0, 1, 2
-        Array.Fill(partial.LowMean, 0.5f);
-        Array.Fill(partial.HighScale, 1f);
-        Array.Fill(partial.HighZero, (byte)(1 << highBits - 1));
-        for (int i = 0; i < codes.Values.Length; i++)
+        if (left > 0) throw new LowbitException($"tensor {reader.NameOf(Stream)}: {left} words lie behind the last chunk; the file is damaged.");
+        fixed (byte* rowClass = rowClasses, columnClass = columnClasses)
+        fixed (uint* length = lengths)
+        fixed (ushort* word = words)
         {
-            int value = codes.Values[i];
-            partial.Salient[i] = value is < -1 or > 2;
-            partial.Codes[i] = (byte)(value + (partial.Salient[i] ? 1 << highBits - 1 : 1));
+            DecodeWork work = new() { Name = reader.NameOf(Stream), Rows = rows, Columns = columns, RowClasses = rowClass, ColumnClasses = columnClass, Lengths = length, Words = word, Values = values };
+            pool.Run(ref work, chunks, 1);
         }
-        return partial;
+        foreach (Tensor part in parts.Values) part.ReleasePages();
+        GC.KeepAlive(owners);
     }
 
     private static ReadOnlySpan<byte> Classes(PartReader reader, string suffix, int count)
@@ -146,4 +127,28 @@ public static unsafe class IntegerPacking
     private static int ChunkRows(int columns) => Math.Max(1, ChunkElements / columns);
 
     private static int Chunks(int rows, int columns) => (rows + ChunkRows(columns) - 1) / ChunkRows(columns);
+
+    private struct DecodeWork : IParallelWork
+    {
+        public string Name;
+        public int Rows, Columns;
+        public byte* RowClasses, ColumnClasses;
+        public uint* Lengths;
+        public ushort* Words;
+        public sbyte* Values;
+
+        public readonly void Execute(int start, int end)
+        {
+            ushort* words = Words;
+            for (int chunk = 0; chunk < start; chunk++) words += Lengths[chunk];
+            int chunkRows = ChunkRows(Columns);
+            for (int chunk = start; chunk < end; words += Lengths[chunk++])
+            {
+                int first = chunk * chunkRows, count = Math.Min(chunkRows, Rows - first);
+                IntegerStream.Decode(
+                    Name, new ReadOnlySpan<ushort>(words, (int)Lengths[chunk]), new ReadOnlySpan<byte>(RowClasses + first, count), new ReadOnlySpan<byte>(ColumnClasses, Columns),
+                    new Span<sbyte>(Values + (long)first * Columns, count * Columns));
+            }
+        }
+    }
 }

@@ -5,7 +5,9 @@ using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Kernels.Codebooks;
+using Lowbit.Kernels.Composite;
 using Lowbit.Kernels.Floats;
+using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Uniform;
@@ -14,11 +16,12 @@ namespace Lowbit.Models.Conversion;
 
 /// <summary>
 /// Random matrices in our packed layouts. Types are <c>pb-SHARE</c>, partially binarized with that share of salient weights of 8 bits,
-/// <c>uniform-BITS</c>, uniform grids in groups of 128, and those of <see cref="Names"/>; scales are halves where a format does not say otherwise.
+/// <c>uniform-BITS</c>, uniform grids in groups of 128, <c>waterline-BITS</c>, integers of so many bits with everything counted, and those of <see cref="Names"/>; scales are halves where a format does not say otherwise.
 /// </summary>
 internal static class RandomCodes
 {
     private const int GroupSize = 128;
+    private const string Coded = "waterline-";
 
     /// <summary>
     /// Types without a number: one scale for 128 weights of 1 bit or of three values; two binary planes with a mean and columns in two
@@ -28,9 +31,12 @@ internal static class RandomCodes
 
     /// <summary>Whether a type is one of ours.</summary>
     public static bool Knows(string type) =>
-        Names.Contains(type) || TryRead(type, "pb-", 1, out _) || (TryRead(type, "uniform-", 8, out double bits) && bits >= 2 && double.IsInteger(bits));
+        Names.Contains(type) || TryRead(type, "pb-", 1, out _) || IsCoded(type) || (TryRead(type, "uniform-", 8, out double bits) && bits >= 2 && double.IsInteger(bits));
 
-    /// <summary>Makes a matrix. Every row has the same number of salient weights, so that matrices of a shape have parts of the same sizes.</summary>
+    /// <summary>Whether matrices are coded, so that each takes as many bytes as its own integers happen to.</summary>
+    public static bool IsCoded(string type) => TryRead(type, Coded, 6, out double bits) && bits >= 0.5;
+
+    /// <summary>Makes a matrix. Every row has the same number of salient weights, so that matrices of a shape have parts of the same sizes if they are not coded.</summary>
     public static PackedMatrix Pack(string type, int rows, int columns, ref SplitMix64 random)
     {
         float deviation = 1 / MathF.Sqrt(columns), half = (float)(Half)deviation;
@@ -47,7 +53,8 @@ internal static class RandomCodes
             "mxint8" => Floats(rows, columns, SmallFloat.Int8, 32, BlockScale.E8M0, deviation, ref random),
             "nvfp4" => Floats(rows, columns, SmallFloat.E2M1, 16, BlockScale.E4M3, deviation, ref random),
             _ when TryRead(type, "pb-", 1, out double share) => PartiallyBinarized(rows, columns, share, deviation, ref random),
-            _ => Uniform(rows, columns, TryRead(type, "uniform-", 8, out double bits) ? (int)bits : 0, deviation, ref random),
+            _ when TryRead(type, Coded, 6, out double bits) => Waterline(rows, columns, bits, deviation, ref random),
+            _ => Uniform(rows, columns, TryRead(type, "uniform-", 8, out double gridBits) ? (int)gridBits : 0, deviation, ref random),
         };
         return PackedMatrix.Of(codes, ElementFormat.F16)!;
     }
@@ -96,6 +103,37 @@ internal static class RandomCodes
         float m = (float)(Half)(deviation / 8), a = (float)(Half)deviation, b = (float)(Half)(3 * deviation / 8);
         return Levels(rows, columns, 2, [m - a - b, m - a + b, m + a - b, m + a + b], ref random, twoClasses: true);
     }
+
+    // Normal weights on steps that differ from column to column as the diagonal of a factor does, all wider or narrower until a part of the
+    // rows takes as many bits as are asked for.
+    private static CompositeCodes Waterline(int rows, int columns, double bits, float deviation, ref SplitMix64 random)
+    {
+        const double Octaves = 0.7; // the integers of the first two blocks of SmolLM2 at 2.2 bits, all linears: 0.4 to 1.1
+        const int Rounds = 20;
+        float[] weights = new float[(long)rows * columns], shape = new float[columns], steps = new float[columns];
+        for (int i = 0; i < weights.Length; i++) weights[i] = deviation * Normal(ref random);
+        for (int c = 0; c < columns; c++) shape[c] = deviation * MathF.Pow(2, MathF.Round(8 * (float)Octaves * Normal(ref random)) / 8);
+        IntegerCodes part = new(Math.Min(rows, 128), columns), codes = new(rows, columns);
+        double target = bits - 16.0 / rows - IntegerPacking.Overhead(rows, columns) + IntegerPacking.Overhead(part.Rows, columns), narrow = 0.01, wide = 10;
+        for (int round = 0; round < Rounds; round++)
+        {
+            double width = Math.Sqrt(narrow * wide);
+            Fill(part, width);
+            if (IntegerPacking.Bits(part) > target * part.Values.Length) narrow = width;
+            else wide = width;
+        }
+        Fill(codes, wide);
+        return new CompositeCodes(rows, columns, [new CompositeTerm(new ScaledInput(steps), codes)]);
+
+        void Fill(IntegerCodes into, double width)
+        {
+            for (int c = 0; c < columns; c++) steps[c] = (float)(Half)(width * shape[c]);
+            for (int i = 0; i < into.Values.Length; i++) into.Values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / steps[i % columns]), -127, 127);
+        }
+    }
+
+    private static float Normal(ref SplitMix64 random) =>
+        (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
 
     private static CodebookCodes Levels(int rows, int columns, int bits, ReadOnlySpan<float> levels, ref SplitMix64 random, bool twoClasses = false)
     {

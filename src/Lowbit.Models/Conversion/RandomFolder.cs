@@ -56,7 +56,7 @@ internal static class RandomFolder
     private static double WriteTensors(string path, ModelConfig config, string type, ulong seed, JsonObject declared, CancellationToken cancellation)
     {
         ModelTensor[] tensors = [.. ModelTensor.All(config, TensorNames.Llama)];
-        Dictionary<(int, int), PackedMatrix> samples = []; // all matrices of a shape have parts of the same sizes
+        Dictionary<(int, int), PackedMatrix> samples = []; // all matrices of a shape have parts of the same sizes, or are the same
         List<TensorSpec> specs = [];
         SplitMix64 random = new(seed);
         foreach (ModelTensor tensor in tensors)
@@ -85,7 +85,9 @@ internal static class RandomFolder
             cancellation.ThrowIfCancellationRequested();
             if (IsLinear(tensor))
             {
-                foreach (PackedPart part in RandomCodes.Pack(type, tensor.Rows, tensor.Columns, ref random).Parts) writer.Write($"{tensor.Name}.{part.Suffix}", part.Bytes);
+                // Coded ones are the same for all blocks, as only then their sizes are known before.
+                PackedMatrix packed = RandomCodes.IsCoded(type) ? samples[(tensor.Rows, tensor.Columns)] : RandomCodes.Pack(type, tensor.Rows, tensor.Columns, ref random);
+                foreach (PackedPart part in packed.Parts) writer.Write($"{tensor.Name}.{part.Suffix}", part.Bytes);
                 continue;
             }
             if (tensor.Role == TensorRole.Norm)

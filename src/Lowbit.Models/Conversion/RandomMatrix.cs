@@ -19,7 +19,7 @@ public static unsafe class RandomMatrix
             ElementFormat.F32, ElementFormat.F16, ElementFormat.BF16, ElementFormat.Q8_0, ElementFormat.Q6_K, ElementFormat.Q5_K, ElementFormat.Q4_K, ElementFormat.Q3_K, ElementFormat.Q2_K,
             ElementFormat.Q5_1, ElementFormat.Q5_0, ElementFormat.Q4_1, ElementFormat.Q4_0, ElementFormat.IQ4_NL, ElementFormat.MXFP4, ElementFormat.TQ2_0, ElementFormat.TQ1_0,
         }.Select(format => format.ToString()),
-        "uniform-8", "uniform-4", "uniform-3", "uniform-2", "pb-0.2", "pb-0.1", "pb-0.05", .. RandomCodes.Names,
+        "uniform-8", "uniform-4", "uniform-3", "uniform-2", "pb-0.2", "pb-0.1", "pb-0.05", "waterline-3", "waterline-2.7", "waterline-2.5", "waterline-2.2", .. RandomCodes.Names,
     ];
 
     /// <summary>Makes a matrix.</summary>

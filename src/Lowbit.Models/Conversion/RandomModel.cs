@@ -22,7 +22,7 @@ public static class RandomModel
     /// <summary>Writes a GGUF file that any program can run, or a folder in a packed layout of ours.</summary>
     /// <param name="path">The file or folder to make.</param>
     /// <param name="shape">Name of a shape, see <see cref="RandomShape"/>.</param>
-    /// <param name="type">Name of a type, one of <see cref="Types"/>, or <c>pb-SHARE</c>, <c>uniform-BITS</c> or one of <see cref="FolderTypes"/> for a folder; norms are F32, and some matrices of a mixture have more bits.</param>
+    /// <param name="type">Name of a type, one of <see cref="Types"/>, or <c>pb-SHARE</c>, <c>uniform-BITS</c>, <c>waterline-BITS</c> or one of <see cref="FolderTypes"/> for a folder; norms are F32, and some matrices of a mixture have more bits.</param>
     /// <param name="seed">Decides the weights.</param>
     /// <param name="cancellation">Leaves nothing behind.</param>
     /// <returns>Bits per weight over all tensors.</returns>
@@ -32,7 +32,7 @@ public static class RandomModel
         ModelConfig config = RandomShape.Find(shape);
         if (RandomCodes.Knows(type)) return RandomFolder.Write(path, shape, type, seed, cancellation);
         if (!Types.Contains(type, StringComparer.OrdinalIgnoreCase))
-            throw new LowbitException($"--type {type}: there is no type of this name; choose one of {string.Join(", ", Types)}, or {string.Join(", ", FolderTypes)}, pb-SHARE or uniform-BITS, such as pb-0.1 and uniform-4, for a folder.");
+            throw new LowbitException($"--type {type}: there is no type of this name; choose one of {string.Join(", ", Types)}, or {string.Join(", ", FolderTypes)}, pb-SHARE, uniform-BITS or waterline-BITS, such as pb-0.1, uniform-4 and waterline-2.7, for a folder.");
         GgufMetadata metadata = GgufDescription.Of("llama", $"{shape} of random weights", config);
         PlainVocabulary.Describe(metadata, config.VocabularySize);
         List<(ModelTensor Tensor, ElementFormat Format, GgufTensorSpec Spec)> tensors = [];

@@ -12,6 +12,7 @@ public static class RandomShape
     public static IReadOnlyDictionary<string, ModelConfig> All { get; } = new OrderedDictionary<string, ModelConfig>
     {
         ["tiny"] = Llama(blocks: 2, modelDim: 256, heads: 8, kvHeads: 2, ffnDim: 512, vocabulary: 512, context: 256),
+        ["llama-135m"] = Llama(blocks: 30, modelDim: 576, heads: 9, kvHeads: 3, ffnDim: 1536, vocabulary: 49152, context: 2048),
         ["llama-1b"] = Llama(blocks: 22, modelDim: 2048, heads: 32, kvHeads: 4, ffnDim: 5632, vocabulary: 32000, context: 2048),
         ["llama-8b"] = Llama(blocks: 32, modelDim: 4096, heads: 32, kvHeads: 8, ffnDim: 14336, vocabulary: 128256, context: 8192),
     };

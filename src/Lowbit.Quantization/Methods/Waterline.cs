@@ -22,8 +22,7 @@
 //           q          IntegerCodes, coded by SpreadModel (a class for each row and column, 48 logistic distributions)
 //           s          factors of ScaledInput, half precision
 // Cost      that of GPTQ times the rounds of the search (two or three, 12 at most).
-// In memory the integers −1, 0, 1, 2 lie in two low planes and the others are salient codes of 3 to 8 bits: PB-LLM's
-//           layout and kernels, with all grids on one lattice.
+// In memory columns lie by how far they spread, 64 at a time in the form that takes the fewest bits (ColumnOrder).
 
 using System;
 using System.Threading;

@@ -6,6 +6,7 @@ using Lowbit.Kernels;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
 using Lowbit.Kernels.Floats;
+using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Uniform;
@@ -71,6 +72,7 @@ public static unsafe class SeparateAdapter
         PartiallyBinarizedMatrix partial => partial.Unpack(),
         CodebookMatrix codebook => codebook.Unpack(),
         FloatMatrix floats => floats.Unpack(),
+        IntegerMatrix integers => integers.Unpack(),
         LowRankMatrix lowRank => lowRank.Unpack(),
         DenseMatrix { Tensor: var tensor } when tensor.Format.BlockLength() > 1 => Blocks(tensor, weight),
         DenseMatrix { Tensor.Format: ElementFormat.F16 } => new PlainCodes(weight.Rows, weight.Columns, Floats(weight)),

@@ -91,19 +91,15 @@ public sealed unsafe class IntegerPackingTests
     }
 
     [Theory]
-    [InlineData(0.05, 3)]
-    [InlineData(1.5, 5)]
-    [InlineData(50, 8)]
-    public void The_matrix_that_is_loaded_has_the_same_numbers_and_products(double spread, int highBits)
+    [InlineData(0.05)]
+    [InlineData(1.5)]
+    [InlineData(50)]
+    public void The_matrix_that_is_loaded_has_the_same_numbers(double spread)
     {
         IntegerCodes codes = Random(37, 200, spread);
-        codes.Values[5] = (sbyte)(highBits == 3 ? 3 : 1 << highBits - 2);
-        PartiallyBinarizedMatrix matrix = IntegerPacking.Load("sample", 37, 200, Tensors(IntegerPacking.Pack(codes)));
-        Assert.InRange(matrix.Layout.HighBits, highBits == 8 ? 8 : 3, highBits == 5 ? 5 : highBits);
+        IntegerMatrix matrix = IntegerPacking.Load("sample", 37, 200, Tensors(IntegerPacking.Pack(codes)));
         PackedProducts.DequantizesToTheBit(codes, matrix);
-        PackedProducts.AgreesWithDefinition(codes, matrix, ActivationMode.Float, 3, _pool);
-        PackedProducts.AgreesWithDefinition(codes, matrix, ActivationMode.EightBit, 2, _pool);
-        PackedProducts.DoesNotDependOnThreads(matrix, ActivationMode.EightBit, 2);
+        Assert.Equal(codes.Values, matrix.Unpack().Values);
     }
 
     [Fact]

@@ -1,0 +1,116 @@
+using System.Runtime.CompilerServices;
+using Lowbit.Kernels.Interleaved;
+
+namespace Lowbit.Kernels.Integers;
+
+/// <summary>The codes of a chunk in vectors; <see cref="ChunkForms"/> says how they lie.</summary>
+internal interface IChunkForm
+{
+    /// <summary>Vectors of a chunk.</summary>
+    static abstract int Vectors { get; }
+
+    /// <summary>The largest code.</summary>
+    static abstract int Largest { get; }
+
+    /// <summary>The codes of steps 2 n and 2 n + 1.</summary>
+    /// <param name="chunk">The chunk, from the rows of the vector on.</param>
+    /// <param name="n">0 to 7.</param>
+    /// <param name="even">Codes of step 2 n.</param>
+    /// <param name="odd">Codes of step 2 n + 1.</param>
+    static abstract unsafe void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct;
+}
+
+/// <inheritdoc cref="ChunkForm.Pairs4"/>
+internal readonly unsafe struct Pairs4Form : IChunkForm
+{
+    public static int Vectors => 4;
+    public static int Largest => 4;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        PairTable.LookUp4<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), out even, out odd);
+}
+
+/// <inheritdoc cref="ChunkForm.Pairs5"/>
+internal readonly unsafe struct Pairs5Form : IChunkForm
+{
+    public static int Vectors => 5;
+    public static int Largest => 6;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        PairTable.LookUp5<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), TLanes.Load(chunk + 4 * IBlockFormat.Vector), n, out even, out odd);
+}
+
+/// <inheritdoc cref="ChunkForm.Bits3"/>
+internal readonly unsafe struct Bits3Form : IChunkForm
+{
+    public static int Vectors => 6;
+    public static int Largest => 7;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector two = TLanes.Load(chunk + n / 2 * IBlockFormat.Vector), third = TLanes.Load(chunk + (4 + n / 4) * IBlockFormat.Vector);
+        even = TLanes.Or(TLanes.Bits(two, n % 2 * 4, 3), FormBits<TLanes, TVector>.Bit(third, 2 * n % 8, 2));
+        odd = TLanes.Or(TLanes.Bits(two, n % 2 * 4 + 2, 3), FormBits<TLanes, TVector>.Bit(third, 2 * n % 8 + 1, 2));
+    }
+}
+
+/// <inheritdoc cref="ChunkForm.Bits4"/>
+internal readonly unsafe struct Bits4Form : IChunkForm
+{
+    public static int Vectors => 8;
+    public static int Largest => 15;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector both = TLanes.Load(chunk + n * IBlockFormat.Vector);
+        even = TLanes.Bits(both, 0, 15);
+        odd = TLanes.Bits(both, 4, 15);
+    }
+}
+
+/// <inheritdoc cref="ChunkForm.Bits5"/>
+internal readonly unsafe struct Bits5Form : IChunkForm
+{
+    public static int Vectors => 10;
+    public static int Largest => 31;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector fifth = TLanes.Load(chunk + (8 + n / 4) * IBlockFormat.Vector);
+        Bits4Form.Codes<TLanes, TVector>(chunk, n, out even, out odd);
+        even = TLanes.Or(even, FormBits<TLanes, TVector>.Bit(fifth, 2 * n % 8, 4));
+        odd = TLanes.Or(odd, FormBits<TLanes, TVector>.Bit(fifth, 2 * n % 8 + 1, 4));
+    }
+}
+
+/// <inheritdoc cref="ChunkForm.Bits8"/>
+internal readonly unsafe struct Bits8Form : IChunkForm
+{
+    public static int Vectors => 16;
+    public static int Largest => 255;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        even = TLanes.Load(chunk + 2 * n * IBlockFormat.Vector);
+        odd = TLanes.Load(chunk + (2 * n + 1) * IBlockFormat.Vector);
+    }
+}
+
+/// <summary>Parts of codes that several forms have.</summary>
+internal static unsafe class FormBits<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
+{
+    /// <summary>Nibble <paramref name="n"/> of vectors of nibbles.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Nibbles(byte* chunk, int n) => TLanes.Bits(TLanes.Load(chunk + n / 2 * IBlockFormat.Vector), n % 2 * 4, 15);
+
+    /// <summary>Bit <paramref name="from"/> of the bytes as bit <paramref name="to"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Bit(TVector bytes, int from, int to) =>
+        from > to ? TLanes.Bits(bytes, from - to, (byte)(1 << to)) : TLanes.UpperBits(bytes, to - from, (byte)(1 << to));
+}

@@ -1,0 +1,157 @@
+using System;
+using System.Runtime.CompilerServices;
+using Lowbit.Kernels.Interleaved;
+
+namespace Lowbit.Kernels.Integers;
+
+/// <summary>
+/// Products of a tile with many tokens. Its chunks are unpacked into a panel of 16-bit integers, with what the forms leave out; the panel
+/// stays in the first-level cache while all tokens use it, four at a time.
+/// </summary>
+internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
+{
+    /// <summary>Tokens that go through a panel together.</summary>
+    public const int TokensAtOnce = 4;
+
+    private const int PanelChunks = 8;
+    private const int ChunkBytes = ChunkForms.Columns / 2 * IBlockFormat.Vector; // two columns a vector
+
+    /// <summary>Bytes of the memory for a panel.</summary>
+    public static int PanelBytes => PanelChunks * ChunkBytes;
+
+    /// <summary>Multiplies the rows of a tile with tokens.</summary>
+    /// <param name="tiles">The matrix.</param>
+    /// <param name="tile">The tile.</param>
+    /// <param name="input">The tokens.</param>
+    /// <param name="tokens">Their number.</param>
+    /// <param name="panel">[<see cref="PanelBytes"/>].</param>
+    /// <param name="sums">[tokens up to a multiple of four, 16], overwritten.</param>
+    public static void Run(IntegerTiles tiles, int tile, in ScaledTokens input, int tokens, byte* panel, int* sums)
+    {
+        short** x = stackalloc short*[TokensAtOnce];
+        ushort** next = stackalloc ushort*[IntegerTiles.Rows];
+        byte* codes = tiles[tile];
+        ushort* entries = (ushort*)(codes + tiles.CodeBytes), end = entries + IntegerTiles.Rows * tiles.Steps(tile);
+        for (int lane = 0; lane < IntegerTiles.Rows; lane++) next[lane] = entries + lane;
+        new Span<int>(sums, (tokens + TokensAtOnce - 1) / TokensAtOnce * TokensAtOnce * IntegerTiles.Rows).Clear();
+        int runIndex = 0, chunks = tiles.Columns.Padded / ChunkForms.Columns;
+        ChunkRun run = tiles.Columns.Runs[0];
+        for (int first = 0; first < chunks; first += PanelChunks)
+        {
+            int count = Math.Min(PanelChunks, chunks - first);
+            for (int c = first; c < first + count; c++)
+            {
+                if (c == run.First + run.Count) run = tiles.Columns.Runs[++runIndex];
+                Unpack(run.Form, codes, panel + ChunkBytes * (c - first));
+                codes += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
+            }
+            int firstColumn = ChunkForms.Columns * first, behind = firstColumn + ChunkForms.Columns * count;
+            for (int lane = 0; lane < IntegerTiles.Rows; lane++)
+            {
+                for (ushort* entry = next[lane]; ; entry += IntegerTiles.Rows)
+                {
+                    int column = entry < end ? *entry & ~IntegerTiles.Negative : behind;
+                    if (column >= behind)
+                    {
+                        next[lane] = entry;
+                        break;
+                    }
+                    column -= firstColumn;
+                    ((short*)panel)[(column / 2 * IntegerTiles.Rows + lane) * 2 + column % 2] += (short)((*entry & IntegerTiles.Negative) != 0 ? -1 : 1);
+                }
+            }
+            for (int t = 0; t < tokens; t += TokensAtOnce)
+            {
+                for (int i = 0; i < TokensAtOnce; i++) x[i] = input.Token(Math.Min(t + i, tokens - 1)).Values + firstColumn;
+                FourTokens(panel, ChunkForms.Columns / 2 * count, x, sums + IntegerTiles.Rows * t);
+            }
+        }
+        for (int t = 0; t < tokens; t++)
+        {
+            ScaledToken token = input.Token(t);
+            for (int i = IntegerTiles.Rows * t; i < IntegerTiles.Rows * (t + 1); i++) ((float*)sums)[i] = token.Scale * (sums[i] - token.Offset);
+        }
+    }
+
+    private static void Unpack(ChunkForm form, byte* codes, byte* panel)
+    {
+        switch (form)
+        {
+            case ChunkForm.Pairs4: Unpack<Pairs4Form>(codes, panel); break;
+            case ChunkForm.Pairs5: Unpack<Pairs5Form>(codes, panel); break;
+            case ChunkForm.Bits3: Unpack<Bits3Form>(codes, panel); break;
+            case ChunkForm.Bits4: Unpack<Bits4Form>(codes, panel); break;
+            case ChunkForm.Bits5: Unpack<Bits5Form>(codes, panel); break;
+            default: Unpack<Bits8Form>(codes, panel); break;
+        }
+    }
+
+    private static void Unpack<TForm>(byte* codes, byte* panel) where TForm : struct, IChunkForm
+    {
+        for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
+        {
+            Unpack<TForm>(codes + lane, 0, panel + lane);
+            Unpack<TForm>(codes + lane, 1, panel + lane);
+            Unpack<TForm>(codes + lane, 2, panel + lane);
+            Unpack<TForm>(codes + lane, 3, panel + lane);
+            Unpack<TForm>(codes + lane, 4, panel + lane);
+            Unpack<TForm>(codes + lane, 5, panel + lane);
+            Unpack<TForm>(codes + lane, 6, panel + lane);
+            Unpack<TForm>(codes + lane, 7, panel + lane);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Unpack<TForm>(byte* codes, int n, byte* panel) where TForm : struct, IChunkForm
+    {
+        TForm.Codes<TLanes, TVector>(codes, n, out TVector even, out TVector odd);
+        TLanes.Store(panel + (4 * n + 0) * IBlockFormat.Vector, TLanes.Pair(even, 0, 1));
+        TLanes.Store(panel + (4 * n + 1) * IBlockFormat.Vector, TLanes.Pair(even, 2, 3));
+        TLanes.Store(panel + (4 * n + 2) * IBlockFormat.Vector, TLanes.Pair(odd, 0, 1));
+        TLanes.Store(panel + (4 * n + 3) * IBlockFormat.Vector, TLanes.Pair(odd, 2, 3));
+    }
+
+    // By itself, so that its sums stay in registers; two vectors of rows where a tile has so many, else one.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void FourTokens(byte* panel, int pairs, short** x, int* sums)
+    {
+        int second = TLanes.Width == IBlockFormat.Vector ? 0 : TLanes.Width;
+        for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width + second)
+        {
+            byte* to = (byte*)sums + lane, codes = panel + lane;
+            short* x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+            TVector s00 = TLanes.Load(to), s10 = TLanes.Load(to + IBlockFormat.Vector), s20 = TLanes.Load(to + 2 * IBlockFormat.Vector), s30 = TLanes.Load(to + 3 * IBlockFormat.Vector);
+            TVector s01 = default, s11 = default, s21 = default, s31 = default;
+            if (second != 0)
+            {
+                s01 = TLanes.Load(to + second);
+                s11 = TLanes.Load(to + second + IBlockFormat.Vector);
+                s21 = TLanes.Load(to + second + 2 * IBlockFormat.Vector);
+                s31 = TLanes.Load(to + second + 3 * IBlockFormat.Vector);
+            }
+            for (int i = 0; i < pairs; i++, codes += IBlockFormat.Vector)
+            {
+                TVector a0 = TLanes.Broadcast(x0 + 2 * i), a1 = TLanes.Broadcast(x1 + 2 * i), a2 = TLanes.Broadcast(x2 + 2 * i), a3 = TLanes.Broadcast(x3 + 2 * i), w = TLanes.Load(codes);
+                s00 = TLanes.AddIntegers(s00, TLanes.Dot(w, a0));
+                s10 = TLanes.AddIntegers(s10, TLanes.Dot(w, a1));
+                s20 = TLanes.AddIntegers(s20, TLanes.Dot(w, a2));
+                s30 = TLanes.AddIntegers(s30, TLanes.Dot(w, a3));
+                if (second == 0) continue;
+                w = TLanes.Load(codes + second);
+                s01 = TLanes.AddIntegers(s01, TLanes.Dot(w, a0));
+                s11 = TLanes.AddIntegers(s11, TLanes.Dot(w, a1));
+                s21 = TLanes.AddIntegers(s21, TLanes.Dot(w, a2));
+                s31 = TLanes.AddIntegers(s31, TLanes.Dot(w, a3));
+            }
+            TLanes.Store(to, s00);
+            TLanes.Store(to + IBlockFormat.Vector, s10);
+            TLanes.Store(to + 2 * IBlockFormat.Vector, s20);
+            TLanes.Store(to + 3 * IBlockFormat.Vector, s30);
+            if (second == 0) continue;
+            TLanes.Store(to + second, s01);
+            TLanes.Store(to + second + IBlockFormat.Vector, s11);
+            TLanes.Store(to + second + 2 * IBlockFormat.Vector, s21);
+            TLanes.Store(to + second + 3 * IBlockFormat.Vector, s31);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+using System;
+using System.Numerics;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Lowbit.Core;
+
+namespace Lowbit.Kernels.Integers;
+
+/// <summary>One token of <see cref="ScaledTokens"/>.</summary>
+internal unsafe struct ScaledToken
+{
+    /// <summary>A value is its integer times this.</summary>
+    public float Scale;
+
+    /// <summary>What the sums of codes times integers are larger by than those of the matrix's own integers.</summary>
+    public int Offset;
+
+    /// <summary>[padded + 64] the integers x; the last 64 are zero.</summary>
+    public short* Values;
+
+    /// <summary>[padded] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with codes.</summary>
+    public sbyte* Lower, Upper;
+}
+
+/// <summary>
+/// Tokens times the steps of a matrix's columns, in the order of its columns, rounded to 12 bits with one scale for all features: the largest
+/// value becomes 2047. Steps by which columns are equally important (docs/waterline.md) make the values equally large.
+/// </summary>
+internal unsafe struct ScaledTokens : IParallelWork
+{
+    /// <summary>The largest integer of a token.</summary>
+    public const int Largest = 2047;
+
+    private const float SmallestLargest = 1e-30f;
+    private const int Head = 64;
+    private const int Behind = 64; // values after the last column
+
+    [ThreadStatic]
+    private static NativeBuffer? t_memory, t_own, t_products;
+
+    [ThreadStatic]
+    private static (long Batch, IntegerMatrix? Matrix) t_ownBatch;
+
+    private readonly IntegerMatrix _matrix;
+    private readonly Activations _activations;
+    private readonly int _firstToken, _padded;
+    private readonly byte* _memory;
+
+    private ScaledTokens(IntegerMatrix matrix, Activations activations, int firstToken, int tokens, ref NativeBuffer? memory)
+    {
+        _matrix = matrix;
+        _activations = activations;
+        _firstToken = firstToken;
+        _padded = matrix.Tiles.Columns.Padded;
+        _memory = Scratch.Ensure(ref memory, tokens * TokenBytes);
+    }
+
+    private readonly long TokenBytes => Head + sizeof(short) * (_padded + Behind) + 2L * _padded;
+
+    /// <summary>Rounds tokens into memory of this thread, which the next call takes again.</summary>
+    /// <param name="pool">Threads that share the tokens.</param>
+    /// <param name="matrix">The matrix that takes them.</param>
+    /// <param name="activations">The batch.</param>
+    /// <param name="firstToken">The first of them.</param>
+    /// <param name="tokens">Their number.</param>
+    public static ScaledTokens Make(WorkerPool pool, IntegerMatrix matrix, Activations activations, int firstToken, int tokens)
+    {
+        ScaledTokens scaled = new(matrix, activations, firstToken, tokens, ref t_memory);
+        pool.Run(ref scaled, tokens, 1);
+        return scaled;
+    }
+
+    /// <summary>The whole batch, rounded by this thread for itself, for all tiles of a product: for a token that takes no longer than waiting for another thread.</summary>
+    public static ScaledTokens OfThread(IntegerMatrix matrix, Activations activations)
+    {
+        ScaledTokens scaled = new(matrix, activations, 0, activations.Tokens, ref t_own);
+        if (t_ownBatch != (activations.Batch, matrix))
+        {
+            scaled.Execute(0, activations.Tokens);
+            t_ownBatch = (activations.Batch, matrix);
+        }
+        return scaled;
+    }
+
+    /// <summary>A token, counted from the first.</summary>
+    public readonly ScaledToken Token(int index)
+    {
+        byte* memory = _memory + index * TokenBytes;
+        short* values = (short*)(memory + Head);
+        sbyte* lower = (sbyte*)(values + _padded + Behind);
+        return new ScaledToken { Scale = *(float*)memory, Offset = ((int*)memory)[1], Values = values, Lower = lower, Upper = lower + _padded };
+    }
+
+    /// <inheritdoc/>
+    public readonly void Execute(int start, int end)
+    {
+        float* products = (float*)Scratch.Ensure(ref t_products, _padded * sizeof(float));
+        for (int t = start; t < end; t++)
+        {
+            ScaledToken token = Token(t);
+            byte* memory = _memory + t * TokenBytes;
+            *(float*)memory = Round(Multiply(_activations.Values + (long)(_firstToken + t) * _activations.Features, products), products, token);
+            int offset = 0;
+            foreach (ChunkRun run in _matrix.Tiles.Columns.Runs) offset += ChunkForms.Offset(run.Form) * Sum(token.Values + ChunkForms.Columns * run.First, ChunkForms.Columns * run.Count);
+            ((int*)memory)[1] = offset;
+        }
+    }
+
+    // Values times steps in the order of the columns; gives the largest absolute value.
+    private readonly float Multiply(float* values, float* products)
+    {
+        int* columns = _matrix.Order;
+        float* steps = _matrix.Steps;
+        // Bits of absolute values are ordered like the values, and those of NaN lie above those of ∞.
+        int largest = 0;
+        if (Avx2.IsSupported)
+        {
+            Vector256<int> most = default;
+            for (int i = 0; i < _padded; i += Vector256<float>.Count)
+            {
+                Vector256<float> product = Avx2.GatherVector256(values, Vector256.Load(columns + i), sizeof(float)) * Vector256.Load(steps + i);
+                product.Store(products + i);
+                most = Vector256.Max(most, product.AsInt32() & Vector256.Create(int.MaxValue));
+            }
+            for (int lane = 0; lane < Vector256<int>.Count; lane++) largest = Math.Max(largest, most[lane]);
+        }
+        else
+        {
+            for (int i = 0; i < _padded; i++)
+            {
+                products[i] = values[columns[i]] * steps[i];
+                largest = Math.Max(largest, BitConverter.SingleToInt32Bits(products[i]) & int.MaxValue);
+            }
+        }
+        return BitConverter.Int32BitsToSingle(largest);
+    }
+
+    // Gives the scale.
+    private readonly float Round(float largest, float* products, in ScaledToken token)
+    {
+        if (!(largest >= SmallestLargest && float.IsFinite(largest)))
+        {
+            new Span<byte>(token.Values, (int)TokenBytes - Head).Clear();
+            return float.IsFinite(largest) ? 0 : float.NaN;
+        }
+        // Adding 1.5 · 2^23 rounds to an integer, halves to even, and leaves it in the low bits.
+        Vector256<float> factor = Vector256.Create(Largest / largest), magic = Vector256.Create(12582912f);
+        for (int i = 0; i < _padded; i += 16)
+        {
+            Vector256<int> x0 = (Vector256.Load(products + i) * factor + magic).AsInt32() - magic.AsInt32(), x1 = (Vector256.Load(products + i + 8) * factor + magic).AsInt32() - magic.AsInt32();
+            Vector256<short> x = Vector256.Narrow(x0, x1), upper = Vector256.ShiftRightArithmetic(x + Vector256.Create((short)32), 6), lower = x - Vector256.ShiftLeft(upper, 6);
+            x.Store(token.Values + i);
+            Vector128.Narrow(lower.GetLower(), lower.GetUpper()).Store(token.Lower + i);
+            Vector128.Narrow(upper.GetLower(), upper.GetUpper()).Store(token.Upper + i);
+        }
+        new Span<short>(token.Values + _padded, Behind).Clear();
+        return largest / Largest;
+    }
+
+    private static int Sum(short* values, int count)
+    {
+        Vector<int> sum = default;
+        for (int i = 0; i < count; i += Vector<short>.Count)
+        {
+            Vector.Widen(Vector.Load(values + i), out Vector<int> lower, out Vector<int> upper);
+            sum += lower + upper;
+        }
+        return Vector.Sum(sum);
+    }
+}

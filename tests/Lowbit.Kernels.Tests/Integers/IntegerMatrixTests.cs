@@ -1,0 +1,278 @@
+using System;
+using System.Linq;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Lowbit.Core;
+using Lowbit.Kernels.Composite;
+using Lowbit.Kernels.Integers;
+using Lowbit.Kernels.Interleaved;
+using Xunit;
+
+namespace Lowbit.Kernels.Tests.Integers;
+
+public sealed unsafe class IntegerMatrixTests : IDisposable
+{
+    private readonly WorkerPool _pool = new(2), _single = new(1);
+
+    public void Dispose()
+    {
+        _pool.Dispose();
+        _single.Dispose();
+    }
+
+    [Fact]
+    public void Tables_hold_the_pairs_nearest_to_the_origin_each_once()
+    {
+        Check(PairTable.First4.ToArray(), PairTable.Second4.ToArray(), PairTable.Offset4, PairTable.Nearest4);
+        Check(PairTable.First5.ToArray(), PairTable.Second5.ToArray(), PairTable.Offset5, PairTable.Nearest5);
+
+        static void Check(byte[] first, byte[] second, int offset, Func<int, int, int> nearest)
+        {
+            (int A, int B)[] pairs = [.. first.Zip(second, (a, b) => (a - offset, b - offset))];
+            Assert.Equal(pairs.Length, pairs.Distinct().Count());
+            int farthest = pairs.Max(pair => pair.A * pair.A + pair.B * pair.B);
+            for (int a = -128; a < 128; a++)
+                for (int b = -128; b < 128; b++)
+                {
+                    if (a * a + b * b < farthest) Assert.Contains((a, b), pairs);
+                    (int A, int B) found = pairs[nearest(a, b)];
+                    Assert.Equal(pairs.Min(pair => Math.Abs(a - pair.A) + Math.Abs(b - pair.B)), Math.Abs(a - found.A) + Math.Abs(b - found.B));
+                }
+        }
+    }
+
+    [Theory]
+    [InlineData(ChunkForm.Pairs4)]
+    [InlineData(ChunkForm.Pairs5)]
+    [InlineData(ChunkForm.Bits3)]
+    [InlineData(ChunkForm.Bits4)]
+    [InlineData(ChunkForm.Bits5)]
+    [InlineData(ChunkForm.Bits8)]
+    public void A_row_of_a_chunk_comes_back_as_the_nearest_integers(object form)
+    {
+        ChunkForm chosen = (ChunkForm)form;
+        byte* chunk = stackalloc byte[16 * IBlockFormat.Vector];
+        sbyte* integers = stackalloc sbyte[64], nearest = stackalloc sbyte[64], got = stackalloc sbyte[64];
+        Random random = new((int)chosen);
+        foreach (int spread in new[] { 2, 6, 40, 256 })
+        {
+            new Span<byte>(chunk, 16 * IBlockFormat.Vector).Clear();
+            for (int lane = 0; lane < 16; lane++)
+            {
+                for (int i = 0; i < 64; i++) integers[i] = (sbyte)(random.Next(spread) - spread / 2);
+                ChunkForms.Pack(chosen, integers, chunk + 4 * lane);
+                ChunkForms.Nearest(chosen, integers, nearest);
+                ChunkForms.Unpack(chosen, chunk + 4 * lane, got);
+                Assert.Equal(new ReadOnlySpan<sbyte>(nearest, 64).ToArray(), new ReadOnlySpan<sbyte>(got, 64).ToArray());
+                if (spread == 2 || chosen == ChunkForm.Bits8) Assert.Equal(new ReadOnlySpan<sbyte>(integers, 64).ToArray(), new ReadOnlySpan<sbyte>(got, 64).ToArray());
+            }
+        }
+    }
+
+    [InstructionSetFact(nameof(Avx512F))]
+    public void Avx512_equals_the_oracle_to_the_bit() => EqualsOracle<Lanes512, Vector512<byte>>();
+
+    [InstructionSetFact(nameof(Avx2))]
+    public void Avx2_equals_the_oracle_to_the_bit() => EqualsOracle<Lanes256, Vector256<byte>>();
+
+    [Fact]
+    public void Vectors_of_128_bits_equal_the_oracle_to_the_bit()
+    {
+        if (Lanes128.IsSupported) EqualsOracle<Lanes128, Vector128<byte>>();
+    }
+
+    [Fact]
+    public void Oracle_is_the_sum_of_integers_times_rounded_inputs()
+    {
+        foreach ((int rows, int columns, double spread) in new[] { (1, 1, 1.0), (17, 63, 1), (5, 130, 20), (40, 600, 0.7) })
+        {
+            sbyte[] values = Values(rows, columns, spread, rows);
+            float[] steps = Steps(columns);
+            IntegerMatrix matrix = Make(values, rows, columns).Scaled(steps);
+            using Activations activations = PackedProducts.Input(2, columns, 1, ActivationMode.EightBit, _single);
+            float[] got = new float[2 * rows];
+            fixed (float* output = got) matrix.MultiplyScalar(_single, activations, output);
+            for (int t = 0; t < 2; t++)
+            {
+                float largest = 0;
+                for (int c = 0; c < columns; c++) largest = MathF.Max(largest, MathF.Abs(activations.Values[t * columns + c] * steps[c]));
+                for (int r = 0; r < rows; r++)
+                {
+                    int sum = 0;
+                    for (int c = 0; c < columns; c++) sum += values[r * columns + c] * (int)MathF.Round(activations.Values[t * columns + c] * steps[c] * (2047 / largest));
+                    Assert.Equal(largest / 2047 * sum, got[t * rows + r]);
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(64)]
+    [InlineData(200)]
+    public void Tokens_are_rounded_to_twelve_bits_in_two_parts(int columns)
+    {
+        sbyte[] values = Values(20, columns, 1.5, columns);
+        IntegerMatrix matrix = Make(values, 20, columns).Scaled(Steps(columns));
+        using Activations activations = PackedProducts.Input(2, columns, 1, ActivationMode.EightBit, _single);
+        ScaledTokens tokens = ScaledTokens.Make(_single, matrix, activations, 0, 2);
+        int padded = matrix.Tiles.Columns.Padded;
+        for (int t = 0; t < 2; t++)
+        {
+            ScaledToken token = tokens.Token(t);
+            int largest = 0;
+            for (int i = 0; i < padded; i++)
+            {
+                int x = token.Values[i];
+                Assert.Equal(x, 64 * token.Upper[i] + token.Lower[i]);
+                Assert.InRange(token.Lower[i], -32, 31);
+                Assert.InRange(token.Upper[i], -32, 32);
+                if (matrix.Tiles.Columns.Columns[i] < 0) Assert.Equal(0, x);
+                largest = Math.Max(largest, Math.Abs(x));
+            }
+            Assert.Equal(2047, largest);
+            for (int i = padded; i < padded + 64; i++) Assert.Equal(0, token.Values[i]);
+        }
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(0)]
+    public void Values_that_are_not_finite_or_all_zero_show_in_every_output(float value)
+    {
+        IntegerMatrix matrix = Make(Values(5, 130, 1, 1), 5, 130);
+        foreach (int tokens in new[] { 1, 6 })
+        {
+            using Activations activations = new(tokens, 130, ActivationMode.EightBit) { Tokens = tokens };
+            for (int t = 0; t < tokens; t++) activations.Values[130 * t + 129] = value;
+            activations.Quantize(_pool);
+            float[] got = new float[5 * tokens];
+            fixed (float* output = got) matrix.Multiply(_pool, activations, output);
+            Assert.All(got, y => Assert.Equal(value == 0 ? 0 : float.NaN, y));
+        }
+    }
+
+    [Theory]
+    [InlineData(ActivationMode.EightBit, 1)]
+    [InlineData(ActivationMode.EightBit, 3)]
+    [InlineData(ActivationMode.EightBit, 150)]
+    [InlineData(ActivationMode.Float, 1)]
+    [InlineData(ActivationMode.Float, 9)]
+    public void Product_of_a_sum_agrees_with_the_definition_whatever_the_threads_and_allocates_nothing(ActivationMode mode, int tokens)
+    {
+        const int Rows = 53, Columns = 300;
+        IntegerCodes codes = new(Rows, Columns);
+        Values(Rows, Columns, 1.4, 2).CopyTo(codes.Values, 0);
+        ScaledInput steps = new(Steps(Columns));
+        CompositeCodes sum = new(Rows, Columns, [new(steps, codes)]);
+        CompositeMatrix matrix = new("sample", Rows, Columns, [new(steps, Make(codes.Values, Rows, Columns), 2 * Columns)]);
+        PackedProducts.DequantizesToTheBit(sum, matrix);
+        PackedProducts.AgreesWithDefinition(sum, matrix, mode, tokens, _pool, mode == ActivationMode.Float ? 1e-6 : 1e-3);
+        PackedProducts.DoesNotDependOnThreads(matrix, mode, tokens);
+        PackedProducts.SecondProductAllocatesNothing(matrix, mode, tokens);
+    }
+
+    [Fact]
+    public void Products_of_an_input_with_several_sums_are_those_of_each()
+    {
+        const int Columns = 130;
+        CompositeMatrix[] matrices = [.. new[] { 40, 16, 33 }.Select(rows => new CompositeMatrix("sample", rows, Columns, [new(new ScaledInput(Steps(Columns, rows)), Make(Values(rows, Columns, 1, rows), rows, Columns), 0)]))];
+        using Activations activations = PackedProducts.Input(1, Columns, 1, ActivationMode.EightBit, _pool);
+        float[][] alone = [.. matrices.Select(matrix => new float[matrix.Rows])], together = [.. matrices.Select(matrix => new float[matrix.Rows])];
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Equal(Lanes128.IsSupported ? (matrices[i].Rows + 15) / 16 : 0, matrices[i].PrepareTiles(_pool, activations));
+            fixed (float* output = alone[i]) matrices[i].Multiply(_pool, activations, output);
+        }
+        fixed (float* first = together[0], second = together[1], third = together[2])
+            Products.Multiply(_pool, activations, new(matrices[0], first), new(matrices[1], second), new(matrices[2], third));
+        Assert.Equal(alone, together);
+    }
+
+    [Fact]
+    public void Rows_whose_sums_do_not_fit_are_multiplied_as_floats()
+    {
+        const int Columns = 8300;
+        sbyte[] values = new sbyte[2 * Columns];
+        Array.Fill(values, (sbyte)-128);
+        IntegerMatrix matrix = Make(values, 2, Columns);
+        using Activations activations = new(1, Columns, ActivationMode.EightBit) { Tokens = 1 };
+        new Span<float>(activations.Values, Columns).Fill(1);
+        activations.Quantize(_pool);
+        float* output = stackalloc float[2];
+        matrix.Multiply(_pool, activations, output);
+        Assert.Equal(-128f * Columns, output[0]);
+        Assert.False(matrix.UsesIntegers(activations));
+        Array.Fill(values, (sbyte)-126);
+        matrix = Make(values, 2, Columns);
+        Assert.True(matrix.UsesIntegers(activations));
+        matrix.Multiply(_pool, activations, output);
+        Assert.Equal(-126f * Columns, output[1], 1e-6f * 126 * Columns);
+    }
+
+    [Fact]
+    public void Columns_of_normal_numbers_take_few_bits_more_than_their_entropy()
+    {
+        const int Rows = 512, Columns = 1024;
+        foreach ((double spread, double most) in new[] { (0.6, 2.2), (1.1, 2.9), (1.6, 3.5), (3, 4.6) })
+        {
+            IntegerMatrix matrix = Make(Values(Rows, Columns, spread, 3), Rows, Columns);
+            Assert.InRange(8.0 * matrix.Tiles.Bytes / Rows / Columns, 1.5, most);
+        }
+    }
+
+    // Every array ends at a page that cannot be read; all forms and entries occur.
+    private void EqualsOracle<TLanes, TVector>() where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        for (int columns = 1; columns <= 200; columns += columns < 70 ? 1 : 13) Compare(1 + columns % 37, columns, columns % 3 + 0.5);
+        foreach (double spread in new[] { 0.1, 0.6, 1.1, 1.5, 2.5, 6, 20, 80 }) Compare(35, 700, spread);
+        Compare(16, 1536, 0);
+        Compare(30, 2048, -1);
+        Compare(3, 33000, 0.5);
+
+        void Compare(int rows, int columns, double spread)
+        {
+            sbyte[] values = Values(rows, columns, spread, rows + columns);
+            IntegerMatrix matrix = Make(values, rows, columns).Scaled(Steps(columns));
+            foreach (int tokens in new[] { 1, 3, 7 })
+            {
+                using Activations activations = PackedProducts.Input(tokens, columns, tokens, ActivationMode.EightBit, _single);
+                float[] want = new float[tokens * rows];
+                fixed (float* output = want) matrix.MultiplyScalar(_single, activations, output);
+                GuardedMemory one = new(4L * want.Length), many = new(4L * want.Length);
+                matrix.MultiplyTiles<TLanes, TVector>(activations, (float*)one.Pointer, 0, matrix.Tiles.Count);
+                matrix.MultiplyPanels<TLanes, TVector>(_single, activations, (float*)many.Pointer);
+                Assert.Equal(want, new Span<float>(one.Pointer, want.Length).ToArray());
+                Assert.Equal(want, new Span<float>(many.Pointer, want.Length).ToArray());
+            }
+        }
+    }
+
+    private IntegerMatrix Make(sbyte[] values, int rows, int columns)
+    {
+        GuardedMemory memory = new(values.Length);
+        values.CopyTo(new Span<sbyte>(memory.Pointer, values.Length));
+        return new IntegerMatrix(_single, (sbyte*)memory.Pointer, rows, columns);
+    }
+
+    private static float[] Steps(int columns, int seed = 5)
+    {
+        Random random = new(seed);
+        return [.. Enumerable.Range(0, columns).Select(_ => (float)(Half)(0.01f + random.NextSingle()))];
+    }
+
+    // Normal numbers, columns spreading differently; with a spread below zero the largest integers everywhere.
+    private static sbyte[] Values(int rows, int columns, double spread, int seed)
+    {
+        Random random = new(seed);
+        double[] ofColumn = [.. Enumerable.Range(0, columns).Select(_ => spread * Math.Pow(2, random.NextDouble() - 0.5))];
+        sbyte[] values = new sbyte[rows * columns];
+        for (int i = 0; i < values.Length; i++)
+        {
+            double normal = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+            values[i] = spread < 0 ? (sbyte)(random.Next(2) == 0 ? -128 : 127) : (sbyte)Math.Clamp(Math.Round(ofColumn[i % columns] * normal), -128, 127);
+        }
+        return values;
+    }
+}
