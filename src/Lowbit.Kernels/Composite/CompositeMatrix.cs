@@ -107,6 +107,9 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
     internal override int PrepareTiles(WorkerPool pool, Activations activations) => _scaledIntegers?.PrepareTiles(pool, activations) ?? 0;
 
     /// <inheritdoc/>
+    internal override byte* TileStart(int tile) => _scaledIntegers!.TileStart(tile);
+
+    /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end) => _scaledIntegers!.MultiplyTiles(activations, output, start, end);
 
     // A row of M · T, or of the transform of its columns.

@@ -141,6 +141,9 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
         activations.Tokens <= FewTokens && Lanes128.IsSupported && UsesIntegers(activations) ? Tiles.Count : 0;
 
     /// <inheritdoc/>
+    internal override byte* TileStart(int tile) => Tiles[tile];
+
+    /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end)
     {
         if (Lanes512.IsSupported) MultiplyTiles<Lanes512, Vector512<byte>>(activations, output, start, end);

@@ -2,9 +2,11 @@ using System.Runtime.CompilerServices;
 
 namespace Lowbit.Kernels.Interleaved;
 
-/// <summary>Products of the rows of one vector with the activations of one token; the order of operations is <see cref="ScalarProduct"/>'s.</summary>
-internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
-    where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
+/// <summary>
+/// How a chunk is summed up. Each way is a type of its own, so that the compiler meets one of them in a kernel: it stops inlining
+/// where there is too much, and the kernel is then several times slower.
+/// </summary>
+internal unsafe interface IChunkSum<TVector> where TVector : struct
 {
     /// <summary>The sum over a chunk, without the scale of the activations.</summary>
     /// <param name="header">The factors of the chunk, at those of the rows.</param>
@@ -12,21 +14,50 @@ internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
     /// <param name="position">Its number in the group.</param>
     /// <param name="x">64 activations.</param>
     /// <param name="sums">Sums of the four units of them.</param>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums)
+    static abstract TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums);
+}
+
+/// <summary>Products of the rows of one vector with the activations of one token; the order of operations is <see cref="ScalarProduct"/>'s.</summary>
+internal static unsafe class ChunkSum<TFormat, TLanes, TVector>
+    where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
+{
+    /// <summary>The sum where factors belong to halves of a chunk or all of it; <see cref="IChunkSum{TVector}.Compute"/>.</summary>
+    public readonly struct OfHalves : IChunkSum<TVector>
     {
-        if (TFormat.StepsArePaired)
-        {
-            TVector j = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(chunk, 0));
-            j = TLanes.AddIntegers(j, TLanes.Dot(TLanes.Broadcast(sums + 2), TFormat.Minimum<TLanes, TVector>(chunk, 1)));
-            return Scaled(header, 0, TFormat.Dot<TLanes, TVector>(chunk, position, x), j);
-        }
-        if (TFormat.FactorsOfUnits)
+        /// <inheritdoc/>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums) => Halves(header, chunk, x, sums);
+    }
+
+    /// <summary>The sum where factors belong to units of 16 columns (<see cref="IBlockFormat.FactorsOfUnits"/>).</summary>
+    public readonly struct OfUnits : IChunkSum<TVector>
+    {
+        /// <inheritdoc/>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums)
         {
             TVector v = TLanes.Add(ScaledUnit(header, chunk, 0, x, sums), ScaledUnit(header, chunk, 1, x, sums));
             v = TLanes.Add(v, ScaledUnit(header, chunk, 2, x, sums));
             return TLanes.Add(v, ScaledUnit(header, chunk, 3, x, sums));
         }
+    }
+
+    /// <summary>The sum where a format multiplies its codes itself (<see cref="IBlockFormat.StepsArePaired"/>).</summary>
+    public readonly struct OfPairs : IChunkSum<TVector>
+    {
+        /// <inheritdoc/>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static TVector Compute(byte* header, byte* chunk, int position, sbyte* x, short* sums)
+        {
+            TVector j = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(chunk, 0));
+            j = TLanes.AddIntegers(j, TLanes.Dot(TLanes.Broadcast(sums + 2), TFormat.Minimum<TLanes, TVector>(chunk, 1)));
+            return Scaled(header, 0, TFormat.Dot<TLanes, TVector>(chunk, position, x), j);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Halves(byte* header, byte* chunk, sbyte* x, short* sums)
+    {
         TVector i0 = Half(chunk, 0, x), i1 = Half(chunk, 1, x + 32);
         TVector j0 = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(chunk, 0));
         TVector j1 = TLanes.Dot(TLanes.Broadcast(sums + 2), TFormat.Minimum<TLanes, TVector>(chunk, 1));

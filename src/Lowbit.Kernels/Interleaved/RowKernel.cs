@@ -40,8 +40,15 @@ internal interface IRowKernel<TFormat> where TFormat : struct, IBlockFormat
 internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel<TFormat>
     where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
 {
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* tile, TileShape<TFormat> shape, Token token, float* results)
+    {
+        if (TFormat.StepsArePaired) Run<ChunkSum<TFormat, TLanes, TVector>.OfPairs>(tile, shape, token, results);
+        else if (TFormat.FactorsOfUnits) Run<ChunkSum<TFormat, TLanes, TVector>.OfUnits>(tile, shape, token, results);
+        else Run<ChunkSum<TFormat, TLanes, TVector>.OfHalves>(tile, shape, token, results);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void Run<TSum>(byte* tile, TileShape<TFormat> shape, Token token, float* results) where TSum : struct, IChunkSum<TVector>
     {
         sbyte* x = token.X;
         short* sums = token.Sum;
@@ -60,7 +67,7 @@ internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel
             // Narrow vectors take turns, so that a line of the memory is used up when it comes.
             for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
             {
-                TVector sum = ChunkSum<TFormat, TLanes, TVector>.Compute(factors + lane / 2, codes + lane, position, x, sums);
+                TVector sum = TSum.Compute(factors + lane / 2, codes + lane, position, x, sums);
                 TLanes.Store(y + lane, TLanes.Add(TLanes.Load(y + lane), TLanes.Multiply(scale, sum)));
             }
             x += IBlockFormat.ChunkColumns;
