@@ -48,7 +48,9 @@ if (args.Length == 0 || new[] { "--rows", "--calibration", "--text" }.Any(option
     return 2;
 }
 string model = args[0], threads = given.TryGetValue("--threads", out string? number) ? $"--threads {number}" : "", context = given.GetValueOrDefault("--context", "512");
-string calibration = $"--calibration {given["--calibration"]} {(given.TryGetValue("--samples", out string? count) ? $"--samples {count}" : "")} --context {context} --sampling sequential";
+string calibration = $"--calibration {given["--calibration"]} --sampling sequential";
+string allWindows = $"{(given.TryGetValue("--samples", out string? count) ? $"--samples {count}" : "")} --context {context}";
+const string OneWindow = "--samples 1 --context 256"; // speed is that of the layout, whatever the weights are
 string evaluation = $"--text {given["--text"]} --context {context} --windows {given.GetValueOrDefault("--windows", "0")}";
 string? machine = given.GetValueOrDefault("--machine");
 string? keep = given.GetValueOrDefault("--keep");
@@ -77,7 +79,7 @@ void MeasureQuality(Setting setting)
     string folder = model;
     if (setting != RowTable.Float)
     {
-        (folder, JsonNode quantized) = Quantize(setting);
+        (folder, JsonNode quantized) = Quantize(setting, allWindows);
         Copy(quantized, row, ("nominal_bits_per_weight", "nominal_bits"), ("linear_bits_per_weight", "bits"), ("processor_seconds", "processor_seconds"), ("peak_memory_bytes", "peak_memory"));
     }
     JsonNode measured = Lowbit($"eval {folder} {evaluation}{(setting == RowTable.Float || isShort ? "" : $" --base {model}")}");
@@ -93,11 +95,12 @@ void MeasureSpeed(Setting setting)
 {
     if (rows.Find(setting.Name) is not { } row || (row["tokens_per_second"] is not null && (string?)row["speed_machine"] == machine)) return;
     string folder = setting == RowTable.Float ? model : Folder(setting);
-    if (setting != RowTable.Float && (!Directory.Exists(folder) || row["processor_seconds"] is null))
+    if (row["processor_seconds"] is null && setting != RowTable.Float)
     {
-        (_, JsonNode quantized) = Quantize(setting);
+        (_, JsonNode quantized) = Quantize(setting, allWindows);
         Copy(quantized, row, ("processor_seconds", "processor_seconds"));
     }
+    else if (setting != RowTable.Float && !Directory.Exists(folder)) Quantize(setting, OneWindow);
     Copy(Lowbit($"bench {folder}"), row, ("decode_tokens_per_second", "tokens_per_second"));
     row["speed_machine"] = machine;
     rows.Set(row);
@@ -105,8 +108,8 @@ void MeasureSpeed(Setting setting)
     Console.Error.WriteLine($"{row["name"]}: {row["tokens_per_second"]} tokens/s");
 }
 
-(string Folder, JsonNode Report) Quantize(Setting setting) =>
-    (Folder(setting), Lowbit($"quantize {model} -o {Folder(setting)} {setting.Options} {(setting.Calibrated ? calibration : "")} --force"));
+(string Folder, JsonNode Report) Quantize(Setting setting, string windows) =>
+    (Folder(setting), Lowbit($"quantize {model} -o {Folder(setting)} {setting.Options} {(setting.Calibrated ? $"{calibration} {windows}" : "")} --force"));
 
 string Folder(Setting setting) =>
     Path.Combine(keep ?? Path.Combine(Path.GetTempPath(), $"lowbit-method-{Environment.ProcessId}"), string.Concat(setting.Options.Where(c => c != '-')).Trim().Replace(' ', '-'));

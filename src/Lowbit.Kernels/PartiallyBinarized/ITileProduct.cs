@@ -5,8 +5,8 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// <summary>The two kinds of sums of a segment that <see cref="TileProduct{TKernel}"/> puts together, for one instruction set.</summary>
 internal unsafe interface ITileProduct
 {
-    /// <summary>Columns of the windows of salient weights: as many as are fetched at a time.</summary>
-    static abstract int Window { get; }
+    /// <summary>The windows of salient weights.</summary>
+    static abstract StepWindow Window { get; }
 
     /// <summary>For rows 0 to 7 and 8 to 15 the sums of the activations where a plane has ones.</summary>
     /// <param name="tables">Tables of the segment's blocks.</param>

@@ -218,7 +218,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     private TileWork<TKernel> Work<TKernel>(RowTiles tiles, RoundedTokens input, int tokens, float* output) where TKernel : struct, ITileProduct =>
         new() { Matrix = this, Tiles = tiles, Input = input, Tokens = tokens, Output = output };
 
-    private RowTiles Tiles(WorkerPool pool, int window)
+    private RowTiles Tiles(WorkerPool pool, StepWindow window)
     {
         if (Volatile.Read(ref _tiles) is { } tiles && tiles.Window == window) return tiles;
         lock (_tilesLock)

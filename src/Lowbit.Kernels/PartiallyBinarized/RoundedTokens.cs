@@ -13,7 +13,7 @@ internal unsafe struct RoundedToken
     /// <summary>A value is its integer times this.</summary>
     public float Scale;
 
-    /// <summary>[blocks · 64 + 128] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
+    /// <summary>[blocks · 64 + 256] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with bytes.</summary>
     public sbyte* Lower, Upper;
 
     /// <summary>[blocks + 1] sums of the integers before a block.</summary>

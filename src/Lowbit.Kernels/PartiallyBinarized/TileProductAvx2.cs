@@ -11,7 +11,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
-    public static int Window => 64;
+    public static StepWindow Window => new(64, 1);
 
     // Of eight and eight rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]

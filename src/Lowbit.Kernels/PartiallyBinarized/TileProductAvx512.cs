@@ -7,14 +7,14 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
 /// Sums over the ones of a low plane are looked up, four weights a byte
-/// shuffle, and added up in 16 bits. A step of salient weights fetches its 64 activations from the window's 128 by vpermi2b, and their
+/// shuffle, and added up in 16 bits. A step of salient weights fetches its 64 activations from the halves of a window by vpermi2b, and their
 /// products stay in the 32-bit lanes of their rows. Needs AVX-512 with VBMI (Ice Lake, Zen 4).
 /// </summary>
 internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
     public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
-    public static int Window => 128;
+    public static StepWindow Window => new(255, 64);
 
     // Of sixteen rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -94,8 +94,17 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
     {
         Sse.Prefetch1(units + RowTiles.Ahead);
         Sse.Prefetch1(units + RowTiles.Ahead + RowTiles.Unit);
-        Vector512<sbyte> places = Vector512.Load((sbyte*)units), isThere = Vector512.GreaterThanOrEqual(places, Vector512<sbyte>.Zero);
-        l = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(lower), places, Vector512.Load(lower + 64)), Vector512<sbyte>.Zero);
-        u = Vector512.ConditionalSelect(isThere, Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(upper), places, Vector512.Load(upper + 64)), Vector512<sbyte>.Zero);
+        Vector512<sbyte> places = Vector512.Load((sbyte*)units);
+        Vector512<sbyte> inSecond = Vector512.LessThan(places, Vector512<sbyte>.Zero), isNone = Vector512.Equals(places, Vector512<sbyte>.AllBitsSet);
+        l = Chosen(lower, places, inSecond, isNone);
+        u = Chosen(upper, places, inSecond, isNone);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<sbyte> Chosen(sbyte* x, Vector512<sbyte> places, Vector512<sbyte> inSecond, Vector512<sbyte> isNone)
+    {
+        Vector512<sbyte> first = Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(x), places, Vector512.Load(x + 64));
+        Vector512<sbyte> second = Avx512Vbmi.PermuteVar64x8x2(Vector512.Load(x + 128), places, Vector512.Load(x + 192));
+        return Vector512.ConditionalSelect(isNone, Vector512<sbyte>.Zero, Vector512.ConditionalSelect(inSecond, second, first));
     }
 }

@@ -25,7 +25,7 @@ internal static class RandomCodes
 
     /// <summary>
     /// Types without a number: one scale for 128 weights of 1 bit or of three values; two binary planes with a mean and columns in two
-    /// classes, as BiLLM has them; 4-bit codes into a table with a scale for 64; small floats.
+    /// classes; 4-bit codes into a table with a scale for 64; small floats.
     /// </summary>
     public static ImmutableArray<string> Names { get; } = ["binary", "ternary", "two-planes", "table-4", "fp6", "fp8", "mxfp6", "mxfp8", "mxint8", "nvfp4"];
 
