@@ -33,6 +33,7 @@ public sealed unsafe class WorkerPool : IDisposable
     private const int SpinsBeforeYield = 1000;
     private const long Closed = 1L << 31;
     private const int GenerationShift = 32;
+    private const int PartOfRest = 4;
     private const int ShareStride = 16; // two cache lines apart, since lines are fetched in pairs
 
     [ThreadStatic]
@@ -161,10 +162,13 @@ public sealed unsafe class WorkerPool : IDisposable
         t_working = true;
         try
         {
-            while (_failure is null && (TryTake(thread, out long chunk) || TrySteal(thread, out chunk)))
+            while (_failure is null && (TryTake(thread, out long chunk, out long end) || TrySteal(thread, out chunk, out end)))
             {
-                long start = chunk * _grain;
-                _execute(_work, (int)start, (int)Math.Min(_count, start + _grain));
+                for (; chunk < end; chunk++)
+                {
+                    long start = chunk * _grain;
+                    _execute(_work, (int)start, (int)Math.Min(_count, start + _grain));
+                }
             }
         }
 #pragma warning disable CA1031 // whatever a worker throws is thrown again in the caller
@@ -185,22 +189,25 @@ public sealed unsafe class WorkerPool : IDisposable
 
     private static long Pack(long next, long end) => end << 32 | next;
 
-    // A chunk is handed out once, so a run of chunks never comes back to an earlier value while work goes on.
-    private bool TryTake(int thread, out long chunk)
+    // A chunk is handed out once, so a run of chunks never comes back to an earlier value while work goes on. A thread takes a part of
+    // what it has left: an exchange waits for all reading before it, and one for each chunk cost a decode step 5 % of its time.
+    private bool TryTake(int thread, out long chunk, out long end)
     {
         ref long share = ref Share(thread);
         long found = Volatile.Read(ref share);
         while (true)
         {
-            chunk = (uint)found;
-            if (chunk >= found >> 32) return false;
-            long before = Interlocked.CompareExchange(ref share, found + 1, found);
+            chunk = end = (uint)found;
+            long left = (found >> 32) - chunk;
+            if (left <= 0) return false;
+            end += (left + PartOfRest - 1) / PartOfRest;
+            long before = Interlocked.CompareExchange(ref share, Pack(end, found >> 32), found);
             if (before == found) return true;
             found = before;
         }
     }
 
-    private bool TrySteal(int thief, out long chunk)
+    private bool TrySteal(int thief, out long chunk, out long end)
     {
         for (int offset = 1; offset < Threads; offset++)
         {
@@ -208,18 +215,18 @@ public sealed unsafe class WorkerPool : IDisposable
             long found = Volatile.Read(ref share);
             while ((uint)found < found >> 32)
             {
-                long next = (uint)found, end = found >> 32, middle = (next + end) / 2;
+                long next = (uint)found, last = found >> 32, middle = (next + last) / 2;
                 long before = Interlocked.CompareExchange(ref share, Pack(next, middle), found);
                 if (before == found)
                 {
-                    chunk = middle;
-                    Volatile.Write(ref Share(thief), Pack(middle + 1, end));
+                    (chunk, end) = (middle, middle + 1);
+                    Volatile.Write(ref Share(thief), Pack(middle + 1, last));
                     return true;
                 }
                 found = before;
             }
         }
-        chunk = 0;
+        chunk = end = 0;
         return false;
     }
 
