@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Lowbit.Kernels.Interleaved;
 
@@ -40,6 +41,8 @@ internal interface IRowKernel<TFormat> where TFormat : struct, IBlockFormat
 internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel<TFormat>
     where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
 {
+    private const int Ahead = 1 << 12;
+
     public static void Run(byte* tile, TileShape<TFormat> shape, Token token, float* results)
     {
         if (TFormat.StepsArePaired) Run<ChunkSum<TFormat, TLanes, TVector>.OfPairs>(tile, shape, token, results);
@@ -62,6 +65,8 @@ internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel
                 header = codes;
                 codes += shape.HeaderBytes;
             }
+            if (Sse.IsSupported)
+                for (int line = 0; line < TFormat.ChunkBytes; line += 64) Sse.Prefetch0(codes + Ahead + line);
             byte* factors = TFormat.GroupChunks == 1 ? header : shape.Factors(header, position);
             TVector scale = TLanes.Floats(token.Scale[chunk]);
             // Narrow vectors take turns, so that a line of the memory is used up when it comes.

@@ -52,7 +52,7 @@ internal sealed unsafe class RowTiles
     /// How far before it is needed a line is asked for. Measured: the processor's own prefetching does not follow the two ways of reading;
     /// without, a thread gets less than half of this.
     /// </summary>
-    public const int Ahead = 1 << 15;
+    public const int Ahead = 1 << 12;
 
     private const int RowSlots = Unit / Rows;
     private const byte NoPlace = 255;
