@@ -22,7 +22,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         byte* units = data;
         for (int half = 0; half < 2 * blocks; half++, units += RowTiles.Unit, tables += RoundedTokens.TableBytes / 2)
         {
-            Sse.Prefetch1(units + RowTiles.Ahead);
+            Sse.Prefetch0(units + RowTiles.Ahead);
             for (int part = 0; part < 64; part += 32)
             {
                 Vector256<byte> bits = Vector256.Load(units + part);
@@ -48,14 +48,14 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     public static void Salient(in RoundedToken x, int block, ushort* windows, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1)
     {
         sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
-        sums0 = EightRows(lower, upper, windows, steps, data, RowTiles.Ahead); // the first pass asks for places, the second for codes
-        sums1 = EightRows(lower, upper, windows, steps, data + 32, RowTiles.Ahead + RowTiles.Unit);
+        sums0 = EightRows(lower, upper, windows, steps, data, fetchAhead: true);
+        sums1 = EightRows(lower, upper, windows, steps, data + 32, fetchAhead: false);
         data += 2L * RowTiles.Unit * steps;
     }
 
     // By itself, so that its sums stay in registers. As with AVX-512, what fits is added up in bytes and 16 bits before it is widened.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static SalientSums EightRows(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units, int prefetched)
+    private static SalientSums EightRows(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units, bool fetchAhead)
     {
         const int Fit = 256; // steps whose sums of bytes fit 16 bits
         Vector256<int> sum = default, codeSum = default;
@@ -64,13 +64,13 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
             Vector256<short> low = default, up = default;
             for (int end = Math.Min(steps, step + Fit); step < end; step += 2)
             {
-                Fetch(lower + windows[step], upper + windows[step], units, prefetched, out Vector256<sbyte> l, out Vector256<sbyte> u);
+                Fetch(lower + windows[step], upper + windows[step], units, fetchAhead, out Vector256<sbyte> l, out Vector256<sbyte> u);
                 Vector256<byte> code = Vector256.Load(units + RowTiles.Unit);
                 Vector256<short> codeLow = Avx2.MultiplyAddAdjacent(code, l), codeUp = Avx2.MultiplyAddAdjacent(code, u);
                 units += 2 * RowTiles.Unit;
                 if (step + 1 < end)
                 {
-                    Fetch(lower + windows[step + 1], upper + windows[step + 1], units, prefetched, out Vector256<sbyte> l1, out Vector256<sbyte> u1);
+                    Fetch(lower + windows[step + 1], upper + windows[step + 1], units, fetchAhead, out Vector256<sbyte> l1, out Vector256<sbyte> u1);
                     code = Vector256.Load(units + RowTiles.Unit);
                     codeLow += Avx2.MultiplyAddAdjacent(code, l1);
                     codeUp += Avx2.MultiplyAddAdjacent(code, u1);
@@ -89,9 +89,13 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
 
     // The two parts of the activations of a step. Bits 4 and 5 of a place choose among the tables; a byte shuffle gives zero where it has bit 7.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Fetch(sbyte* lower, sbyte* upper, byte* units, int prefetched, out Vector256<sbyte> l, out Vector256<sbyte> u)
+    private static void Fetch(sbyte* lower, sbyte* upper, byte* units, bool fetchAhead, out Vector256<sbyte> l, out Vector256<sbyte> u)
     {
-        Sse.Prefetch1(units + prefetched);
+        if (fetchAhead)
+        {
+            Sse.Prefetch0(units + RowTiles.Ahead);
+            Sse.Prefetch0(units + RowTiles.Ahead + RowTiles.Unit);
+        }
         Vector256<byte> places = Vector256.Load(units), index = places & Vector256.Create((byte)0x8F);
         Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte();
         l = Avx2.BlendVariable(Pair(index, bit4, lower), Pair(index, bit4, lower + 32), bit5).AsSByte();
