@@ -12,7 +12,7 @@ namespace Lowbit.Kernels.Integers;
 internal sealed unsafe class ColumnOrder
 {
     private const int MostRows = 256; // that are looked at
-    private const int BitsOfEntry = 20; // 16, and what is empty
+    private const int BitsOfEntry = 72; // 16, what is empty, and the time of a gather: beside chunks that are wider
     private const int MostColumns = 0x8000 - 64; // that entries can name
 
     private readonly int[] _columns;
