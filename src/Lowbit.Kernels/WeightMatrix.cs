@@ -56,6 +56,13 @@ public abstract class WeightMatrix
     /// <summary>Rows of a tile, of those weights that lie in tiles.</summary>
     internal const int RowsOfTile = 16;
 
+    /// <summary>
+    /// How far before it is needed a line is asked for, into the first cache. Measured: where a kernel computes between two loads, the processor
+    /// does not run far enough ahead by itself, and what is fetched into the second cache comes more slowly
+    /// (bench/results/amd-epyc-zen5/2026-11-30.md).
+    /// </summary>
+    internal const int Ahead = 1 << 12;
+
     /// <summary>Makes ready what <see cref="MultiplyTiles"/> reads.</summary>
     /// <returns>Number of tiles; 0 where this product is not computed tile by tile.</returns>
     internal virtual int PrepareTiles(WorkerPool pool, Activations activations) => 0;

@@ -2,7 +2,6 @@ using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Kernels.Interleaved;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Codebooks;
 
@@ -38,7 +37,7 @@ internal readonly unsafe struct PlaneKernel<TLanes, TVector> : IPlaneKernel wher
             {
                 TVector scale = TLanes.Floats(input->Scale);
                 if (Sse.IsSupported)
-                    for (int line = 0; line < PlaneShape.ChunkBytes; line += IBlockFormat.Vector) Sse.Prefetch0(tile + RowTiles.Ahead + line);
+                    for (int line = 0; line < PlaneShape.ChunkBytes; line += IBlockFormat.Vector) Sse.Prefetch0(tile + WeightMatrix.Ahead + line);
                 for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
                 {
                     TVector sum = Chunk(header + lane / 2, tile + lane, shape, input);

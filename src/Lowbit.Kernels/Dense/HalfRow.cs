@@ -13,9 +13,6 @@ namespace Lowbit.Kernels;
 /// </summary>
 internal static unsafe class HalfRow
 {
-    // Bytes: so few loads are in flight between these computations that the memory would wait.
-    private const int Ahead = 4096;
-
     public static bool IsSupported(ElementFormat format) => Vector256.IsHardwareAccelerated && format is ElementFormat.F16 or ElementFormat.BF16;
 
     /// <summary>Σ_c row[c] · x[c]; false, with a result that means nothing, where a half is infinite or no number.</summary>
@@ -36,7 +33,7 @@ internal static unsafe class HalfRow
         int c = 0;
         for (; c <= columns - 32; c += 32)
         {
-            if (Sse.IsSupported) Sse.Prefetch0((byte*)(row + c) + Ahead);
+            if (Sse.IsSupported) Sse.Prefetch0((byte*)(row + c) + WeightMatrix.Ahead);
             TNumber.Add(Vector256.Load(row + c), x + c, ref sum0, ref sum1, ref largest);
             TNumber.Add(Vector256.Load(row + c + 16), x + c + 16, ref sum2, ref sum3, ref largest);
         }

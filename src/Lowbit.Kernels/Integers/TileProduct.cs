@@ -3,7 +3,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Kernels.Interleaved;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -66,7 +65,7 @@ internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct,
         Vector256<int> sum0 = Vector256.Load(sums), sum1 = Vector256.Load(sums + 8);
         for (; steps > 0; steps--, entries += IntegerTiles.Rows)
         {
-            Sse.Prefetch0(entries + RowTiles.Ahead / sizeof(ushort));
+            Sse.Prefetch0(entries + WeightMatrix.Ahead / sizeof(ushort));
             sum0 += Eight(entries, x);
             sum1 += Eight(entries + 8, x);
         }
@@ -116,7 +115,7 @@ internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct,
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Steps<TForm>(byte* codes, int n, sbyte* lower, sbyte* upper, ref TVector low, ref TVector up) where TForm : struct, IChunkForm
     {
-        if (n < TForm.Vectors && Sse.IsSupported) Sse.Prefetch0(codes + RowTiles.Ahead + n * IBlockFormat.Vector);
+        if (n < TForm.Vectors && Sse.IsSupported) Sse.Prefetch0(codes + WeightMatrix.Ahead + n * IBlockFormat.Vector);
         TForm.Codes<TLanes, TVector>(codes, n, out TVector even, out TVector odd);
         low = TLanes.AddProducts(low, even, TLanes.Broadcast(lower + 8 * n));
         up = TLanes.AddProducts(up, even, TLanes.Broadcast(upper + 8 * n));

@@ -41,8 +41,6 @@ internal interface IRowKernel<TFormat> where TFormat : struct, IBlockFormat
 internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel<TFormat>
     where TFormat : struct, IBlockFormat where TLanes : struct, ILanes<TVector> where TVector : struct
 {
-    private const int Ahead = 1 << 12;
-
     public static void Run(byte* tile, TileShape<TFormat> shape, Token token, float* results)
     {
         if (TFormat.StepsArePaired) Run<ChunkSum<TFormat, TLanes, TVector>.OfPairs>(tile, shape, token, results);
@@ -66,7 +64,7 @@ internal readonly unsafe struct RowKernel<TFormat, TLanes, TVector> : IRowKernel
                 codes += shape.HeaderBytes;
             }
             if (Sse.IsSupported)
-                for (int line = 0; line < TFormat.ChunkBytes; line += 64) Sse.Prefetch0(codes + Ahead + line);
+                for (int line = 0; line < TFormat.ChunkBytes; line += 64) Sse.Prefetch0(codes + WeightMatrix.Ahead + line);
             byte* factors = TFormat.GroupChunks == 1 ? header : shape.Factors(header, position);
             TVector scale = TLanes.Floats(token.Scale[chunk]);
             // Narrow vectors take turns, so that a line of the memory is used up when it comes.

@@ -48,12 +48,6 @@ internal sealed unsafe class RowTiles
     /// <summary>What is read from the begin of a window on, at most.</summary>
     public const int WidestWindow = 256;
 
-    /// <summary>
-    /// How far before it is needed a line is asked for. Measured: the processor's own prefetching does not follow the two ways of reading;
-    /// without, a thread gets less than half of this.
-    /// </summary>
-    public const int Ahead = 1 << 12;
-
     private const int RowSlots = Unit / Rows;
     private const byte NoPlace = 255;
 

@@ -22,7 +22,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
         byte* units = data;
         for (int half = 0; half < 2 * blocks; half++, units += RowTiles.Unit, tables += RoundedTokens.TableBytes / 2)
         {
-            Sse.Prefetch0(units + RowTiles.Ahead);
+            Sse.Prefetch0(units + WeightMatrix.Ahead);
             for (int part = 0; part < 64; part += 32)
             {
                 Vector256<byte> bits = Vector256.Load(units + part);
@@ -93,8 +93,8 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     {
         if (fetchAhead)
         {
-            Sse.Prefetch0(units + RowTiles.Ahead);
-            Sse.Prefetch0(units + RowTiles.Ahead + RowTiles.Unit);
+            Sse.Prefetch0(units + WeightMatrix.Ahead);
+            Sse.Prefetch0(units + WeightMatrix.Ahead + RowTiles.Unit);
         }
         Vector256<byte> places = Vector256.Load(units), index = places & Vector256.Create((byte)0x8F);
         Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte();

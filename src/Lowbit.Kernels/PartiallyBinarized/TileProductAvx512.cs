@@ -25,7 +25,7 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
         byte* units = data;
         for (int half = 0; half < 2 * blocks; half++, units += RowTiles.Unit, tables += RoundedTokens.TableBytes / 2)
         {
-            Sse.Prefetch0(units + RowTiles.Ahead);
+            Sse.Prefetch0(units + WeightMatrix.Ahead);
             Vector512<byte> bits = Vector512.Load(units);
             Vector512<byte> index0 = bits & nibble, index1 = Vector512.ShiftRightLogical(bits.AsUInt16(), 4).AsByte() & nibble;
             Vector512<ushort> l = (Avx512BW.Shuffle(Vector512.Load(tables), index0) + Avx512BW.Shuffle(Vector512.Load(tables + 128), index1)).AsUInt16();
@@ -92,8 +92,8 @@ internal readonly unsafe struct TileProductAvx512 : ITileProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Fetch(sbyte* lower, sbyte* upper, byte* units, out Vector512<sbyte> l, out Vector512<sbyte> u)
     {
-        Sse.Prefetch0(units + RowTiles.Ahead);
-        Sse.Prefetch0(units + RowTiles.Ahead + RowTiles.Unit);
+        Sse.Prefetch0(units + WeightMatrix.Ahead);
+        Sse.Prefetch0(units + WeightMatrix.Ahead + RowTiles.Unit);
         Vector512<sbyte> places = Vector512.Load((sbyte*)units);
         Vector512<sbyte> inSecond = Vector512.LessThan(places, Vector512<sbyte>.Zero), isNone = Vector512.Equals(places, Vector512<sbyte>.AllBitsSet);
         l = Chosen(lower, places, inSecond, isNone);

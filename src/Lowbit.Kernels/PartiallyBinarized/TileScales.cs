@@ -24,8 +24,8 @@ internal readonly unsafe struct TileScales
         int table = TableBytes(rows);
         if (Sse.IsSupported)
         {
-            Sse.Prefetch0(units + RowTiles.Ahead + 16 * first); // the units are two or four lines
-            Sse.Prefetch0(units + RowTiles.Ahead + 16 * first + RowTiles.Unit);
+            Sse.Prefetch0(units + WeightMatrix.Ahead + 16 * first); // the units are two or four lines
+            Sse.Prefetch0(units + WeightMatrix.Ahead + 16 * first + RowTiles.Unit);
         }
         _lowScale = Load(rows, units, first);
         _lowMean = Load(rows, units + table, first);
