@@ -65,5 +65,5 @@ public sealed class AtomicFile : IDisposable
     }
 
     private LowbitException Failure(Exception e) =>
-        new($"{Path}: the file cannot be written: {e.Message} Free some space or choose another place.", e);
+        new($"{Path}: the file cannot be written: {e.Message.TrimEnd('.')}. Free some space or choose another place.", e);
 }

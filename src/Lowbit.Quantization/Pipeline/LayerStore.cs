@@ -43,7 +43,7 @@ internal sealed class LayerStore
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new LowbitException($"{output}: the folder cannot be written: {e.Message} Choose another place with -o.", e);
+            throw new LowbitException($"{output}: the folder cannot be written: {e.Message.TrimEnd('.')}. Choose another place with -o.", e);
         }
     }
 

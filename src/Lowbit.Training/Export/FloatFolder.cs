@@ -45,7 +45,7 @@ public static unsafe class FloatFolder
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new LowbitException($"{output}: the model cannot be written: {e.Message} Choose another place with -o.", e);
+            throw new LowbitException($"{output}: the model cannot be written: {e.Message.TrimEnd('.')}. Choose another place with -o.", e);
         }
         finally
         {
