@@ -49,7 +49,7 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     {
         sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
         sums0 = EightRows(lower, upper, windows, steps, data, fetchAhead: true);
-        sums1 = EightRows(lower, upper, windows, steps, data + 32, fetchAhead: false);
+        sums1 = EightRows(lower, upper, windows, steps, data + 32, fetchAhead: false); // the first pass has asked for both halves of the lines
         data += 2L * RowTiles.Unit * steps;
     }
 
