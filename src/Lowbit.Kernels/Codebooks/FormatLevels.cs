@@ -7,22 +7,21 @@ using Lowbit.Kernels.Uniform;
 namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
-/// Evenly spaced levels in interleaved rows: m − a, m + a or m − a, m, m + a with F = 2a or a and G = m − a; any two, l and u, with F = u − l
-/// and G = l. Codes of one bit lie as in <see cref="FormatUniform{TWidth, TGroups}"/>, ternary ones as <see cref="TernaryCodes"/> says; the block of
-/// the former has a or u in the place of the scale and m or l in that of the zero.
+/// Evenly spaced levels in interleaved rows: m − a, m + a or m − a, m, m + a with F = a and G = m − a, or F (i − j) where there is no m; any two, l and
+/// u, with F = u − l and G = l. The block of the former has a or u in the place of the scale and m or l in that of the zero.
 /// </summary>
-internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat where TWidth : struct, ICodeWidth where TStored : struct, IStoredLevels
+internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat where TCodes : struct, ILevelCodes where TStored : struct, IStoredLevels
 {
-    public static int BlockLength => FormatUniform<TWidth, WholeChunks>.BlockLength;
-    public static int BlockBytes => FormatUniform<TWidth, WholeChunks>.BlockBytes;
+    public static int BlockLength => UniformLayout.BlockLength;
+    public static int BlockBytes => sizeof(UniformBlock);
     public static int GroupChunks => 4;
-    public static int CodeBits => TWidth.Bits;
+    public static int CodeBits => 2;
     public static bool FactorsOfHalves => false;
-    public static bool MinimumHasFactor => true;
-    public static bool StepsArePaired => TWidth.Bits == 2;
+    public static bool MinimumHasFactor => TStored.Numbers == 2;
+    public static bool StepsArePaired => TCodes.ArePaired;
     public static int FactorBytes => TStored.Numbers * IBlockFormat.Factors;
-    public static int SharedBytes => TWidth.Bits == 2 ? IBlockFormat.Vector : 0;
-    public static int ChunkBytes => TWidth.Bits == 2 ? TernaryCodes.ChunkBytes : FormatUniform<TWidth, WholeChunks>.ChunkBytes;
+    public static int SharedBytes => TCodes.ArePaired ? IBlockFormat.Vector : 0;
+    public static int ChunkBytes => TCodes.ChunkBytes;
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
     {
@@ -32,15 +31,13 @@ internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat whe
             ushort* set = factors + FactorBytes / sizeof(ushort) * source->Set;
             set[0] = source->Scales[0];
             if (TStored.Numbers == 2) set[IBlockFormat.Rows] = source->MinusZeros[0];
-            uint* chunk = lanes + ChunkBytes / sizeof(uint) * b;
-            if (TWidth.Bits == 2) TernaryCodes.Interleave(source->Codes, b, chunk, ref *(lanes - IBlockFormat.Rows));
-            else FormatUniform<TWidth, WholeChunks>.InterleaveCodes((uint*)source->Codes, chunk);
+            TCodes.Interleave(source->Codes, b, lanes);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.Bits(TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2)), unit % 2 * 4 + step, 1);
+        TCodes.Load<TLanes, TVector>(chunk, unit, step, !TStored.AreLevels);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
@@ -51,37 +48,112 @@ internal readonly unsafe struct FormatLevels<TWidth, TStored> : IBlockFormat whe
         TernaryCodes.Dot<TLanes, TVector>(chunk, position, x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct => TLanes.Shorts(1);
+    public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.Shorts((short)(TStored.Numbers == 1 ? -1 : 1));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Factor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
         TVector first = TLanes.LoadHalves(header, IBlockFormat.FactorExponent);
-        if (TStored.AreLevels) return TLanes.Add(first, TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent)));
-        return TWidth.Bits == 1 ? TLanes.Add(first, first) : first;
+        return TStored.AreLevels ? Difference<TLanes, TVector>(first, TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent)) : first;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector MinimumFactor<TLanes, TVector>(byte* header, int half) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        if (TStored.AreLevels) return TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
-        TVector negative = TLanes.Multiply(TLanes.Floats(-1), TLanes.LoadHalves(header, IBlockFormat.FactorExponent));
-        return TStored.Numbers == 1 ? negative : TLanes.Add(TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent), negative);
+        TVector second = TLanes.LoadHalves(header + IBlockFormat.Factors, IBlockFormat.FactorExponent);
+        return TStored.AreLevels ? second : Difference<TLanes, TVector>(second, TLanes.LoadHalves(header, IBlockFormat.FactorExponent));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Difference<TLanes, TVector>(TVector a, TVector b) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TLanes.Add(a, TLanes.Multiply(TLanes.Floats(-1), b));
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {
         UniformBlock* block = (UniformBlock*)row + chunk;
         float a = (float)BitConverter.UInt16BitsToHalf(block->Scales[0]), m = (float)BitConverter.UInt16BitsToHalf(block->MinusZeros[0]);
-        numbers.Factors[0] = TStored.AreLevels ? a - m : TWidth.Bits == 1 ? a + a : a;
+        numbers.Factors[0] = TStored.AreLevels ? a - m : a;
         numbers.MinimumFactors[0] = TStored.AreLevels ? m : m - a;
         for (int unit = 0; unit < 4; unit++)
         {
             numbers.Scales[unit] = 1;
-            numbers.Minimums[unit] = 1;
+            numbers.Minimums[unit] = TStored.Numbers == 1 ? -1 : 1;
         }
-        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
+        int distance = TCodes.AreTernary || TStored.AreLevels ? 1 : 2;
+        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = (byte)(distance * block->Codes[i]);
     }
+}
+
+/// <summary>How the codes of evenly spaced levels lie.</summary>
+internal unsafe interface ILevelCodes
+{
+    /// <summary>Whether there are three levels, and not two.</summary>
+    static abstract bool AreTernary { get; }
+
+    /// <summary>Whether codes lie as <see cref="TernaryCodes"/> says.</summary>
+    static virtual bool ArePaired => false;
+
+    /// <summary>Bytes of a chunk.</summary>
+    static abstract int ChunkBytes { get; }
+
+    /// <summary>Writes one row's codes of a chunk.</summary>
+    /// <param name="codes">[64].</param>
+    /// <param name="position">Number of the chunk in its group.</param>
+    /// <param name="group">The row's lane of the first vector of the group's first chunk.</param>
+    static abstract void Interleave(byte* codes, int position, uint* group);
+
+    /// <summary>The codes of four columns of the rows.</summary>
+    /// <param name="chunk">The chunk, at the rows' lanes.</param>
+    /// <param name="unit">Unit of the chunk.</param>
+    /// <param name="step">Step of the unit.</param>
+    /// <param name="doubled">Whether the two codes of one bit are 0 and 2, a distance of 2a, or 0 and 1.</param>
+    static virtual TVector Load<TLanes, TVector>(byte* chunk, int unit, int step, bool doubled)
+        where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+}
+
+/// <summary>Two levels, in one bit: <see cref="OneBitCodes"/>.</summary>
+internal readonly unsafe struct BinaryLevels : ILevelCodes
+{
+    public static bool AreTernary => false;
+    public static int ChunkBytes => FormatUniform<OneBit, WholeChunks>.ChunkBytes;
+
+    public static void Interleave(byte* codes, int position, uint* group) =>
+        FormatUniform<OneBit, WholeChunks>.InterleaveCodes((uint*)codes, group + ChunkBytes / sizeof(uint) * position);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TLanes, TVector>(byte* chunk, int unit, int step, bool doubled) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector codes = TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2));
+        int bit = unit % 2 * 4 + step;
+        if (!doubled) return TLanes.Bits(codes, bit, 1);
+        return bit == 0 ? TLanes.UpperBits(codes, 1, 2) : TLanes.Bits(codes, bit - 1, 2);
+    }
+}
+
+/// <summary>Three levels, in 1.625 bits: <see cref="TernaryCodes"/>.</summary>
+internal readonly unsafe struct PackedTernaryLevels : ILevelCodes
+{
+    public static bool AreTernary => true;
+    public static bool ArePaired => true;
+    public static int ChunkBytes => TernaryCodes.ChunkBytes;
+
+    public static void Interleave(byte* codes, int position, uint* group) =>
+        TernaryCodes.Interleave(codes, position, group + ChunkBytes / sizeof(uint) * position, ref *(group - IBlockFormat.Rows));
+}
+
+/// <summary>Three levels, in two bits, as in <see cref="FormatTQ2_0"/>.</summary>
+internal readonly unsafe struct TernaryLevels : ILevelCodes
+{
+    public static bool AreTernary => true;
+    public static int ChunkBytes => FormatUniform<TwoBits, WholeChunks>.ChunkBytes;
+
+    public static void Interleave(byte* codes, int position, uint* group) =>
+        FormatUniform<TwoBits, WholeChunks>.InterleaveCodes((uint*)codes, group + ChunkBytes / sizeof(uint) * position);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Load<TLanes, TVector>(byte* chunk, int unit, int step, bool doubled) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        FormatUniform<TwoBits, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, step);
 }
 
 /// <summary>Whether what is stored are two levels, or a scale with a mean or without one.</summary>
@@ -114,14 +186,16 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
         (layout.Bits == 1 || layout.Levels.IsTernary())
         && layout is { Classes: 1, ScaleFormat: ElementFormat.F16 } && (layout.Groups == 1 || layout.GroupSize % CodebookLayout.BlockLength == 0);
 
-    /// <summary>Interleaves the rows.</summary>
+    /// <summary>Interleaves the rows. Ternary ones take fewer bytes where taking them apart is cheap enough that the memory bounds a product.</summary>
     public static InterleavedWeights Interleave(WorkerPool pool, LevelBlocks blocks, LevelForm form) => form switch
     {
-        LevelForm.Table => new InterleavedWeights<FormatLevels<OneBit, LowerAndUpper>>(pool, blocks),
-        LevelForm.Scale => new InterleavedWeights<FormatLevels<OneBit, OneScale>>(pool, blocks),
-        LevelForm.MeanScale => new InterleavedWeights<FormatLevels<OneBit, MeanAndScale>>(pool, blocks),
-        LevelForm.Ternary => new InterleavedWeights<FormatLevels<TwoBits, OneScale>>(pool, blocks),
-        _ => new InterleavedWeights<FormatLevels<TwoBits, MeanAndScale>>(pool, blocks),
+        LevelForm.Table => new InterleavedWeights<FormatLevels<BinaryLevels, LowerAndUpper>>(pool, blocks),
+        LevelForm.Scale => new InterleavedWeights<FormatLevels<BinaryLevels, OneScale>>(pool, blocks),
+        LevelForm.MeanScale => new InterleavedWeights<FormatLevels<BinaryLevels, MeanAndScale>>(pool, blocks),
+        LevelForm.Ternary when Lanes512.IsSupported => new InterleavedWeights<FormatLevels<PackedTernaryLevels, OneScale>>(pool, blocks),
+        LevelForm.Ternary => new InterleavedWeights<FormatLevels<TernaryLevels, OneScale>>(pool, blocks),
+        LevelForm.MeanTernary when Lanes512.IsSupported => new InterleavedWeights<FormatLevels<PackedTernaryLevels, MeanAndScale>>(pool, blocks),
+        _ => new InterleavedWeights<FormatLevels<TernaryLevels, MeanAndScale>>(pool, blocks),
     };
 
     public override int ChunksOfFactors => UniformBlock.Sharing(layout.GroupSize, layout.Groups);

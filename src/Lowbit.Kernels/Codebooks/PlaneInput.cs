@@ -3,7 +3,7 @@ using Lowbit.Core;
 
 namespace Lowbit.Kernels.Codebooks;
 
-/// <summary>The activations of a chunk as <see cref="PlaneKernel{TLanes, TVector}"/> takes them.</summary>
+/// <summary>The activations of a chunk as <see cref="PlaneKernel{TLanes, TVector, TSum}"/> takes them.</summary>
 internal unsafe struct PlaneChunk
 {
     /// <summary>[64] in the order of the stored columns.</summary>

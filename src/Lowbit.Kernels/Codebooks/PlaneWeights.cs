@@ -5,7 +5,7 @@ using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Codebooks;
 
-/// <summary>A matrix of sums of two binary planes with interleaved rows, as <see cref="PlaneShape"/> says.</summary>
+/// <summary>A matrix of codes of two bits for any levels with interleaved rows, as <see cref="PlaneShape"/> says.</summary>
 internal sealed unsafe class PlaneWeights : InterleavedWeights
 {
     private readonly CodebookLayout _layout;
@@ -57,13 +57,25 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
             MultiplyScalar(pool, activations, output);
             return;
         }
-        Work<PlaneKernel<TLanes, TVector>> work = new() { Weights = this, Activations = activations, Output = output };
+        if (_shape.HasTables) Multiply<PlaneKernel<TLanes, TVector, FourLevelSum<TLanes, TVector>>>(pool, activations, output);
+        else Multiply<PlaneKernel<TLanes, TVector, TwoPlaneSum<TLanes, TVector>>>(pool, activations, output);
+    }
+
+    private void Multiply<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, IPlaneKernel
+    {
+        Work<TKernel> work = new() { Weights = this, Activations = activations, Output = output };
         pool.Run(ref work, Tiles, Products.TilesOfChunk(_layout.Columns));
     }
 
     /// <inheritdoc/>
-    protected override void MultiplyTiles<TLanes, TVector>(Activations activations, float* output, int start, int end) =>
-        new Work<PlaneKernel<TLanes, TVector>> { Weights = this, Activations = activations, Output = output }.Execute(start, end);
+    protected override void MultiplyTiles<TLanes, TVector>(Activations activations, float* output, int start, int end)
+    {
+        if (_shape.HasTables) MultiplyTiles<PlaneKernel<TLanes, TVector, FourLevelSum<TLanes, TVector>>>(activations, output, start, end);
+        else MultiplyTiles<PlaneKernel<TLanes, TVector, TwoPlaneSum<TLanes, TVector>>>(activations, output, start, end);
+    }
+
+    private void MultiplyTiles<TKernel>(Activations activations, float* output, int start, int end) where TKernel : struct, IPlaneKernel =>
+        new Work<TKernel> { Weights = this, Activations = activations, Output = output }.Execute(start, end);
 
     /// <inheritdoc/>
     internal override void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
@@ -117,7 +129,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
             {
                 Half enlarged = (Half)MathF.ScaleB((float)numbers[i], -IBlockFormat.FactorExponent);
                 if (!Half.IsFinite(enlarged)) Weights._isScalar = true;
-                int place = count == 2 ? i : i / 3 * 3 + (i + 2) % 3;
+                int place = count == 3 ? i / 3 * 3 + (i + 2) % 3 : i;
                 halves[IBlockFormat.Rows * place] = BitConverter.HalfToUInt16Bits(enlarged);
             }
         }
@@ -176,22 +188,32 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
             float v = 0;
             for (int k = 0; k < Weights._shape.Classes; k++, numbers += Weights._shape.Numbers)
             {
-                int s = 0, t = 0, sum = 0;
+                int n0 = 0, n1 = 0, n2 = 0, n3 = 0; // sums of the activations by code
                 for (int c = 0; c < CodebookLayout.BlockLength; c++)
                 {
                     int column = chunk * CodebookLayout.BlockLength + c;
                     if (Weights._classes != null && (Weights._classes[column] != 0) != (k == 1)) continue;
-                    s += (codes[c] >> 1) * x[c];
-                    t += (codes[c] & 1) * x[c];
-                    sum += x[c];
+                    switch (codes[c])
+                    {
+                        case 0: n0 += x[c]; break;
+                        case 1: n1 += x[c]; break;
+                        case 2: n2 += x[c]; break;
+                        default: n3 += x[c]; break;
+                    }
                 }
-                bool hasMean = Weights._shape.Numbers == 3;
-                float a = (float)numbers[hasMean ? 1 : 0], b = (float)numbers[hasMean ? 2 : 1];
-                float ofClass = a * (2 * s - sum) + b * (2 * t - sum);
-                if (hasMean) ofClass += (float)numbers[0] * sum;
+                float ofClass = Levels(numbers, n0, n1, n2, n3);
                 v = k == 0 ? ofClass : v + ofClass;
             }
             return v;
+        }
+
+        private readonly float Levels(Half* numbers, int n0, int n1, int n2, int n3)
+        {
+            if (Weights._shape.HasTables) return (float)numbers[0] * n0 + (float)numbers[1] * n1 + (float)numbers[2] * n2 + (float)numbers[3] * n3;
+            bool hasMean = Weights._shape.Numbers == 3;
+            float a = (float)numbers[hasMean ? 1 : 0], b = (float)numbers[hasMean ? 2 : 1];
+            float planes = a * (n2 + n3 - n0 - n1) + b * (n1 + n3 - n0 - n2);
+            return hasMean ? planes + (float)numbers[0] * (n0 + n1 + n2 + n3) : planes;
         }
     }
 }

@@ -6,7 +6,8 @@ namespace Lowbit.Kernels.Interleaved;
 
 /// <summary>
 /// A matrix of one of ggml's block formats or on uniform grids, rearranged in memory so that the codes of sixteen rows lie side by side and
-/// every load serves all of them. It takes the bytes of the file and up to 8 % more, 12 % where rows of one bit have one scale.
+/// every load serves all of them. It takes the bytes of the file and up to 8 % more, 12 % where rows of one bit have one scale; ternary codebooks take
+/// two bits without AVX-512.
 /// </summary>
 internal abstract unsafe class InterleavedWeights
 {

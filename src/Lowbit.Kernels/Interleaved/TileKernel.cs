@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Lowbit.Kernels.Interleaved;
 
@@ -32,17 +33,17 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private const int PanelChunks = 8; // of 64 columns
 
     // A chunk of a panel, in vectors: scales or factors of the four units; minimums of the halves; F of the halves; G of the halves; codes
-    // in the order of the columns, where they are in nibbles the upper ones behind the lower ones.
+    // in the order of the columns, as bytes or as 16-bit numbers.
     private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10;
 
     private static int ChunkBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => (CodesAt + (InNibbles ? 32 : 16)) * TLanes.Width;
+        get => (CodesAt + (InShorts ? 32 : 16)) * TLanes.Width;
     }
 
-    // Products of two bytes of 8 bits do not fit into 16 bits.
-    private static bool InNibbles
+    // The sum of two products of bytes does not fit into 16 bits where all 8 bits are used.
+    private static bool InShorts
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => TFormat.CodeBits == 8 && !TLanes.SumsAreWide;
@@ -50,12 +51,16 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     public static int Tiles => TLanes.Width == IBlockFormat.Vector ? 2 : 1;
 
-    public static int PanelBytes => 2 * PanelChunks * ChunkBytes + 16 * TLanes.Width;
+    public static int PanelBytes => 2 * PanelChunks * ChunkBytes + 16 * TLanes.Width + (InShorts ? 4 * TokenShorts * sizeof(short) : 0);
+
+    // Activations of a token that go with a panel.
+    private const int TokenShorts = PanelChunks * IBlockFormat.ChunkColumns;
 
     public static void Run(byte* tile0, byte* tile1, TileShape<TFormat> shape, Activations activations, byte* panel, float* results)
     {
         int chunks = activations.Blocks, stride = Tiles * IBlockFormat.Rows;
         byte* panel0 = panel, panel1 = panel + PanelChunks * ChunkBytes, state = panel1 + PanelChunks * ChunkBytes;
+        short* x = (short*)(state + 16 * TLanes.Width);
         Token* tokens = stackalloc Token[4];
         new Span<float>(results, (activations.Tokens + 3) / 4 * 4 * stride).Clear();
         for (int lane = 0; lane < IBlockFormat.Vector; lane += 2 * TLanes.Width)
@@ -69,7 +74,9 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                 for (int t = 0; t < activations.Tokens; t += 4)
                 {
                     for (int i = 0; i < 4; i++) tokens[i] = new Token(activations, Math.Min(t + i, activations.Tokens - 1)).From(first);
-                    FourTokens(panel0, panel1, count, tokens, state, (byte*)(results + (long)t * stride) + lane, stride * sizeof(float));
+                    byte* target = (byte*)(results + (long)t * stride) + lane;
+                    if (InShorts) FourTokens(panel0, panel1, count, tokens, Widen(tokens, count, x), state, target, stride * sizeof(float));
+                    else FourTokens(panel0, panel1, count, tokens, state, target, stride * sizeof(float));
                 }
             }
         }
@@ -128,14 +135,68 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreCodes(TVector codes, byte* panel, int step)
     {
-        if (InNibbles)
+        if (InShorts)
         {
-            TLanes.Store(panel + (CodesAt + step) * TLanes.Width, TLanes.Bits(codes, 0, 0xF));
-            TLanes.Store(panel + (CodesAt + 16 + step) * TLanes.Width, TLanes.Bits(codes, 4, 0xF));
+            TLanes.Store(panel + (CodesAt + 2 * step) * TLanes.Width, TLanes.Pair(codes, 0, 1));
+            TLanes.Store(panel + (CodesAt + 2 * step + 1) * TLanes.Width, TLanes.Pair(codes, 2, 3));
         }
         else
         {
             TLanes.Store(panel + (CodesAt + step) * TLanes.Width, codes);
+        }
+    }
+
+    private static short* Widen(Token* tokens, int count, short* x)
+    {
+        int columns = count * IBlockFormat.ChunkColumns;
+        for (int t = 0; t < 4; t++)
+            for (int i = 0; i < columns; i += Vector128<sbyte>.Count)
+            {
+                (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(Vector128.Load(tokens[t].X + i));
+                lower.Store(x + TokenShorts * t + i);
+                upper.Store(x + TokenShorts * t + i + Vector128<short>.Count);
+            }
+        return x;
+    }
+
+    // As below with numbers of 16 bits and sums of 32.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void FourTokens(byte* panel0, byte* panel1, int count, Token* tokens, short* x, byte* state, byte* results, int stride)
+    {
+        for (int chunk = 0; chunk < count; chunk++, panel0 += ChunkBytes, panel1 += ChunkBytes)
+        {
+            for (int half = 0; half < 2; half++, x += 32)
+            {
+                byte* codes0 = panel0 + (CodesAt + 16 * half) * TLanes.Width, codes1 = codes0 + (panel1 - panel0);
+                TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
+                for (int pair = 0; pair < 16; pair++)
+                {
+                    TVector w0 = TLanes.Load(codes0 + pair * TLanes.Width), w1 = TLanes.Load(codes1 + pair * TLanes.Width);
+                    TVector a = TLanes.Broadcast(x + 2 * pair);
+                    p00 = TLanes.AddIntegers(p00, TLanes.Dot(w0, a));
+                    p01 = TLanes.AddIntegers(p01, TLanes.Dot(w1, a));
+                    a = TLanes.Broadcast(x + TokenShorts + 2 * pair);
+                    p10 = TLanes.AddIntegers(p10, TLanes.Dot(w0, a));
+                    p11 = TLanes.AddIntegers(p11, TLanes.Dot(w1, a));
+                    a = TLanes.Broadcast(x + 2 * TokenShorts + 2 * pair);
+                    p20 = TLanes.AddIntegers(p20, TLanes.Dot(w0, a));
+                    p21 = TLanes.AddIntegers(p21, TLanes.Dot(w1, a));
+                    a = TLanes.Broadcast(x + 3 * TokenShorts + 2 * pair);
+                    p30 = TLanes.AddIntegers(p30, TLanes.Dot(w0, a));
+                    p31 = TLanes.AddIntegers(p31, TLanes.Dot(w1, a));
+                }
+                int sums = 4 * chunk + 2 * half;
+                bool first = half == 0;
+                EndRun(state + 0 * TLanes.Width, first, panel0, half, 0, p00, tokens[0].Sum + sums);
+                EndRun(state + 1 * TLanes.Width, first, panel1, half, 0, p01, tokens[0].Sum + sums);
+                EndRun(state + 2 * TLanes.Width, first, panel0, half, 0, p10, tokens[1].Sum + sums);
+                EndRun(state + 3 * TLanes.Width, first, panel1, half, 0, p11, tokens[1].Sum + sums);
+                EndRun(state + 4 * TLanes.Width, first, panel0, half, 0, p20, tokens[2].Sum + sums);
+                EndRun(state + 5 * TLanes.Width, first, panel1, half, 0, p21, tokens[2].Sum + sums);
+                EndRun(state + 6 * TLanes.Width, first, panel0, half, 0, p30, tokens[3].Sum + sums);
+                EndRun(state + 7 * TLanes.Width, first, panel1, half, 0, p31, tokens[3].Sum + sums);
+            }
+            EndChunks(panel0, panel1, tokens, chunk, state, results, stride);
         }
     }
 
@@ -153,9 +214,8 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                 short* sum2 = tokens[2].Sum + 4 * chunk + 2 * half, sum3 = tokens[3].Sum + 4 * chunk + 2 * half;
                 for (int run = 0; run < Runs; run++)
                 {
-                    // Where codes are in nibbles, the first run takes the lower ones and the second the upper ones.
-                    int step = InNibbles ? 0 : run * StepsOfRun;
-                    byte* codes0 = panel0 + (CodesAt + 8 * half + (InNibbles ? 16 * run : step)) * TLanes.Width;
+                    int step = run * StepsOfRun;
+                    byte* codes0 = panel0 + (CodesAt + 8 * half + step) * TLanes.Width;
                     byte* codes1 = codes0 + (panel1 - panel0);
                     TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
                     for (int s = 0; s < StepsOfRun; s += 2)
@@ -188,7 +248,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                         p30 = TLanes.AddProducts(p30, w0, a);
                         p31 = TLanes.AddProducts(p31, w1, a);
                     }
-                    TVector scale0 = Scale(panel0, half, run, step), scale1 = Scale(panel1, half, run, step);
+                    TVector scale0 = Scale(panel0, half, step), scale1 = Scale(panel1, half, step);
                     bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
                     EndRun(state + 0 * TLanes.Width, first, panel0, half, run, Scaled(p00, scale0), sum0);
                     EndRun(state + 1 * TLanes.Width, first, panel1, half, run, Scaled(p01, scale1), sum0);
@@ -210,8 +270,8 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Scale(byte* panel, int half, int run, int step) =>
-        TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts((short)(InNibbles && run == 1 ? 16 : 1));
+    private static TVector Scale(byte* panel, int half, int step) =>
+        TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts(1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Scaled(TVector sums, TVector scale) => TLanes.SumsAreWide && TFormat.ScaleRun == 0 ? sums : TLanes.Scale(sums, scale);
@@ -284,7 +344,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private static int Runs
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => InNibbles ? 2 : 8 / StepsOfRun;
+        get => 8 / StepsOfRun;
     }
 
     // Steps whose products fit into 16 bits and share an integer scale.

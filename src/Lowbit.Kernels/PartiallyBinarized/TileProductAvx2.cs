@@ -45,64 +45,61 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Sums(Vector256<ushort> lanes) => Avx2.ConvertToVector256Int32(lanes.GetLower() + lanes.GetUpper());
 
+    // By itself, so that its sums stay in registers. As with AVX-512, what fits is added up in 16 bits before it is widened.
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     public static void Salient(in RoundedToken x, int block, ushort* windows, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1)
     {
+        const int Fit = 256; // steps whose sums of activations fit 16 bits
+        byte* units = data;
         sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
-        sums0 = EightRows(lower, upper, windows, steps, data, fetchAhead: true);
-        sums1 = EightRows(lower, upper, windows, steps, data + 32, fetchAhead: false); // the first pass has asked for both halves of the lines
-        data += 2L * RowTiles.Unit * steps;
-    }
-
-    // By itself, so that its sums stay in registers. As with AVX-512, what fits is added up in bytes and 16 bits before it is widened.
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static SalientSums EightRows(sbyte* lower, sbyte* upper, ushort* windows, int steps, byte* units, bool fetchAhead)
-    {
-        const int Fit = 256; // steps whose sums of bytes fit 16 bits
-        Vector256<int> sum = default, codeSum = default;
+        Vector256<int> sum0 = default, sum1 = default, codeSum0 = default, codeSum1 = default;
         for (int step = 0; step < steps;)
         {
-            Vector256<short> low = default, up = default;
-            for (int end = Math.Min(steps, step + Fit); step < end; step += 2)
+            Vector256<short> low0 = default, low1 = default, up0 = default, up1 = default;
+            for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
             {
-                Fetch(lower + windows[step], upper + windows[step], units, fetchAhead, out Vector256<sbyte> l, out Vector256<sbyte> u);
-                Vector256<byte> code = Vector256.Load(units + RowTiles.Unit);
-                Vector256<short> codeLow = Avx2.MultiplyAddAdjacent(code, l), codeUp = Avx2.MultiplyAddAdjacent(code, u);
-                units += 2 * RowTiles.Unit;
-                if (step + 1 < end)
-                {
-                    Fetch(lower + windows[step + 1], upper + windows[step + 1], units, fetchAhead, out Vector256<sbyte> l1, out Vector256<sbyte> u1);
-                    code = Vector256.Load(units + RowTiles.Unit);
-                    codeLow += Avx2.MultiplyAddAdjacent(code, l1);
-                    codeUp += Avx2.MultiplyAddAdjacent(code, u1);
-                    l += l1;
-                    u += u1;
-                    units += 2 * RowTiles.Unit;
-                }
-                codeSum += Avx2.MultiplyAddAdjacent(codeLow, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(codeUp, Vector256.Create((short)64));
-                low += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, l);
-                up += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, u);
+                Sse.Prefetch0(units + WeightMatrix.Ahead);
+                Sse.Prefetch0(units + WeightMatrix.Ahead + RowTiles.Unit);
+                nint window = windows[step];
+                Vector256<byte> places0 = Vector256.Load(units), places1 = Vector256.Load(units + 32);
+                Choose(lower + window, places0, places1, out Vector256<sbyte> x0, out Vector256<sbyte> x1);
+                low0 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x0);
+                low1 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x1);
+                codeSum0 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit), x0), Vector256<short>.One);
+                codeSum1 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit + 32), x1), Vector256<short>.One);
+                Choose(upper + window, places0, places1, out x0, out x1);
+                up0 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x0);
+                up1 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x1);
+                codeSum0 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit), x0), Vector256.Create((short)64));
+                codeSum1 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit + 32), x1), Vector256.Create((short)64));
             }
-            sum += Avx2.MultiplyAddAdjacent(low, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up, Vector256.Create((short)64));
+            sum0 += Avx2.MultiplyAddAdjacent(low0, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up0, Vector256.Create((short)64));
+            sum1 += Avx2.MultiplyAddAdjacent(low1, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up1, Vector256.Create((short)64));
         }
-        return new SalientSums(sum, codeSum);
+        data = units;
+        sums0 = new SalientSums(sum0, codeSum0);
+        sums1 = new SalientSums(sum1, codeSum1);
     }
 
-    // The two parts of the activations of a step. Bits 4 and 5 of a place choose among the tables; a byte shuffle gives zero where it has bit 7.
+    // One part of the activations of a step. Bits 4 and 5 of a place choose among the tables; a byte shuffle sees the lower four bits, and
+    // gives zero where bit 7 is set.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Fetch(sbyte* lower, sbyte* upper, byte* units, bool fetchAhead, out Vector256<sbyte> l, out Vector256<sbyte> u)
+    private static void Choose(sbyte* x, Vector256<byte> places0, Vector256<byte> places1, out Vector256<sbyte> x0, out Vector256<sbyte> x1)
     {
-        if (fetchAhead)
-        {
-            Sse.Prefetch0(units + WeightMatrix.Ahead);
-            Sse.Prefetch0(units + WeightMatrix.Ahead + RowTiles.Unit);
-        }
-        Vector256<byte> places = Vector256.Load(units), index = places & Vector256.Create((byte)0x8F);
-        Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte();
-        l = Avx2.BlendVariable(Pair(index, bit4, lower), Pair(index, bit4, lower + 32), bit5).AsSByte();
-        u = Avx2.BlendVariable(Pair(index, bit4, upper), Pair(index, bit4, upper + 32), bit5).AsSByte();
+        Vector256<byte> fours0 = Vector256.ShiftLeft(places0.AsUInt16(), 3).AsByte(), fours1 = Vector256.ShiftLeft(places1.AsUInt16(), 3).AsByte();
+        Vector256<byte> table = Table(x), a0 = Avx2.Shuffle(table, places0), a1 = Avx2.Shuffle(table, places1);
+        table = Table(x + 16);
+        a0 = Avx2.BlendVariable(a0, Avx2.Shuffle(table, places0), fours0);
+        a1 = Avx2.BlendVariable(a1, Avx2.Shuffle(table, places1), fours1);
+        table = Table(x + 32);
+        Vector256<byte> b0 = Avx2.Shuffle(table, places0), b1 = Avx2.Shuffle(table, places1);
+        table = Table(x + 48);
+        b0 = Avx2.BlendVariable(b0, Avx2.Shuffle(table, places0), fours0);
+        b1 = Avx2.BlendVariable(b1, Avx2.Shuffle(table, places1), fours1);
+        x0 = Avx2.BlendVariable(a0, b0, Vector256.ShiftLeft(places0.AsUInt16(), 2).AsByte()).AsSByte();
+        x1 = Avx2.BlendVariable(a1, b1, Vector256.ShiftLeft(places1.AsUInt16(), 2).AsByte()).AsSByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<byte> Pair(Vector256<byte> index, Vector256<byte> bit4, sbyte* x) =>
-        Avx2.BlendVariable(Avx2.Shuffle(Avx2.BroadcastVector128ToVector256((byte*)x), index), Avx2.Shuffle(Avx2.BroadcastVector128ToVector256((byte*)x + 16), index), bit4);
+    private static Vector256<byte> Table(sbyte* x) => Avx2.BroadcastVector128ToVector256((byte*)x);
 }

@@ -134,7 +134,9 @@ public unsafe class CodebookMatrixTests
     [InlineData(LevelForm.TwoScales, true)]
     [InlineData(LevelForm.MeanTwoScales, false)]
     [InlineData(LevelForm.MeanTwoScales, true)]
-    public void Two_planes_are_computed_from_interleaved_rows(LevelForm form, bool twoClasses)
+    [InlineData(LevelForm.Table, false)]
+    [InlineData(LevelForm.Table, true)]
+    public void Codes_of_two_bits_are_computed_from_interleaved_rows(LevelForm form, bool twoClasses)
     {
         foreach ((int rows, int columns, int group) in new[] { (1, 1, 64), (37, 50, 64), (16, 128, 64), (33, 200, 200), (17, 576, 128), (5, 330, 192) })
         {
@@ -143,15 +145,18 @@ public unsafe class CodebookMatrixTests
         }
     }
 
-    [Fact]
-    public void Two_planes_with_all_columns_in_one_class_and_with_the_largest_sums()
+    [Theory]
+    [InlineData(LevelForm.TwoScales, -0.625f)]
+    [InlineData(LevelForm.Table, -0.5f)]
+    public void Codes_of_two_bits_with_all_columns_in_one_class_and_with_the_largest_sums(LevelForm form, float level)
     {
         foreach (bool second in new[] { false, true })
         {
             CodebookCodes codes = new(17, 192, 2, 128, [.. Enumerable.Repeat(second, 192)]);
             Array.Fill(codes.Codes, (byte)3);
-            for (int i = 0; i < codes.Levels.Length; i += 4) new[] { -1.375f, -0.625f, 0.625f, 1.375f }.CopyTo(codes.Levels, i);
+            for (int i = 0; i < codes.Levels.Length; i += 4) new[] { -1.375f, level, 0.625f, 1.375f }.CopyTo(codes.Levels, i);
             CodebookMatrix matrix = Load(CodebookPacking.Pack(codes));
+            Assert.Equal(form, matrix.Layout.Levels);
             using Activations activations = new(1, 192, ActivationMode.EightBit) { Tokens = 1 };
             new Span<float>(activations.Values, 192).Fill(-127);
             activations.Quantize(_pool);
@@ -161,10 +166,12 @@ public unsafe class CodebookMatrixTests
         }
     }
 
-    [Fact]
-    public void Planes_whose_numbers_cannot_be_enlarged_are_computed_with()
+    [Theory]
+    [InlineData(LevelForm.TwoScales)]
+    [InlineData(LevelForm.Table)]
+    public void Codes_of_two_bits_whose_numbers_cannot_be_enlarged_are_computed_with(LevelForm form)
     {
-        CodebookCodes codes = Random(17, 128, 2, 128, true, 5, LevelForm.TwoScales);
+        CodebookCodes codes = Random(17, 128, 2, 128, true, 5, form);
         new[] { -1001f, -999f, 999f, 1001f }.CopyTo(codes.Levels, 0);
         PackedProducts.AgreesWithDefinition(codes, Load(CodebookPacking.Pack(codes)), ActivationMode.EightBit, 1, _pool);
     }
