@@ -20,8 +20,20 @@ internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat whe
     public static bool MinimumHasFactor => TStored.Numbers == 2;
     public static bool StepsArePaired => TCodes.ArePaired;
     public static int FactorBytes => TStored.Numbers * IBlockFormat.Factors;
-    public static int SharedBytes => TCodes.ArePaired ? IBlockFormat.Vector : 0;
-    public static int ChunkBytes => TCodes.ChunkBytes;
+    public static int SharedBytes => TCodes.SharedBytes;
+
+    public static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TCodes.ChunkBytes;
+    }
+
+    // In a: of m − a and m + a that is two.
+    private static int Distance
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TCodes.AreTernary || TStored.AreLevels ? 1 : 2;
+    }
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
     {
@@ -37,15 +49,24 @@ internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat whe
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TCodes.Load<TLanes, TVector>(chunk, unit, step, !TStored.AreLevels);
+        TCodes.Codes<TLanes, TVector>(chunk, unit, step);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
-        where TLanes : struct, ILanes<TVector> where TVector : struct => TernaryCodes.Load<TLanes, TVector>(chunk, position, 2 * unit + pair, out first, out second);
+        where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TCodes.TwoSteps<TLanes, TVector>(chunk, position, unit, pair, out first, out second);
+        if (Distance == 1) return;
+        first = TLanes.UpperBits(first, 1, 2);
+        second = TLanes.UpperBits(second, 1, 2);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TernaryCodes.Dot<TLanes, TVector>(chunk, position, x);
+    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector sum = TCodes.Dot<TLanes, TVector>(chunk, position, x);
+        return Distance == 2 ? TLanes.AddIntegers(sum, sum) : sum;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Minimum<TLanes, TVector>(byte* chunk, int half) where TLanes : struct, ILanes<TVector> where TVector : struct =>
@@ -80,22 +101,24 @@ internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat whe
             numbers.Scales[unit] = 1;
             numbers.Minimums[unit] = TStored.Numbers == 1 ? -1 : 1;
         }
-        int distance = TCodes.AreTernary || TStored.AreLevels ? 1 : 2;
-        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = (byte)(distance * block->Codes[i]);
+        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = (byte)(Distance * block->Codes[i]);
     }
 }
 
-/// <summary>How the codes of evenly spaced levels lie.</summary>
+/// <summary>How the codes 0 and 1 or 0 to 2 of evenly spaced levels lie.</summary>
 internal unsafe interface ILevelCodes
 {
     /// <summary>Whether there are three levels, and not two.</summary>
     static abstract bool AreTernary { get; }
 
-    /// <summary>Whether codes lie as <see cref="TernaryCodes"/> says.</summary>
-    static virtual bool ArePaired => false;
-
     /// <summary>Bytes of a chunk.</summary>
     static abstract int ChunkBytes { get; }
+
+    /// <inheritdoc cref="IBlockFormat.SharedBytes"/>
+    static virtual int SharedBytes => 0;
+
+    /// <inheritdoc cref="IBlockFormat.StepsArePaired"/>
+    static abstract bool ArePaired { get; }
 
     /// <summary>Writes one row's codes of a chunk.</summary>
     /// <param name="codes">[64].</param>
@@ -103,31 +126,56 @@ internal unsafe interface ILevelCodes
     /// <param name="group">The row's lane of the first vector of the group's first chunk.</param>
     static abstract void Interleave(byte* codes, int position, uint* group);
 
-    /// <summary>The codes of four columns of the rows.</summary>
-    /// <param name="chunk">The chunk, at the rows' lanes.</param>
-    /// <param name="unit">Unit of the chunk.</param>
-    /// <param name="step">Step of the unit.</param>
-    /// <param name="doubled">Whether the two codes of one bit are 0 and 2, a distance of 2a, or 0 and 1.</param>
-    static virtual TVector Load<TLanes, TVector>(byte* chunk, int unit, int step, bool doubled)
+    /// <inheritdoc cref="IBlockFormat.Codes"/>
+    static virtual TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <inheritdoc cref="IBlockFormat.TwoSteps"/>
+    static virtual void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
         where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
+
+    /// <inheritdoc cref="IBlockFormat.Dot"/>
+    static virtual TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
 }
 
 /// <summary>Two levels, in one bit: <see cref="OneBitCodes"/>.</summary>
 internal readonly unsafe struct BinaryLevels : ILevelCodes
 {
     public static bool AreTernary => false;
-    public static int ChunkBytes => FormatUniform<OneBit, WholeChunks>.ChunkBytes;
+    public static bool ArePaired => true;
+
+    public static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => FormatUniform<OneBit, WholeChunks>.ChunkBytes;
+    }
 
     public static void Interleave(byte* codes, int position, uint* group) =>
         FormatUniform<OneBit, WholeChunks>.InterleaveCodes((uint*)codes, group + ChunkBytes / sizeof(uint) * position);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Load<TLanes, TVector>(byte* chunk, int unit, int step, bool doubled) where TLanes : struct, ILanes<TVector> where TVector : struct
+    public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
+        where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector codes = TLanes.Load(chunk + IBlockFormat.Vector * (unit / 2));
-        int bit = unit % 2 * 4 + step;
-        if (!doubled) return TLanes.Bits(codes, bit, 1);
-        return bit == 0 ? TLanes.UpperBits(codes, 1, 2) : TLanes.Bits(codes, bit - 1, 2);
+        first = FormatUniform<OneBit, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, 2 * pair);
+        second = FormatUniform<OneBit, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, 2 * pair + 1);
+    }
+
+    // The steps of a half from the lowest bit on.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        TVector sum = default;
+        for (int half = 0; half < 2; half++)
+        {
+            TVector codes = TLanes.Load(chunk + IBlockFormat.Vector * half);
+            for (int step = 0; step < 8; step += 2, x += 8)
+            {
+                sum = TLanes.AddProducts(sum, TLanes.And(codes, TLanes.Bytes(1)), TLanes.Broadcast(x));
+                sum = TLanes.AddProducts(sum, TLanes.Bits(codes, 1, 1), TLanes.Broadcast(x + 4));
+                codes = TLanes.ShiftShorts(codes, 2);
+            }
+        }
+        return TLanes.SumsAreWide ? sum : TLanes.Dot(sum, TLanes.Shorts(1));
     }
 }
 
@@ -136,23 +184,43 @@ internal readonly unsafe struct PackedTernaryLevels : ILevelCodes
 {
     public static bool AreTernary => true;
     public static bool ArePaired => true;
-    public static int ChunkBytes => TernaryCodes.ChunkBytes;
+    public static int SharedBytes => IBlockFormat.Vector;
+
+    public static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TernaryCodes.ChunkBytes;
+    }
 
     public static void Interleave(byte* codes, int position, uint* group) =>
         TernaryCodes.Interleave(codes, position, group + ChunkBytes / sizeof(uint) * position, ref *(group - IBlockFormat.Rows));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
+        where TLanes : struct, ILanes<TVector> where TVector : struct => TernaryCodes.Load<TLanes, TVector>(chunk, position, 2 * unit + pair, out first, out second);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Dot<TLanes, TVector>(byte* chunk, int position, sbyte* x) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TernaryCodes.Dot<TLanes, TVector>(chunk, position, x);
 }
 
 /// <summary>Three levels, in two bits, as in <see cref="FormatTQ2_0"/>.</summary>
 internal readonly unsafe struct TernaryLevels : ILevelCodes
 {
     public static bool AreTernary => true;
-    public static int ChunkBytes => FormatUniform<TwoBits, WholeChunks>.ChunkBytes;
+    public static bool ArePaired => false;
+
+    public static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => FormatUniform<TwoBits, WholeChunks>.ChunkBytes;
+    }
 
     public static void Interleave(byte* codes, int position, uint* group) =>
         FormatUniform<TwoBits, WholeChunks>.InterleaveCodes((uint*)codes, group + ChunkBytes / sizeof(uint) * position);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Load<TLanes, TVector>(byte* chunk, int unit, int step, bool doubled) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+    public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>
         FormatUniform<TwoBits, WholeChunks>.Codes<TLanes, TVector>(chunk, unit, step);
 }
 

@@ -41,6 +41,9 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>The bits of a byte moved up by <paramref name="shift"/>, those that the mask leaves.</summary>
     static abstract TVector UpperBits(TVector value, int shift, byte mask);
 
+    /// <summary>The value in the bytes that have the bit set, elsewhere zero. The bit may be a variable, which shifts of the others had better not be.</summary>
+    static abstract TVector WhereSet(byte* source, int bit, byte value);
+
     /// <summary>The byte that each byte of indices, at most 15, points to in a table of 16.</summary>
     static abstract TVector LookUp(TVector table, TVector indices);
 
@@ -119,6 +122,13 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> UpperBits(Vector512<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector512.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> WhereSet(byte* source, int bit, byte value)
+    {
+        Vector512<byte> mask = Vector512.Create(0x01010101 << bit).AsByte();
+        return Vector512.Equals(Vector512.Load(source) & mask, mask) & Vector512.Create(value);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -214,6 +224,13 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> UpperBits(Vector256<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector256.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> WhereSet(byte* source, int bit, byte value)
+    {
+        Vector256<byte> mask = Vector256.Create(0x01010101 << bit).AsByte();
+        return Vector256.Equals(Vector256.Load(source) & mask, mask) & Vector256.Create(value);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LookUp(Vector256<byte> table, Vector256<byte> indices) => Avx2.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -322,6 +339,13 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> UpperBits(Vector128<byte> value, int shift, byte mask) => (value.AsUInt16() << shift).AsByte() & Vector128.Create(mask);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> WhereSet(byte* source, int bit, byte value)
+    {
+        Vector128<byte> mask = Vector128.Create(0x01010101 << bit).AsByte();
+        return Vector128.Equals(Vector128.Load(source) & mask, mask) & Vector128.Create(value);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LookUp(Vector128<byte> table, Vector128<byte> indices) => Vector128.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -41,7 +41,7 @@ internal static unsafe class OneBitCodes
     /// <summary>The bits of a step, moved to <paramref name="position"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Load<TLanes, TVector>(byte* vectors, int unit, int step, int position) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        TLanes.UpperBits(TLanes.Bits(TLanes.Load(vectors + IBlockFormat.Vector * (unit / 2)), unit % 2 * 4 + step, 1), position, (byte)(1 << position));
+        TLanes.WhereSet(vectors + IBlockFormat.Vector * (unit / 2), unit % 2 * 4 + step, (byte)(1 << position));
 }
 
 /// <summary>The scales and minimums of 6 bits of <see cref="BlockQ4_K"/>.</summary>

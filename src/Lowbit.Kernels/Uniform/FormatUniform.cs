@@ -18,9 +18,19 @@ internal readonly unsafe struct FormatUniform<TWidth, TGroups> : IBlockFormat wh
     public static bool MinimumHasFactor => true;
     public static int FactorBytes => 2 * Parameters * IBlockFormat.Factors;
     public static int ScaledFactors => Parameters; // zeros are too large, and not subnormal
-    public static int ChunkBytes => 2 * TWidth.Bits * IBlockFormat.Vector;
 
-    private static int Parameters => TGroups.AreHalves ? 2 : 1;
+    public static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => 2 * TWidth.Bits * IBlockFormat.Vector;
+    }
+
+    private static int Parameters
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TGroups.AreHalves ? 2 : 1;
+    }
+
     private static int Nibbles => TWidth.Bits & 4;
     private static int PairsAt => 2 * Nibbles;
     private static int OnesAt => 2 * (TWidth.Bits & 6);

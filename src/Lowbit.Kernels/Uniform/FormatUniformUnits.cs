@@ -25,7 +25,12 @@ internal readonly unsafe struct FormatUniformUnits<TWidth> : IBlockFormat where 
     public static bool FactorsOfHalves => false;
     public static bool FactorsOfUnits => true;
     public static int FactorBytes => 4 * IBlockFormat.Factors;
-    public static int ChunkBytes => IBlockFormat.Vector + FormatUniform<TWidth, WholeChunks>.ChunkBytes;
+
+    public static int ChunkBytes
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => IBlockFormat.Vector + FormatUniform<TWidth, WholeChunks>.ChunkBytes;
+    }
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
     {
