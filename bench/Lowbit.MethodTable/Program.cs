@@ -16,7 +16,7 @@ const string Usage = """
                [--only NAME;NAME...] [--keep FOLDER] [--threads N] [--perplexity-only] [--speed-only --machine NAME]
            --print FILE.jsonl...
            --plot FILE.svg FILE.jsonl
-    --only              parts of names of settings; rows are made in this order
+    --only              names of settings or parts of them; rows are made in this order
     --keep              folder where quantized models stay, for a pass with --speed-only
     --perplexity-only   leaves out divergence and agreement, for which the float model has to compute too
     --speed-only        fills decode speed into rows that are there, and processor time where it is missing
@@ -56,7 +56,7 @@ string? machine = given.GetValueOrDefault("--machine");
 string? keep = given.GetValueOrDefault("--keep");
 RowFile rows = new(given["--rows"]);
 string[] only = given.TryGetValue("--only", out string? parts) ? parts.Split(';') : [""];
-IEnumerable<Setting> chosen = only.SelectMany(part => Settings.All.Where(setting => setting.Name.Contains(part, StringComparison.OrdinalIgnoreCase))).Distinct();
+IEnumerable<Setting> chosen = only.SelectMany(Named).Distinct();
 
 foreach (Setting setting in chosen.Prepend(RowTable.Float))
 {
@@ -72,6 +72,12 @@ foreach (Setting setting in chosen.Prepend(RowTable.Float))
 }
 RowTable.Print(rows);
 return 0;
+
+IEnumerable<Setting> Named(string part)
+{
+    Setting[] whole = [.. Settings.All.Where(setting => setting.Name.Equals(part, StringComparison.OrdinalIgnoreCase))];
+    return whole.Length > 0 ? whole : Settings.All.Where(setting => setting.Name.Contains(part, StringComparison.OrdinalIgnoreCase));
+}
 
 void MeasureQuality(Setting setting)
 {
