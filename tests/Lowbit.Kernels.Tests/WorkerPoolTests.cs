@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Lowbit.Core;
@@ -53,6 +54,17 @@ public unsafe class WorkerPoolTests
             pool.Run(ref counting, 40, 4);
             Assert.All(done, times => Assert.Equal(1, times));
         }
+    }
+
+    [Fact]
+    public void A_thread_that_has_taken_several_chunks_begins_no_other_after_the_failure_of_another_thread()
+    {
+        using WorkerPool pool = new(2);
+        using ManualResetEventSlim failed = new();
+        int[] begun = new int[80];
+        FailingInSecondHalf work = new() { Begun = begun, Failed = failed };
+        Assert.Throws<InvalidOperationException>(() => pool.Run(ref work, 80, 1));
+        Assert.Equal([0, 40], Enumerable.Range(0, 80).Where(i => begun[i] != 0));
     }
 
     [Fact]
@@ -181,6 +193,24 @@ public unsafe class WorkerPoolTests
         public readonly void Execute(int start, int end)
         {
             if (start == At) throw new InvalidOperationException("chunk");
+        }
+    }
+
+    private struct FailingInSecondHalf : IParallelWork
+    {
+        public int[] Begun;
+        public ManualResetEventSlim Failed;
+
+        public readonly void Execute(int start, int end)
+        {
+            Begun[start]++;
+            if (start == 40)
+            {
+                Failed.Set();
+                throw new InvalidOperationException("chunk");
+            }
+            Assert.True(Failed.Wait(TimeSpan.FromMinutes(1)));
+            Thread.Sleep(100); // until the pool has seen it
         }
     }
 

@@ -5,7 +5,7 @@ using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels.Codebooks;
 
-/// <summary>Products of a tile of two binary planes with a token.</summary>
+/// <summary>Products of a tile of codes of two bits with a token.</summary>
 internal interface IPlaneKernel
 {
     /// <summary>Multiplies the 16 rows of a tile.</summary>

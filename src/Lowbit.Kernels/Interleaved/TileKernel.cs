@@ -75,7 +75,7 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
                 {
                     for (int i = 0; i < 4; i++) tokens[i] = new Token(activations, Math.Min(t + i, activations.Tokens - 1)).From(first);
                     byte* target = (byte*)(results + (long)t * stride) + lane;
-                    if (InShorts) FourTokens(panel0, panel1, count, tokens, Widen(tokens, count, x), state, target, stride * sizeof(float));
+                    if (InShorts) FourTokensInShorts(panel0, panel1, count, tokens, Widen(tokens, count, x), state, target, stride * sizeof(float));
                     else FourTokens(panel0, panel1, count, tokens, state, target, stride * sizeof(float));
                 }
             }
@@ -159,9 +159,9 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
         return x;
     }
 
-    // As below with numbers of 16 bits and sums of 32.
+    // As FourTokens with numbers of 16 bits and sums of 32.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourTokens(byte* panel0, byte* panel1, int count, Token* tokens, short* x, byte* state, byte* results, int stride)
+    private static void FourTokensInShorts(byte* panel0, byte* panel1, int count, Token* tokens, short* x, byte* state, byte* results, int stride)
     {
         for (int chunk = 0; chunk < count; chunk++, panel0 += ChunkBytes, panel1 += ChunkBytes)
         {

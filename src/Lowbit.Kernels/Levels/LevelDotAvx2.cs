@@ -6,7 +6,7 @@ using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Levels;
 
-/// <summary>As <see cref="LevelDotAvx512"/> with 32 codes a step and tables of eight.</summary>
+/// <summary>As <see cref="LevelDotAvx512"/> with 32 codes a step. Eight levels are a vector; of more the four bytes are looked up one by one.</summary>
 internal readonly unsafe struct LevelDotAvx2 : ILevelDot
 {
     private static readonly byte[] s_order = LevelOrder.Make(8, paired: false), s_pairedOrder = LevelOrder.Make(8, paired: true);
@@ -42,14 +42,14 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
         int scalesOfRun = row.ScalesOfRun, runs = row.Runs;
         Vector256<int> spreadLower = scalesOfRun == 4 ? Vector256.Create(0, 0, 0, 0, 1, 1, 1, 1) : default;
         Vector256<int> spreadUpper = scalesOfRun == 4 ? Vector256.Create(2, 2, 2, 2, 3, 3, 3, 3) : Vector256.Create(scalesOfRun == 2 ? 1 : 0);
-        Vector256<float> t0 = default, t1 = default, sum0 = default, sum1 = default;
+        Vector256<float> sum0 = default, sum1 = default;
+        Tables levels = default;
         Vector256<byte> largest = default;
         for (int run = 0, runsOfTable = 0; run < runs; run++, codes += LevelRow.RunLength / 8 * TWidth.Bits, x += LevelRow.RunLength)
         {
             if (TLevels.HasTables && runsOfTable-- == 0)
             {
-                t0 = Vector256.Load(tables);
-                t1 = Vector256.Load(tables + 8);
+                levels = TLevels.AreBytes ? Tables.OfBytes(tables) : new Tables(tables);
                 tables += LevelRow.TableLength;
                 runsOfTable = row.RunsOfTable - 1;
             }
@@ -60,7 +60,8 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
                 upper |= Vector256.Load(classes + run * LevelRow.RunLength + 32);
             }
             if (TLevels.Largest < 0x7F) largest = Vector256.Max(largest, Vector256.Max(lower & Vector256.Create((byte)0x7F), upper & Vector256.Create((byte)0x7F)));
-            Vector256<float> p0 = Half<TLevels>(lower.AsUInt32(), x, t0, t1), p1 = Half<TLevels>(upper.AsUInt32(), x + 32, t0, t1);
+            Vector256<float> p0 = TLevels.AreBytes ? HalfOfBytes(lower, x, levels) : Half<TLevels>(lower.AsUInt32(), x, levels.First);
+            Vector256<float> p1 = TLevels.AreBytes ? HalfOfBytes(upper, x + 32, levels) : Half<TLevels>(upper.AsUInt32(), x + 32, levels.First);
             if (scales == null)
             {
                 sum0 += p0;
@@ -77,22 +78,67 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Half<TLevels>(Vector256<uint> lanes, float* x, Vector256<float> t0, Vector256<float> t1) where TLevels : struct, ILevels
+    private static Vector256<float> Half<TLevels>(Vector256<uint> lanes, float* x, Vector256<float> table) where TLevels : struct, ILevels
     {
-        Vector256<float> p0 = TLevels.Levels(lanes, t0, t1) * Vector256.Load(x);
-        Vector256<float> p1 = TLevels.Levels(lanes >>> 8, t0, t1) * Vector256.Load(x + 8);
-        p0 = Vector256.MultiplyAddEstimate(TLevels.Levels(lanes >>> 16, t0, t1), Vector256.Load(x + 16), p0);
-        p1 = Vector256.MultiplyAddEstimate(TLevels.Levels(lanes >>> 24, t0, t1), Vector256.Load(x + 24), p1);
+        Vector256<float> p0 = TLevels.Levels(lanes, table) * Vector256.Load(x);
+        Vector256<float> p1 = TLevels.Levels(lanes >>> 8, table) * Vector256.Load(x + 8);
+        p0 = Vector256.MultiplyAddEstimate(TLevels.Levels(lanes >>> 16, table), Vector256.Load(x + 16), p0);
+        p1 = Vector256.MultiplyAddEstimate(TLevels.Levels(lanes >>> 24, table), Vector256.Load(x + 24), p1);
         return p0 + p1;
+    }
+
+    // The same with codes of 4 bits. Where bytes 0, 4, 8, 12 come first, joining the bytes of the levels gives the lanes of the order above.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> HalfOfBytes(Vector256<byte> codes, float* x, in Tables levels)
+    {
+        codes = Avx2.Shuffle(codes, Tables.EveryFourth);
+        Vector256<byte> b0 = Avx2.Shuffle(levels.First.AsByte(), codes), b1 = Avx2.Shuffle(levels.Second.AsByte(), codes);
+        Vector256<byte> b2 = Avx2.Shuffle(levels.Third.AsByte(), codes), b3 = Avx2.Shuffle(levels.Fourth.AsByte(), codes);
+        Vector256<ushort> lower0 = Avx2.UnpackLow(b0, b1).AsUInt16(), upper0 = Avx2.UnpackLow(b2, b3).AsUInt16();
+        Vector256<ushort> lower1 = Avx2.UnpackHigh(b0, b1).AsUInt16(), upper1 = Avx2.UnpackHigh(b2, b3).AsUInt16();
+        Vector256<float> p0 = Avx2.UnpackLow(lower0, upper0).AsSingle() * Vector256.Load(x);
+        Vector256<float> p1 = Avx2.UnpackHigh(lower0, upper0).AsSingle() * Vector256.Load(x + 8);
+        p0 = Vector256.MultiplyAddEstimate(Avx2.UnpackLow(lower1, upper1).AsSingle(), Vector256.Load(x + 16), p0);
+        p1 = Vector256.MultiplyAddEstimate(Avx2.UnpackHigh(lower1, upper1).AsSingle(), Vector256.Load(x + 24), p1);
+        return p0 + p1;
+    }
+
+    /// <summary>A table of eight levels in the first vector, or of sixteen as byte k of all of them in vector k, twice.</summary>
+    private readonly struct Tables(Vector256<float> first, Vector256<float> second, Vector256<float> third, Vector256<float> fourth)
+    {
+        public readonly Vector256<float> First = first, Second = second, Third = third, Fourth = fourth;
+
+        public Tables(float* levels) : this(Vector256.Load(levels), default, default, default)
+        {
+        }
+
+        /// <summary>In each 128 bits the bytes 0, 4, 8, 12, then 1, 5, 9, 13 and so on.</summary>
+        public static Vector256<byte> EveryFourth
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => Vector256.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Tables OfBytes(float* levels)
+        {
+            // Byte k of levels 0 to 7 and of 8 to 15 in 64 bits each.
+            Vector256<int> together = Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7);
+            Vector256<ulong> lower = Avx2.PermuteVar8x32(Avx2.Shuffle(Vector256.Load((byte*)levels), EveryFourth).AsInt32(), together).AsUInt64();
+            Vector256<ulong> upper = Avx2.PermuteVar8x32(Avx2.Shuffle(Vector256.Load((byte*)levels + 32), EveryFourth).AsInt32(), together).AsUInt64();
+            Vector256<float> even = Avx2.UnpackLow(lower, upper).AsSingle(), odd = Avx2.UnpackHigh(lower, upper).AsSingle();
+            return new(Avx.Permute2x128(even, even, 0x00), Avx.Permute2x128(odd, odd, 0x00), Avx.Permute2x128(even, even, 0x11), Avx.Permute2x128(odd, odd, 0x11));
+        }
     }
 
     private interface ILevels
     {
         static virtual bool HasTables => false;
+        static virtual bool AreBytes => false;
         static virtual int Largest => 0x7F;
 
         /// <summary>The levels of the codes in the lowest bits of the lanes; what is above them means nothing.</summary>
-        static abstract Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> t0, Vector256<float> t1);
+        static abstract Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table);
     }
 
     private readonly struct SmallTable : ILevels
@@ -100,24 +146,22 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
         public static bool HasTables => true;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> t0, Vector256<float> t1) => Avx2.PermuteVar8x32(t0, lanes.AsInt32());
+        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table) => Avx2.PermuteVar8x32(table, lanes.AsInt32());
     }
 
-    /// <summary>Permutations look at the lower three bits of an index, the blend at the highest bit of a lane.</summary>
     private readonly struct Table : ILevels
     {
         public static bool HasTables => true;
+        public static bool AreBytes => true;
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> t0, Vector256<float> t1) =>
-            Avx.BlendVariable(Avx2.PermuteVar8x32(t0, lanes.AsInt32()), Avx2.PermuteVar8x32(t1, lanes.AsInt32()), (lanes << 28).AsSingle());
+        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table) => throw new NotSupportedException();
     }
 
     /// <summary>Subnormals, which are frequent here, apart from the others: processors take long for subnormal floats.</summary>
     private readonly struct Float6<TFloat> : ILevels where TFloat : struct, ILevelFloat
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> t0, Vector256<float> t1)
+        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table)
         {
             Vector256<int> size = (lanes & Vector256.Create(0x1Fu)).AsInt32();
             Vector256<float> normal = ((size << 23 - TFloat.FractionBits) + Vector256.Create(127 - TFloat.Bias << 23)).AsSingle();
@@ -133,7 +177,7 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
         public static int Largest => TFloat.Largest;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> t0, Vector256<float> t1)
+        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table)
         {
             Vector256<int> bits = (lanes << 24).AsInt32() >> 1 + TFloat.FractionBits & Vector256.Create(int.MinValue | 0x7F << 23 - TFloat.FractionBits);
             return bits.AsSingle() * Vector256.Create(BitConverter.Int32BitsToSingle(254 - TFloat.Bias << 23));
@@ -143,7 +187,7 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
     private readonly struct Integer : ILevels
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> t0, Vector256<float> t1) =>
+        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table) =>
             Vector256.ConvertToSingle((lanes << 24).AsInt32() >> 24);
     }
 }

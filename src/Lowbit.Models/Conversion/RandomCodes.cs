@@ -105,30 +105,33 @@ internal static class RandomCodes
     }
 
     // Normal weights on steps that differ from column to column as the diagonal of a factor does, all wider or narrower until a part of the
-    // rows takes as many bits as are asked for.
+    // rows takes as many bits as are asked for. Of more rows than 2048 the first ones come again.
     private static CompositeCodes Waterline(int rows, int columns, double bits, float deviation, ref SplitMix64 random)
     {
         const double Octaves = 0.7; // the integers of the first two blocks of SmolLM2 at 2.2 bits, all linears: 0.4 to 1.1
         const int Rounds = 20;
-        float[] weights = new float[(long)rows * columns], shape = new float[columns], steps = new float[columns];
+        IntegerCodes part = new(Math.Min(rows, 128), columns), codes = new(rows, columns);
+        float[] weights = new float[Math.Min(rows, 2048) * columns], shape = new float[columns], steps = new float[columns];
         for (int i = 0; i < weights.Length; i++) weights[i] = deviation * Normal(ref random);
         for (int c = 0; c < columns; c++) shape[c] = deviation * MathF.Pow(2, MathF.Round(8 * (float)Octaves * Normal(ref random)) / 8);
-        IntegerCodes part = new(Math.Min(rows, 128), columns), codes = new(rows, columns);
         double target = bits - 16.0 / rows - IntegerPacking.Overhead(rows, columns) + IntegerPacking.Overhead(part.Rows, columns), narrow = 0.01, wide = 10;
         for (int round = 0; round < Rounds; round++)
         {
             double width = Math.Sqrt(narrow * wide);
-            Fill(part, width);
+            Fill(part.Values, width);
             if (IntegerPacking.Bits(part) > target * part.Values.Length) narrow = width;
             else wide = width;
         }
-        Fill(codes, wide);
+        Span<sbyte> different = codes.Values.AsSpan(0, weights.Length);
+        Fill(different, wide);
+        for (int first = weights.Length; first < codes.Values.Length; first += weights.Length)
+            different[..Math.Min(weights.Length, codes.Values.Length - first)].CopyTo(codes.Values.AsSpan(first));
         return new CompositeCodes(rows, columns, [new CompositeTerm(new ScaledInput(steps), codes)]);
 
-        void Fill(IntegerCodes into, double width)
+        void Fill(Span<sbyte> values, double width)
         {
             for (int c = 0; c < columns; c++) steps[c] = (float)(Half)(width * shape[c]);
-            for (int i = 0; i < into.Values.Length; i++) into.Values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / steps[i % columns]), -127, 127);
+            for (int i = 0; i < values.Length; i++) values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / steps[i % columns]), -127, 127);
         }
     }
 
