@@ -60,9 +60,9 @@ public unsafe class WorkerPoolTests
     public void A_thread_that_has_taken_several_chunks_begins_no_other_after_the_failure_of_another_thread()
     {
         using WorkerPool pool = new(2);
-        using ManualResetEventSlim failed = new();
+        using ManualResetEventSlim first = new(), failed = new();
         int[] begun = new int[80];
-        FailingInSecondHalf work = new() { Begun = begun, Failed = failed };
+        FailingInSecondHalf work = new() { Begun = begun, First = first, Failed = failed };
         Assert.Throws<InvalidOperationException>(() => pool.Run(ref work, 80, 1));
         Assert.Equal([0, 40], Enumerable.Range(0, 80).Where(i => begun[i] != 0));
     }
@@ -199,18 +199,20 @@ public unsafe class WorkerPoolTests
     private struct FailingInSecondHalf : IParallelWork
     {
         public int[] Begun;
-        public ManualResetEventSlim Failed;
+        public ManualResetEventSlim First, Failed;
 
         public readonly void Execute(int start, int end)
         {
             Begun[start]++;
             if (start == 40)
             {
+                First.Wait(TimeSpan.FromMinutes(1));
                 Failed.Set();
                 throw new InvalidOperationException("chunk");
             }
-            Assert.True(Failed.Wait(TimeSpan.FromMinutes(1)));
-            Thread.Sleep(100); // until the pool has seen it
+            First.Set();
+            Failed.Wait(TimeSpan.FromMinutes(1));
+            Thread.Sleep(500); // until the pool has seen it
         }
     }
 
