@@ -4,57 +4,49 @@ using Lowbit.Kernels.Interleaved;
 namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
-/// Any four levels l. Over the columns of a class of a chunk, with activations x, Σ level · x = Σ l[k] n[k], where n[k] is the sum of the x
+/// Any four levels l. Over the columns of a class of a piece, with activations x, Σ level · x = Σ l[k] n[k], where n[k] is the sum of the x
 /// whose code is k. Three sums in integers give all of them: those over codes with bit 1, with bit 0 and with both. As in
 /// <see cref="TwoPlaneSum{TLanes, TVector}"/> the first class is what the second leaves.
 /// </summary>
 internal readonly unsafe struct FourLevelSum<TLanes, TVector> : IPlaneSum<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TVector Chunk(byte* numbers, byte* chunk, PlaneShape shape, PlaneChunk* input)
+    public static TVector Piece(byte* numbers, byte* codes, PlaneShape shape, PlaneChunk* input)
     {
-        // Twice the sum of bit 1, that of bit 0, twice that of both.
-        TVector upper = default, lower = default, both = default;
-        for (int step = 0; step < 4; step++)
-        {
-            TVector codes = TLanes.Load(chunk + IBlockFormat.Vector * step), pairs = Both(codes);
-            sbyte* activations = input->Codes + 4 * step;
-            for (int unit = 0; unit < 4; unit++)
-            {
-                TVector x = TLanes.Broadcast(activations + 16 * unit);
-                upper = Add(upper, codes, 2, x);
-                lower = Add(lower, codes, 1, x);
-                both = Add(both, pairs, 2, x);
-                codes = TLanes.ShiftShorts(codes, 2);
-                pairs = TLanes.ShiftShorts(pairs, 2);
-            }
-        }
-        TVector upper0 = Sum(upper), lower0 = Sum(lower), both0 = Sum(both);
+        Sums(codes, input->Vectors, input->Codes, out TVector upper0, out TVector lower0, out TVector both0);
         if (shape.Classes == 1) return Class(numbers, upper0, lower0, both0, &input->FirstSum);
-        upper = lower = both = default;
-        for (int step = 0; step < input->Steps; step++)
-        {
-            TVector codes = TLanes.ShiftShorts(TLanes.Load(chunk + IBlockFormat.Vector * (step & 3)), step / 4 * 2);
-            TVector x = TLanes.Broadcast(input->Second + 4 * step);
-            upper = Add(upper, codes, 2, x);
-            lower = Add(lower, codes, 1, x);
-            both = Add(both, Both(codes), 2, x);
-        }
-        TVector upper1 = Sum(upper), lower1 = Sum(lower), both1 = Sum(both);
+        Sums(codes, input->SecondVectors, input->Second, out TVector upper1, out TVector lower1, out TVector both1);
         TVector first = Class(
             numbers, TLanes.SubtractIntegers(upper0, upper1), TLanes.SubtractIntegers(lower0, lower1), TLanes.SubtractIntegers(both0, both1), &input->FirstSum);
         return TLanes.Add(first, Class(numbers + 4 * IBlockFormat.Factors, upper1, lower1, both1, &input->SecondSum));
     }
 
+    // Twice the sum over bit 1, that over bit 0, twice that over both.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Sums(byte* codes, int vectors, sbyte* activations, out TVector upper, out TVector lower, out TVector both)
+    {
+        upper = lower = both = default;
+        for (sbyte* end = activations + PlanePiece.VectorColumns * vectors; activations < end; activations += PlanePiece.VectorColumns, codes += IBlockFormat.Vector)
+        {
+            TVector four = TLanes.Load(codes), pairs = Both(four);
+            for (int k = 0; k < PlanePiece.VectorColumns; k += 4)
+            {
+                TVector x = TLanes.Broadcast(activations + k);
+                upper = PlaneSums<TLanes, TVector>.Add(upper, four, 2, x);
+                lower = PlaneSums<TLanes, TVector>.Add(lower, four, 1, x);
+                both = PlaneSums<TLanes, TVector>.Add(both, pairs, 2, x);
+                four = TLanes.ShiftShorts(four, 2);
+                pairs = TLanes.ShiftShorts(pairs, 2);
+            }
+        }
+        upper = PlaneSums<TLanes, TVector>.Whole(upper);
+        lower = PlaneSums<TLanes, TVector>.Whole(lower);
+        both = PlaneSums<TLanes, TVector>.Whole(both);
+    }
+
     // Bit 1 of a code where bit 0 is set, too.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Both(TVector codes) => TLanes.And(codes, TLanes.UpperBits(codes, 1, 0xAA));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Add(TVector sum, TVector codes, byte bit, TVector x) => TLanes.AddProducts(sum, TLanes.And(codes, TLanes.Bytes(bit)), x);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Sum(TVector sums) => TLanes.SumsAreWide ? sums : TLanes.Dot(sums, TLanes.Shorts(1));
 
     // The sums are taken twice, the levels half.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -9,49 +9,63 @@ namespace Lowbit.Kernels.Codebooks;
 internal interface IPlaneKernel
 {
     /// <summary>Multiplies the 16 rows of a tile.</summary>
-    /// <param name="tile">First group of the tile.</param>
+    /// <param name="tile">The tile.</param>
     /// <param name="shape">How it lies.</param>
-    /// <param name="input">[chunks] the activations.</param>
+    /// <param name="input">[pieces] the activations.</param>
+    /// <param name="pieces">Pieces of a row.</param>
     /// <param name="results">[16].</param>
-    static abstract unsafe void Run(byte* tile, PlaneShape shape, PlaneChunk* input, float* results);
+    static abstract unsafe void Run(byte* tile, PlaneShape shape, PlaneChunk* input, int pieces, float* results);
 }
 
-/// <summary>The sums of a chunk as one of the forms of levels takes them.</summary>
+/// <summary>The sums of a piece as one of the forms of levels takes them.</summary>
 internal interface IPlaneSum<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
 {
-    /// <summary>Multiplies the rows of a vector with the activations of a chunk, but for the scale of these.</summary>
+    /// <summary>Multiplies the rows of a vector with the activations of a piece, but for the scale of these.</summary>
     /// <param name="numbers">The numbers of the first of the rows.</param>
-    /// <param name="chunk">Its codes.</param>
+    /// <param name="codes">Its codes.</param>
     /// <param name="shape">How they lie.</param>
     /// <param name="input">The activations.</param>
-    static abstract unsafe TVector Chunk(byte* numbers, byte* chunk, PlaneShape shape, PlaneChunk* input);
+    static abstract unsafe TVector Piece(byte* numbers, byte* codes, PlaneShape shape, PlaneChunk* input);
 }
 
-/// <summary>The walk over the chunks of a tile, the same for all forms of levels.</summary>
+/// <summary>Sums over the columns where a plane has ones, as all forms of levels take them.</summary>
+internal static class PlaneSums<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
+{
+    /// <summary>Adds the activations of four columns where a bit of their codes is set, times that bit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Add(TVector sum, TVector codes, byte bit, TVector x) => TLanes.AddProducts(sum, TLanes.And(codes, TLanes.Bytes(bit)), x);
+
+    /// <summary>Sums of 32 bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Whole(TVector sums) => TLanes.SumsAreWide ? sums : TLanes.Dot(sums, TLanes.Shorts(1));
+}
+
+/// <summary>The walk over the pieces of a tile, the same for all forms of levels.</summary>
 internal readonly unsafe struct PlaneKernel<TLanes, TVector, TSum> : IPlaneKernel
     where TLanes : struct, ILanes<TVector> where TVector : struct where TSum : struct, IPlaneSum<TLanes, TVector>
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(byte* tile, PlaneShape shape, PlaneChunk* input, float* results)
+    public static void Run(byte* tile, PlaneShape shape, PlaneChunk* input, int pieces, float* results)
     {
-        byte* y = (byte*)results;
+        byte* y = (byte*)results, header = tile;
         new Span<float>(results, IBlockFormat.Rows).Clear();
-        for (int chunk = 0; chunk < shape.Chunks;)
+        for (PlaneChunk* end = input + pieces; input < end; input++)
         {
-            byte* header = tile;
-            tile += shape.HeaderBytes;
-            int end = Math.Min(shape.Chunks, chunk + shape.GroupChunks);
-            for (; chunk < end; chunk++, input++, tile += PlaneShape.ChunkBytes)
+            if (input->StartsGroup != 0)
             {
-                TVector scale = TLanes.Floats(input->Scale);
-                if (Sse.IsSupported)
-                    for (int line = 0; line < PlaneShape.ChunkBytes; line += IBlockFormat.Vector) Sse.Prefetch0(tile + WeightMatrix.Ahead + line);
-                for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
-                {
-                    TVector sum = TSum.Chunk(header + lane / 2, tile + lane, shape, input);
-                    TLanes.Store(y + lane, TLanes.Add(TLanes.Load(y + lane), TLanes.Multiply(scale, sum)));
-                }
+                header = tile;
+                tile += shape.HeaderBytes;
             }
+            TVector scale = TLanes.Floats(input->Scale);
+            int bytes = input->Vectors * IBlockFormat.Vector;
+            if (Sse.IsSupported)
+                for (int line = 0; line < bytes; line += IBlockFormat.Vector) Sse.Prefetch0(tile + WeightMatrix.Ahead + line);
+            for (int lane = 0; lane < IBlockFormat.Vector; lane += TLanes.Width)
+            {
+                TVector sum = TSum.Piece(header + lane / 2, tile + lane, shape, input);
+                TLanes.Store(y + lane, TLanes.Add(TLanes.Load(y + lane), TLanes.Multiply(scale, sum)));
+            }
+            tile += bytes;
         }
     }
 }

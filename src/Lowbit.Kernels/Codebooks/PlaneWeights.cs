@@ -13,6 +13,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
     private readonly Half* _numbers;
     private readonly PlaneShape _shape;
     private readonly PlaneInput _input;
+    private readonly long _tileBytes;
     private readonly object _owner; // of the memory of the tiles
     private volatile bool _isScalar; // a number is too large to be enlarged
 
@@ -30,8 +31,9 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
         _numbers = (Half*)numbers;
         _classes = classes;
         _shape = new(layout);
-        _input = new(layout.Blocks, classes);
-        _tiles = LargePages.Take(Tiles * _shape.TileBytes, out _owner);
+        _input = new(layout, classes);
+        _tileBytes = _shape.TileBytes(_input.Pieces);
+        _tiles = LargePages.Take(Tiles * _tileBytes, out _owner);
         Interleaving work = new() { Weights = this };
         pool.Run(ref work, layout.Rows, IBlockFormat.Rows);
         source.ReleasePages();
@@ -41,7 +43,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
     protected override int Tiles => (_layout.Rows + IBlockFormat.Rows - 1) / IBlockFormat.Rows;
 
     /// <inheritdoc/>
-    public override byte* TileStart(int tile) => _tiles + tile * _shape.TileBytes;
+    public override byte* TileStart(int tile) => _tiles + tile * _tileBytes;
 
     /// <inheritdoc/>
     internal override bool HasNarrowTiles => false;
@@ -85,9 +87,9 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
     }
 
     // The first number of a row and group.
-    private Half* Numbers(int row, int chunk) => _numbers + ((long)row * _layout.Groups + chunk / _shape.GroupChunks) * _layout.Numbers;
+    private Half* Numbers(int row, int group) => _numbers + ((long)row * _layout.Groups + group) * _layout.Numbers;
 
-    private byte* Block(int row, int chunk) => _codes + ((long)row * _layout.Blocks + chunk) * _layout.BlockBytes;
+    private byte* Block(int row, int block) => _codes + ((long)row * _layout.Blocks + block) * _layout.BlockBytes;
 
     private struct Interleaving : IParallelWork
     {
@@ -95,27 +97,27 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
 
         public readonly void Execute(int start, int end)
         {
-            PlaneShape shape = Weights._shape;
             byte* codes = stackalloc byte[CodebookLayout.BlockLength];
             for (int row = start; row < end; row++)
             {
-                int lane = row % IBlockFormat.Rows;
+                int lane = row % IBlockFormat.Rows, group = -1;
                 byte* at = Weights.TileStart(row / IBlockFormat.Rows);
-                for (int chunk = 0; chunk < shape.Chunks; chunk++, at += PlaneShape.ChunkBytes)
+                foreach (PlanePiece piece in Weights._input.Pieces)
                 {
-                    if (chunk % shape.GroupChunks == 0)
+                    if (piece.Group != group)
                     {
-                        Header(Weights.Numbers(row, chunk), (ushort*)at + lane);
-                        at += shape.HeaderBytes;
+                        group = piece.Group;
+                        Header(Weights.Numbers(row, group), (ushort*)at + lane);
+                        at += Weights._shape.HeaderBytes;
                     }
-                    CodeBlock.Unpack(Weights.Block(row, chunk), 2, codes);
-                    ReadOnlySpan<byte> order = Weights._input.Order(chunk);
-                    for (int step = 0; step < 4; step++)
+                    CodeBlock.Unpack(Weights.Block(row, piece.Block), 2, codes);
+                    ReadOnlySpan<byte> order = Weights._input.Order(piece);
+                    for (int vector = 0; vector < piece.Vectors; vector++, at += IBlockFormat.Vector)
                     {
+                        ReadOnlySpan<byte> columns = order[(PlanePiece.VectorColumns * vector)..];
                         uint bits = 0;
-                        for (int unit = 0; unit < 4; unit++)
-                            for (int i = 0; i < 4; i++) bits |= (uint)codes[order[16 * unit + 4 * step + i]] << 8 * i + 2 * unit;
-                        ((uint*)at)[IBlockFormat.Rows * step + lane] = bits;
+                        for (int k = 0; k < Math.Min(columns.Length, PlanePiece.VectorColumns); k++) bits |= (uint)codes[columns[k]] << 8 * (k % 4) + 2 * (k / 4);
+                        ((uint*)at)[lane] = bits;
                     }
                 }
             }
@@ -145,13 +147,13 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
         {
             float* results = stackalloc float[IBlockFormat.Rows];
             PlaneChunk* input = Weights._input.Make(Activations);
-            int rows = Weights._layout.Rows;
+            int rows = Weights._layout.Rows, pieces = Weights._input.Pieces.Length;
             for (int tile = start; tile < end; tile++)
             {
                 int first = tile * IBlockFormat.Rows, count = Math.Min(IBlockFormat.Rows, rows - first);
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
-                    TKernel.Run(Weights.TileStart(tile), Weights._shape, input + (long)t * Weights._shape.Chunks, results);
+                    TKernel.Run(Weights.TileStart(tile), Weights._shape, input + (long)t * pieces, pieces, results);
                     new ReadOnlySpan<float>(results, count).CopyTo(new Span<float>(Output + (long)t * rows + first, count));
                 }
             }
@@ -171,27 +173,27 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
                 for (int t = 0; t < Activations.Tokens; t++)
                 {
                     float y = 0;
-                    for (int chunk = 0; chunk < Weights._shape.Chunks; chunk++)
+                    foreach (PlanePiece piece in Weights._input.Pieces)
                     {
-                        long block = (long)t * Activations.Blocks + chunk;
-                        y += Activations.Scales[block] * Chunk(row, chunk, Activations.Codes + block * Activations.BlockLength);
+                        long block = (long)t * Activations.Blocks + piece.Block;
+                        y += Activations.Scales[block] * Piece(row, piece, Activations.Codes + block * Activations.BlockLength);
                     }
                     Output[(long)t * Weights._layout.Rows + row] = y;
                 }
         }
 
-        private readonly float Chunk(int row, int chunk, sbyte* x)
+        private readonly float Piece(int row, PlanePiece piece, sbyte* x)
         {
             byte* codes = stackalloc byte[CodebookLayout.BlockLength];
-            CodeBlock.UnpackScalar(Weights.Block(row, chunk), 2, codes);
-            Half* numbers = Weights.Numbers(row, chunk);
+            CodeBlock.UnpackScalar(Weights.Block(row, piece.Block), 2, codes);
+            Half* numbers = Weights.Numbers(row, piece.Group);
             float v = 0;
             for (int k = 0; k < Weights._shape.Classes; k++, numbers += Weights._shape.Numbers)
             {
                 int n0 = 0, n1 = 0, n2 = 0, n3 = 0; // sums of the activations by code
-                for (int c = 0; c < CodebookLayout.BlockLength; c++)
+                for (int c = piece.First; c < piece.First + piece.Count; c++)
                 {
-                    int column = chunk * CodebookLayout.BlockLength + c;
+                    int column = piece.Block * CodebookLayout.BlockLength + c;
                     if (Weights._classes != null && (Weights._classes[column] != 0) != (k == 1)) continue;
                     switch (codes[c])
                     {

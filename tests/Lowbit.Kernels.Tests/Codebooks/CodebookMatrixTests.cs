@@ -138,7 +138,7 @@ public unsafe class CodebookMatrixTests
     [InlineData(LevelForm.Table, true)]
     public void Codes_of_two_bits_are_computed_from_interleaved_rows(LevelForm form, bool twoClasses)
     {
-        foreach ((int rows, int columns, int group) in new[] { (1, 1, 64), (37, 50, 64), (16, 128, 64), (33, 200, 200), (17, 576, 128), (5, 330, 192) })
+        foreach ((int rows, int columns, int group) in new[] { (1, 1, 64), (37, 50, 64), (16, 128, 64), (33, 200, 200), (17, 576, 128), (5, 330, 192), (35, 95, 19), (16, 230, 46), (3, 100, 8), (20, 33, 1), (20, 70, 5), (18, 300, 90) })
         {
             CodebookCodes codes = Random(rows, columns, 2, group, twoClasses, columns, form);
             PackedProducts.InterleavedRowsAgree(codes, Load(CodebookPacking.Pack(codes)), _pool);
