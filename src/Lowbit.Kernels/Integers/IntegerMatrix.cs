@@ -10,7 +10,7 @@ namespace Lowbit.Kernels.Integers;
 /// (<see cref="IntegerTiles"/>), from which products are computed.
 /// </summary>
 /// <remarks>
-/// In 8-bit mode tokens are multiplied by the steps and rounded to 12 bits, and sums are integers, the same with any kernel to the last bit
+/// In 8-bit mode tokens are multiplied by the steps and rounded, and sums are integers, the same with any kernel to the last bit
 /// (<see cref="IntegerProduct"/>). In float mode, and where 32 bits may not hold a sum, activations stay floats and
 /// rows are rebuilt.
 /// </remarks>

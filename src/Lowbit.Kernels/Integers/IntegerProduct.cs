@@ -2,7 +2,7 @@ namespace Lowbit.Kernels.Integers;
 
 /// <summary>
 /// The product of a row with a token, integer after integer: the definition that all kernels meet to the last bit. A token is s · x with one scale
-/// s and integers x of −2047 to 2047 (<see cref="ScaledTokens"/>), so y = s · Σ q x, where the sum is an exact integer of 32 bits.
+/// s and integers x of −8128 to 8128 (<see cref="ScaledTokens"/>), so y = s · Σ q x, where the sum is an exact integer of 32 bits.
 /// </summary>
 internal static unsafe class IntegerProduct
 {

@@ -142,7 +142,7 @@ internal sealed unsafe class IntegerTiles
 
         private readonly bool Fits(sbyte* row)
         {
-            if (Tiles.Columns.Padded <= int.MaxValue / (ScaledTokens.Largest * 128)) return true;
+            if (Tiles.Columns.Padded <= int.MaxValue / (128 * ScaledTokens.Largest)) return true;
             long size = 0;
             for (int c = 0; c < Tiles.Columns.Padded; c++) size += Math.Abs((int)row[c]);
             return size * ScaledTokens.Largest <= int.MaxValue;

@@ -19,7 +19,6 @@ internal static class PairTable
     public const int Offset5 = 3;
 
     private const int Reach = 8; // all pairs of the tables are within
-    private const int InUpper = 0x80;
 
     private static readonly byte[] s_nearest4 = Nearest(16, First4, Second4, Offset4), s_nearest5 = Nearest(32, First5, Second5, Offset5);
 
@@ -35,12 +34,41 @@ internal static class PairTable
     /// <inheritdoc cref="First5"/>
     public static ReadOnlySpan<byte> Second5 => [3, 3, 4, 2, 3, 4, 2, 4, 2, 3, 5, 1, 3, 4, 5, 2, 5, 1, 4, 1, 2, 5, 1, 5, 1, 3, 6, 0, 3, 4, 6, 2];
 
-    private static Vector128<byte> Table4First => Vector128.Create((byte)2, 3, 2, 2, 1, 3, 3, 1, 1, 4, 2, 2, 0, 4, 3, 4);
-    private static Vector128<byte> Table4Second => Vector128.Create((byte)2, 2, 3, 1, 2, 3, 1, 3, 1, 2, 4, 0, 2, 3, 4, 1);
-    private static Vector128<byte> Lower5First => Vector128.Create((byte)3, 4, 3, 3, 2, 4, 4, 2, 2, 5, 3, 3, 1, 5, 4, 5);
-    private static Vector128<byte> Lower5Second => Vector128.Create((byte)3, 3, 4, 2, 3, 4, 2, 4, 2, 3, 5, 1, 3, 4, 5, 2);
-    private static Vector128<byte> Upper5First => Vector128.Create((byte)2, 4, 1, 2, 1, 5, 5, 1, 1, 6, 3, 3, 0, 6, 4, 6);
-    private static Vector128<byte> Upper5Second => Vector128.Create((byte)5, 1, 4, 1, 2, 5, 1, 5, 1, 3, 6, 0, 3, 4, 6, 2);
+    private static Vector128<byte> Table4First
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)2, 3, 2, 2, 1, 3, 3, 1, 1, 4, 2, 2, 0, 4, 3, 4);
+    }
+
+    private static Vector128<byte> Table4Second
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)2, 2, 3, 1, 2, 3, 1, 3, 1, 2, 4, 0, 2, 3, 4, 1);
+    }
+
+    private static Vector128<byte> Lower5First
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)3, 4, 3, 3, 2, 4, 4, 2, 2, 5, 3, 3, 1, 5, 4, 5);
+    }
+
+    private static Vector128<byte> Lower5Second
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)3, 3, 4, 2, 3, 4, 2, 4, 2, 3, 5, 1, 3, 4, 5, 2);
+    }
+
+    private static Vector128<byte> Upper5First
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)2, 4, 1, 2, 1, 5, 5, 1, 1, 6, 3, 3, 0, 6, 4, 6);
+    }
+
+    private static Vector128<byte> Upper5Second
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Vector128.Create((byte)5, 1, 4, 1, 2, 5, 1, 5, 1, 3, 6, 0, 3, 4, 6, 2);
+    }
 
     /// <summary>The code of 4 bits that is nearest to a pair, in the sum of the two distances.</summary>
     public static int Nearest4(int first, int second) => s_nearest4[Index(first, second)];
@@ -73,11 +101,9 @@ internal static class PairTable
             second = (TVector)(object)Avx512Vbmi.PermuteVar64x8(Twice(Lower5Second, Upper5Second), codes);
             return;
         }
-        // A byte shuffle gives zero where bit 7 of the index is set.
-        TVector inUpper = TLanes.UpperBits(fifths, 7 - bit, InUpper);
-        TVector lower = TLanes.Or(nibbles, inUpper), upper = Flip<TLanes, TVector>(lower);
-        first = TLanes.Or(TLanes.LookUp(TLanes.Table(Lower5First), lower), TLanes.LookUp(TLanes.Table(Upper5First), upper));
-        second = TLanes.Or(TLanes.LookUp(TLanes.Table(Lower5Second), lower), TLanes.LookUp(TLanes.Table(Upper5Second), upper));
+        TVector isUpper = TLanes.UpperBits(fifths, 7 - bit, byte.MaxValue);
+        first = TLanes.Choose(isUpper, TLanes.LookUp(TLanes.Table(Upper5First), nibbles), TLanes.LookUp(TLanes.Table(Lower5First), nibbles));
+        second = TLanes.Choose(isUpper, TLanes.LookUp(TLanes.Table(Upper5Second), nibbles), TLanes.LookUp(TLanes.Table(Lower5Second), nibbles));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -86,14 +112,6 @@ internal static class PairTable
         // Of constants this is one, which joining vectors is not.
         ulong a = lower.AsUInt64().GetElement(0), b = lower.AsUInt64().GetElement(1), c = upper.AsUInt64().GetElement(0), d = upper.AsUInt64().GetElement(1);
         return Vector512.Create(a, b, c, d, a, b, c, d).AsByte();
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Flip<TLanes, TVector>(TVector codes) where TLanes : struct, ILanes<TVector> where TVector : struct
-    {
-        if (typeof(TVector) == typeof(Vector512<byte>)) return (TVector)(object)((Vector512<byte>)(object)codes ^ Vector512.Create((byte)InUpper));
-        if (typeof(TVector) == typeof(Vector256<byte>)) return (TVector)(object)((Vector256<byte>)(object)codes ^ Vector256.Create((byte)InUpper));
-        return (TVector)(object)((Vector128<byte>)(object)codes ^ Vector128.Create((byte)InUpper));
     }
 
     private static int Index(int first, int second) => 2 * Reach * (Math.Clamp(first, -Reach, Reach - 1) + Reach) + Math.Clamp(second, -Reach, Reach - 1) + Reach;

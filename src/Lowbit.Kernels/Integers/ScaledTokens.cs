@@ -15,22 +15,27 @@ internal unsafe struct ScaledToken
     /// <summary>What the sums of codes times integers are larger by than those of the matrix's own integers.</summary>
     public int Offset;
 
-    /// <summary>[padded + 64] the integers x; the last 64 are zero.</summary>
+    /// <summary>[padded + 64] the integers; the last 64 are zero.</summary>
     public short* Values;
 
-    /// <summary>[padded] the two parts of x = 64 · upper + lower: lower is −32 to 31, upper −32 to 32, so that 16 bits hold two pairs of products with codes.</summary>
-    public sbyte* Lower, Upper;
+    /// <summary>[padded] −127 to 127: an integer is its code times the factor of its chunk.</summary>
+    public sbyte* Codes;
+
+    /// <summary>[chunks] 1 to 64, twice in 16 bits.</summary>
+    public int* Factors;
 }
 
 /// <summary>
-/// Tokens times the steps of a matrix's columns, in the order of its columns, rounded to 12 bits with one scale for all features: the largest
-/// value becomes 2047. Steps by which columns are equally important (docs/waterline.md) make the values equally large.
+/// Tokens times the steps of a matrix's columns, in the order of its columns, rounded to 8 bits: one scale for all features, and for each chunk of
+/// 64 the smallest integer factor with which 8 bits reach its largest value. So sums of a whole row are integers, though each chunk has a scale of
+/// its own, as long as it is not 64 times smaller than the token's largest.
 /// </summary>
 internal unsafe struct ScaledTokens : IParallelWork
 {
     /// <summary>The largest integer of a token.</summary>
-    public const int Largest = 2047;
+    public const int Largest = LargestCode * LargestFactor;
 
+    private const int LargestCode = 127, LargestFactor = 64;
     private const float SmallestLargest = 1e-30f;
     private const int Head = 64;
     private const int Behind = 64; // values after the last column
@@ -55,7 +60,9 @@ internal unsafe struct ScaledTokens : IParallelWork
         _memory = Scratch.Ensure(ref memory, tokens * TokenBytes);
     }
 
-    private readonly long TokenBytes => Head + sizeof(short) * (_padded + Behind) + 2L * _padded;
+    private readonly int Chunks => _padded / ChunkForms.Columns;
+
+    private readonly long TokenBytes => (Head + sizeof(short) * (_padded + Behind) + _padded + sizeof(int) * (long)Chunks + Head - 1) / Head * Head;
 
     /// <summary>Rounds tokens into memory of this thread, which the next call takes again.</summary>
     /// <param name="pool">Threads that share the tokens.</param>
@@ -87,8 +94,8 @@ internal unsafe struct ScaledTokens : IParallelWork
     {
         byte* memory = _memory + index * TokenBytes;
         short* values = (short*)(memory + Head);
-        sbyte* lower = (sbyte*)(values + _padded + Behind);
-        return new ScaledToken { Scale = *(float*)memory, Offset = ((int*)memory)[1], Values = values, Lower = lower, Upper = lower + _padded };
+        sbyte* codes = (sbyte*)(values + _padded + Behind);
+        return new ScaledToken { Scale = *(float*)memory, Offset = ((int*)memory)[1], Values = values, Codes = codes, Factors = (int*)(codes + _padded) };
     }
 
     /// <inheritdoc/>
@@ -143,18 +150,34 @@ internal unsafe struct ScaledTokens : IParallelWork
             new Span<byte>(token.Values, (int)TokenBytes - Head).Clear();
             return float.IsFinite(largest) ? 0 : float.NaN;
         }
-        // Adding 1.5 · 2^23 rounds to an integer, halves to even, and leaves it in the low bits.
-        Vector256<float> factor = Vector256.Create(Largest / largest), magic = Vector256.Create(12582912f);
-        for (int i = 0; i < _padded; i += 16)
+        for (int chunk = 0; chunk < Chunks; chunk++)
         {
-            Vector256<int> x0 = (Vector256.Load(products + i) * factor + magic).AsInt32() - magic.AsInt32(), x1 = (Vector256.Load(products + i + 8) * factor + magic).AsInt32() - magic.AsInt32();
-            Vector256<short> x = Vector256.Narrow(x0, x1), upper = Vector256.ShiftRightArithmetic(x + Vector256.Create((short)32), 6), lower = x - Vector256.ShiftLeft(upper, 6);
-            x.Store(token.Values + i);
-            Vector128.Narrow(lower.GetLower(), lower.GetUpper()).Store(token.Lower + i);
-            Vector128.Narrow(upper.GetLower(), upper.GetUpper()).Store(token.Upper + i);
+            int first = ChunkForms.Columns * chunk;
+            token.Factors[chunk] = 0x10001 * RoundChunk(products + first, Largest / largest, token.Codes + first, token.Values + first);
         }
         new Span<short>(token.Values + _padded, Behind).Clear();
         return largest / Largest;
+    }
+
+    // Gives the factor.
+    private static int RoundChunk(float* products, float scale, sbyte* codes, short* values)
+    {
+        const int Width = 8;
+        Vector256<int> most = default; // bits of absolute values
+        for (int i = 0; i < ChunkForms.Columns; i += Width) most = Vector256.Max(most, Vector256.Load((int*)(products + i)) & Vector256.Create(int.MaxValue));
+        Vector128<int> half = Vector128.Max(most.GetLower(), most.GetUpper());
+        float largest = BitConverter.Int32BitsToSingle(Math.Max(Math.Max(half[0], half[1]), Math.Max(half[2], half[3])));
+        int times = Math.Clamp((int)MathF.Ceiling(largest * scale / (LargestCode + 0.49f)), 1, LargestFactor);
+        // Adding 1.5 · 2^23 rounds to an integer, halves to even, and leaves it in the low bits.
+        Vector256<float> factor = Vector256.Create(scale / times), magic = Vector256.Create(12582912f);
+        for (int i = 0; i < ChunkForms.Columns; i += 2 * Width)
+        {
+            Vector256<int> x0 = (Vector256.Load(products + i) * factor + magic).AsInt32() - magic.AsInt32(), x1 = (Vector256.Load(products + i + Width) * factor + magic).AsInt32() - magic.AsInt32();
+            Vector256<short> x = Vector256.Narrow(x0, x1);
+            Vector128.Narrow(x.GetLower(), x.GetUpper()).Store(codes + i);
+            (x * (short)times).Store(values + i);
+        }
+        return times;
     }
 
     private static int Sum(short* values, int count)

@@ -47,6 +47,9 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>The byte that each byte of indices, at most 15, points to in a table of 16.</summary>
     static abstract TVector LookUp(TVector table, TVector indices);
 
+    /// <summary>The bytes of one vector where bit 7 is set, and elsewhere those of another.</summary>
+    static abstract TVector Choose(TVector bits, TVector set, TVector others);
+
     /// <summary>Sixteen bytes of a table in every 128 bits.</summary>
     static abstract TVector Table(Vector128<byte> table);
 
@@ -131,6 +134,8 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Choose(Vector512<byte> bits, Vector512<byte> set, Vector512<byte> others) => Vector512.ConditionalSelect(Vector512.IsNegative(bits.AsSByte()).AsByte(), set, others);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Table(Vector128<byte> table)
     {
@@ -233,6 +238,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LookUp(Vector256<byte> table, Vector256<byte> indices) => Avx2.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Choose(Vector256<byte> bits, Vector256<byte> set, Vector256<byte> others) => Avx2.BlendVariable(others, set, bits);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Table(Vector128<byte> table) => Vector256.Create(table);
 
@@ -348,6 +355,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LookUp(Vector128<byte> table, Vector128<byte> indices) => Vector128.Shuffle(table, indices);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Choose(Vector128<byte> bits, Vector128<byte> set, Vector128<byte> others) => Vector128.ConditionalSelect(Vector128.IsNegative(bits.AsSByte()).AsByte(), set, others);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Table(Vector128<byte> table) => table;
 
