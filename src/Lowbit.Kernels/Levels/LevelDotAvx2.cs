@@ -6,7 +6,10 @@ using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Levels;
 
-/// <summary>As <see cref="LevelDotAvx512"/> with 32 codes a step. Eight levels are a vector; of more the four bytes are looked up one by one.</summary>
+/// <summary>
+/// As <see cref="LevelDotAvx512"/> with 32 codes a step. Eight levels are a vector; of sixteen the four bytes are looked up one by one, of small
+/// floats of 6 bits the upper two, the others being zero.
+/// </summary>
 internal readonly unsafe struct LevelDotAvx2 : ILevelDot
 {
     private static readonly byte[] s_order = LevelOrder.Make(8, paired: false), s_pairedOrder = LevelOrder.Make(8, paired: true);
@@ -18,8 +21,7 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
     public static float Run(LevelKind kind, in LevelRow row, float* x) => kind switch
     {
         LevelKind.Table => row.IsSmallTable ? Run<SmallTable>(row, x) : Run<Table>(row, x),
-        LevelKind.E2M3 => Run<Float6<LevelE2M3>, SixBits>(row, x),
-        LevelKind.E3M2 => Run<Float6<LevelE3M2>, SixBits>(row, x),
+        LevelKind.E2M3 or LevelKind.E3M2 => Run<Float6, SixBits>(row, x),
         LevelKind.E4M3 => Run<Float8<LevelE4M3>, EightBits>(row, x),
         LevelKind.E5M2 => Run<Float8<LevelE5M2>, EightBits>(row, x),
         _ => Run<Integer, EightBits>(row, x),
@@ -49,7 +51,7 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
         {
             if (TLevels.HasTables && runsOfTable-- == 0)
             {
-                levels = TLevels.AreBytes ? Tables.OfBytes(tables) : new Tables(tables);
+                levels = TLevels.Bytes == 4 ? Tables.OfBytes(tables) : TLevels.Bytes == 2 ? Tables.OfUpperBytes(tables) : new Tables(tables);
                 tables += LevelRow.TableLength;
                 runsOfTable = row.RunsOfTable - 1;
             }
@@ -60,8 +62,10 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
                 upper |= Vector256.Load(classes + run * LevelRow.RunLength + 32);
             }
             if (TLevels.Largest < 0x7F) largest = Vector256.Max(largest, Vector256.Max(lower & Vector256.Create((byte)0x7F), upper & Vector256.Create((byte)0x7F)));
-            Vector256<float> p0 = TLevels.AreBytes ? HalfOfBytes(lower, x, levels) : Half<TLevels>(lower.AsUInt32(), x, levels.First);
-            Vector256<float> p1 = TLevels.AreBytes ? HalfOfBytes(upper, x + 32, levels) : Half<TLevels>(upper.AsUInt32(), x + 32, levels.First);
+            Vector256<float> p0, p1;
+            if (TLevels.Bytes == 4) (p0, p1) = (HalfOfBytes(lower, x, levels), HalfOfBytes(upper, x + 32, levels));
+            else if (TLevels.Bytes == 2) (p0, p1) = (HalfOfUpperBytes(lower, x, levels), HalfOfUpperBytes(upper, x + 32, levels));
+            else (p0, p1) = (Half<TLevels>(lower.AsUInt32(), x, levels.First), Half<TLevels>(upper.AsUInt32(), x + 32, levels.First));
             if (scales == null)
             {
                 sum0 += p0;
@@ -103,7 +107,26 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
         return p0 + p1;
     }
 
-    /// <summary>A table of eight levels in the first vector, or of sixteen as byte k of all of them in vector k, twice.</summary>
+    // The same with codes of 5 bits and one for the sign.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> HalfOfUpperBytes(Vector256<byte> codes, float* x, in Tables levels)
+    {
+        codes = Avx2.Shuffle(codes, Tables.EveryFourth);
+        Vector256<byte> isUpper = Vector256.ShiftLeft(codes.AsUInt16(), 3).AsByte(), sign = Vector256.ShiftLeft(codes.AsUInt16(), 2).AsByte() & Vector256.Create((byte)0x80);
+        Vector256<byte> b2 = Avx2.BlendVariable(Avx2.Shuffle(levels.First.AsByte(), codes), Avx2.Shuffle(levels.Second.AsByte(), codes), isUpper);
+        Vector256<byte> b3 = Avx2.BlendVariable(Avx2.Shuffle(levels.Third.AsByte(), codes), Avx2.Shuffle(levels.Fourth.AsByte(), codes), isUpper) | sign;
+        Vector256<ushort> zero = default, lower = Avx2.UnpackLow(b2, b3).AsUInt16(), upper = Avx2.UnpackHigh(b2, b3).AsUInt16();
+        Vector256<float> p0 = Avx2.UnpackLow(zero, lower).AsSingle() * Vector256.Load(x);
+        Vector256<float> p1 = Avx2.UnpackHigh(zero, lower).AsSingle() * Vector256.Load(x + 8);
+        p0 = Vector256.MultiplyAddEstimate(Avx2.UnpackLow(zero, upper).AsSingle(), Vector256.Load(x + 16), p0);
+        p1 = Vector256.MultiplyAddEstimate(Avx2.UnpackHigh(zero, upper).AsSingle(), Vector256.Load(x + 24), p1);
+        return p0 + p1;
+    }
+
+    /// <summary>
+    /// A table of eight levels in the first vector; or of sixteen as byte k of all of them in vector k; or of 32 as byte 2 of the lower and of the
+    /// upper sixteen, then byte 3: bytes twice in a vector.
+    /// </summary>
     private readonly struct Tables(Vector256<float> first, Vector256<float> second, Vector256<float> third, Vector256<float> fourth)
     {
         public readonly Vector256<float> First = first, Second = second, Third = third, Fourth = fourth;
@@ -129,12 +152,21 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
             Vector256<float> even = Avx2.UnpackLow(lower, upper).AsSingle(), odd = Avx2.UnpackHigh(lower, upper).AsSingle();
             return new(Avx.Permute2x128(even, even, 0x00), Avx.Permute2x128(odd, odd, 0x00), Avx.Permute2x128(even, even, 0x11), Avx.Permute2x128(odd, odd, 0x11));
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Tables OfUpperBytes(float* levels)
+        {
+            Tables lower = OfBytes(levels), upper = OfBytes(levels + LevelRow.TableLength);
+            return new(lower.Third, upper.Third, lower.Fourth, upper.Fourth);
+        }
     }
 
     private interface ILevels
     {
         static virtual bool HasTables => false;
-        static virtual bool AreBytes => false;
+
+        /// <summary>Bytes of a level that are looked up by themselves; 0 where levels are made as a whole.</summary>
+        static virtual int Bytes => 0;
         static virtual int Largest => 0x7F;
 
         /// <summary>The levels of the codes in the lowest bits of the lanes; what is above them means nothing.</summary>
@@ -152,23 +184,17 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
     private readonly struct Table : ILevels
     {
         public static bool HasTables => true;
-        public static bool AreBytes => true;
+        public static int Bytes => 4;
 
         public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table) => throw new NotSupportedException();
     }
 
-    /// <summary>Subnormals, which are frequent here, apart from the others: processors take long for subnormal floats.</summary>
-    private readonly struct Float6<TFloat> : ILevels where TFloat : struct, ILevelFloat
+    private readonly struct Float6 : ILevels
     {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table)
-        {
-            Vector256<int> size = (lanes & Vector256.Create(0x1Fu)).AsInt32();
-            Vector256<float> normal = ((size << 23 - TFloat.FractionBits) + Vector256.Create(127 - TFloat.Bias << 23)).AsSingle();
-            Vector256<float> subnormal = Vector256.ConvertToSingle(size) * Vector256.Create(BitConverter.Int32BitsToSingle(128 - TFloat.Bias - TFloat.FractionBits << 23));
-            Vector256<float> isNormal = Vector256.GreaterThan(size, Vector256.Create((1 << TFloat.FractionBits) - 1)).AsSingle();
-            return Avx.BlendVariable(subnormal, normal, isNormal) | (lanes << 26 & Vector256.Create(0x8000_0000u)).AsSingle();
-        }
+        public static bool HasTables => true;
+        public static int Bytes => 2;
+
+        public static Vector256<float> Levels(Vector256<uint> lanes, Vector256<float> table) => throw new NotSupportedException();
     }
 
     /// <summary>As in <see cref="LevelDotAvx512"/>; subnormals are rare.</summary>
