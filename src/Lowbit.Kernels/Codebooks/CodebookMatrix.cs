@@ -171,7 +171,7 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
         ReadOnlySpan<float> source = new((float*)_numbers + first, all);
         if (Layout.ScaleFormat == ElementFormat.F16)
         {
-            for (int i = 0; i < all; i++) halves[i] = BitConverter.Int32BitsToSingle(((short*)_numbers)[first + i] << 13 & Lanes128.HalfMask) * Lanes128.HalfFactor; // they are finite
+            for (int i = 0; i < all; i++) halves[i] = FiniteHalf.ToFloat(((Half*)_numbers)[first + i]);
             source = new(halves, all);
         }
         for (int k = 0; k < Layout.Classes; k++)

@@ -2,7 +2,6 @@ using System;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
-using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Levels;
 
 namespace Lowbit.Kernels.Codebooks;
@@ -77,7 +76,7 @@ internal sealed unsafe class LevelTables
     private void Expand(byte* numbers, long first, float* tables)
     {
         float* source = stackalloc float[LevelRow.TableLength];
-        for (int i = 0; i < _numbers; i++) source[i] = _isHalf ? HalfToFloat(((short*)numbers)[first + i]) : ((float*)numbers)[first + i];
+        for (int i = 0; i < _numbers; i++) source[i] = _isHalf ? FiniteHalf.ToFloat(((Half*)numbers)[first + i]) : ((float*)numbers)[first + i];
         int ofClass = _numbers / _classes;
         for (int k = 0; k < _classes; k++) _form.Expand(new ReadOnlySpan<float>(source + k * ofClass, ofClass), new Span<float>(tables + (k << _bits), 1 << _bits));
     }
@@ -97,7 +96,4 @@ internal sealed unsafe class LevelTables
         Vector256<float> normal = (size + Vector256.Create(112 << 23)).AsSingle(), subnormal = normal + normal - Vector256.Create(6.103515625e-5f);
         return Vector256.ConditionalSelect(Vector256.LessThan(size, Vector256.Create(1 << 23)).AsSingle(), subnormal, normal) | (bits & Vector256.Create(int.MinValue)).AsSingle();
     }
-
-    // They are finite.
-    private static float HalfToFloat(short bits) => BitConverter.Int32BitsToSingle(bits << 13 & Lanes128.HalfMask) * Lanes128.HalfFactor;
 }

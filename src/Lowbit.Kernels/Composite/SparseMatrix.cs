@@ -61,7 +61,7 @@ public sealed unsafe class SparseMatrix : WeightMatrix
         for (int r = firstRow; r < firstRow + rowCount; r++, destination += Columns)
         {
             new Span<float>(destination, Columns).Clear();
-            for (uint i = _starts[r]; i < _starts[r + 1]; i++) destination[Column(i)] = (float)_values[i];
+            for (uint i = _starts[r]; i < _starts[r + 1]; i++) destination[Column(i)] = FiniteHalf.ToFloat(_values[i]);
         }
     }
 
@@ -94,7 +94,7 @@ public sealed unsafe class SparseMatrix : WeightMatrix
                 {
                     float* x = X + (long)t * Matrix.Columns;
                     float sum = 0;
-                    for (uint i = Matrix._starts[r]; i < Matrix._starts[r + 1]; i++) sum += (float)Matrix._values[i] * x[Matrix.Column(i)];
+                    for (uint i = Matrix._starts[r]; i < Matrix._starts[r + 1]; i++) sum += FiniteHalf.ToFloat(Matrix._values[i]) * x[Matrix.Column(i)];
                     Output[(long)t * Matrix.Rows + r] = sum;
                 }
         }

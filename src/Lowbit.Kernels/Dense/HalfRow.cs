@@ -3,7 +3,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
-using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels;
 
@@ -69,7 +68,7 @@ internal static unsafe class HalfRow
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static Vector256<float> Finite(Vector256<int> bits) =>
-            (bits << 13 & Vector256.Create(Lanes128.HalfMask)).AsSingle() * Vector256.Create(Lanes128.HalfFactor);
+            (bits << 13 & Vector256.Create(FiniteHalf.Mask)).AsSingle() * Vector256.Create(FiniteHalf.Factor);
     }
 
     private readonly struct UpperHalf : INumber

@@ -228,7 +228,7 @@ public sealed unsafe class FloatMatrix : LevelMatrix
 
     private float Scale(long i) => Layout.ScaleFormat switch
     {
-        BlockScale.F16 => (float)((Half*)_scales)[i],
+        BlockScale.F16 => FiniteHalf.ToFloat(((Half*)_scales)[i]),
         BlockScale.F32 => ((float*)_scales)[i],
         _ => _scaleLevels[_scales[i]],
     };

@@ -175,8 +175,8 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LoadHalves(byte* source, int exponent)
     {
-        Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << 13 & Vector512.Create(Lanes128.HalfMask);
-        return (bits.AsSingle() * Vector512.Create(BitConverter.Int32BitsToSingle(Lanes128.HalfFactorBits + (exponent << 23)))).AsByte();
+        Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << 13 & Vector512.Create(FiniteHalf.Mask);
+        return (bits.AsSingle() * Vector512.Create(BitConverter.Int32BitsToSingle(FiniteHalf.FactorBits + (exponent << 23)))).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -279,8 +279,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LoadHalves(byte* source, int exponent)
     {
-        Vector256<int> bits = Avx2.ConvertToVector256Int32(Vector128.Load((short*)source)) << 13 & Vector256.Create(Lanes128.HalfMask);
-        return (bits.AsSingle() * Vector256.Create(BitConverter.Int32BitsToSingle(Lanes128.HalfFactorBits + (exponent << 23)))).AsByte();
+        Vector256<int> bits = Avx2.ConvertToVector256Int32(Vector128.Load((short*)source)) << 13 & Vector256.Create(FiniteHalf.Mask);
+        return (bits.AsSingle() * Vector256.Create(BitConverter.Int32BitsToSingle(FiniteHalf.FactorBits + (exponent << 23)))).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -298,12 +298,6 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 /// <summary>4 rows; any machine with vectors of 128 bits.</summary>
 internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
 {
-    // A half, sign-extended and moved up by 13 bits, has its exponent and fraction where a float has them and its sign
-    // in the upper four bits; it then means a number 2^112 times too small, subnormal halves included.
-    public const int HalfMask = unchecked((int)0x8FFF_E000);
-    public const int HalfFactorBits = 127 + 112 << 23; // 2^112
-    public const float HalfFactor = 5.192296858534828e33f; // the same
-
     public static bool IsSupported => Vector128.IsHardwareAccelerated;
 
     public static int Width => 16;
@@ -404,8 +398,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LoadHalves(byte* source, int exponent)
     {
-        Vector128<int> bits = Vector128.WidenLower(Vector128.CreateScalar(*(long*)source).AsInt16()) << 13 & Vector128.Create(HalfMask);
-        return (bits.AsSingle() * Vector128.Create(BitConverter.Int32BitsToSingle(HalfFactorBits + (exponent << 23)))).AsByte();
+        Vector128<int> bits = Vector128.WidenLower(Vector128.CreateScalar(*(long*)source).AsInt16()) << 13 & Vector128.Create(FiniteHalf.Mask);
+        return (bits.AsSingle() * Vector128.Create(BitConverter.Int32BitsToSingle(FiniteHalf.FactorBits + (exponent << 23)))).AsByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

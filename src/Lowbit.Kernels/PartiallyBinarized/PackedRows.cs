@@ -67,5 +67,5 @@ internal unsafe struct PackedRows
 
     /// <summary>One element of a table of scales.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly float Scale(byte* table, long index) => HalfScales ? (float)((Half*)table)[index] : ((float*)table)[index];
+    public readonly float Scale(byte* table, long index) => HalfScales ? FiniteHalf.ToFloat(((Half*)table)[index]) : ((float*)table)[index];
 }

@@ -101,7 +101,7 @@ public sealed unsafe class NestedScales(int rows, int groups)
             [UniformPacking.Zero] = new Tensor(reader.NameOf(UniformPacking.Zero), ElementFormat.U8, shape, zeros.Pointer, count, zeros),
         };
 
-        float Number(long i) => half ? (float)((Half*)grids)[i] : ((float*)grids)[i];
+        float Number(long i) => half ? FiniteHalf.ToFloat(((Half*)grids)[i]) : ((float*)grids)[i];
     }
 
     /// <summary>Bytes of <see cref="PackCodes"/>.</summary>

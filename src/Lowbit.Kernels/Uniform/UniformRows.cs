@@ -89,7 +89,7 @@ internal unsafe struct UniformRows
         for (; i < count; i++) destination[i] = scale * (codes[i] - zero);
     }
 
-    private readonly float Real(byte* table, long i) => HalfScales ? (float)((Half*)table)[i] : ((float*)table)[i];
+    private readonly float Real(byte* table, long i) => HalfScales ? FiniteHalf.ToFloat(((Half*)table)[i]) : ((float*)table)[i];
 
     private readonly Vector256<float> RealOfRows(byte* table, int firstRow, int group)
     {
