@@ -17,7 +17,10 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
     [ThreadStatic]
     private static NativeBuffer? t_ternary;
 
+    private const int ManyTokens = 16; // of planes, from which on rows are rebuilt
+
     private readonly List<object> _owners = [];
+    private readonly Tensor _source;
     private readonly byte* _codes, _numbers;
     private readonly LevelTables? _tables; // where rows have tables
     private readonly byte* _classes; // [blocks · 64], what the class of a column adds to its codes
@@ -34,9 +37,9 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
         _codes = reader.Bytes(CodebookPacking.Codes, ElementFormat.U8, layout.CodeBytes);
         _numbers = reader.Scales(CodebookPacking.Levels, layout.ScaleFormat, layout.AllNumbers);
         if (HasLevelRows) _tables = new LevelTables(layout);
-        Tensor source = parts[CodebookPacking.Codes];
-        if (LevelBlocks.Fits(layout)) Interleaved = new InterleavedCopy(pool => LevelBlocks.Interleave(pool, new LevelBlocks(name, layout, _codes, _numbers, source), layout.Levels));
-        if (PlaneShape.Fits(layout)) Interleaved = new InterleavedCopy(pool => new PlaneWeights(pool, layout, _codes, _numbers, _classes, source));
+        _source = parts[CodebookPacking.Codes];
+        if (LevelBlocks.Fits(layout)) Interleaved = new InterleavedCopy(pool => LevelBlocks.Interleave(pool, new LevelBlocks(name, layout, _codes, _numbers, _source), layout.Levels));
+        if (PlaneShape.Fits(layout)) Interleaved = new InterleavedCopy(pool => new PlaneWeights(pool, layout, _codes, _numbers, _classes, _source));
         if (layout.Classes == 1) return;
         byte* bitmap = reader.Bytes(CodebookPacking.Class, ElementFormat.U8, layout.ClassBytes);
         NativeBuffer classes = new((long)layout.Blocks * CodebookLayout.BlockLength);
@@ -83,6 +86,20 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
             }
         }
         return codes;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Planes go through one token after the other; floats, once rebuilt, are twice as fast with many.</remarks>
+    public override void Multiply(WorkerPool pool, Activations activations, float* output)
+    {
+        if (activations.Mode != ActivationMode.EightBit || activations.Tokens < ManyTokens || !PlaneShape.Fits(Layout))
+        {
+            base.Multiply(pool, activations, output);
+            return;
+        }
+        ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
+        DequantizedProduct.Multiply(pool, this, activations.RoundedValues, activations.Tokens, output);
+        _source.ReleasePages(); // the next token needs the planes alone
     }
 
     /// <inheritdoc/>
