@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels;
@@ -37,6 +38,12 @@ public abstract class WeightMatrix
 
     /// <summary>Bytes of the stored form that one product reads.</summary>
     public abstract long Bytes { get; }
+
+    /// <summary>
+    /// Widths in bits of the vectors of the kernels that products in 8-bit mode can take on this processor, the widest first: what
+    /// <see cref="VectorLimit"/> chooses from. 0 is the code without vectors of a fixed width.
+    /// </summary>
+    public virtual IReadOnlyList<int> KernelWidths => Gemm.Widths;
 
     /// <summary>Rebuilds consecutive rows as floats.</summary>
     /// <param name="firstRow">First row.</param>

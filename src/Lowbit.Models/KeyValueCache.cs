@@ -24,9 +24,9 @@ public sealed unsafe class KeyValueCache : IDisposable
         _kvDim = kvDim;
         _format = format;
         Context = context;
-        Bytes = 2 * blocks * context * format.ByteCount(kvDim);
-        _rowsBytes = (context * format.ByteCount(kvDim) + Alignment - 1) / Alignment * Alignment;
-        _rows = new NativeBuffer(2 * blocks * _rowsBytes);
+        Bytes = 2L * blocks * context * format.ByteCount(kvDim);
+        _rowsBytes = ((long)context * format.ByteCount(kvDim) + Alignment - 1) / Alignment * Alignment;
+        _rows = new NativeBuffer(2L * blocks * _rowsBytes);
     }
 
     /// <summary>Most tokens.</summary>

@@ -39,6 +39,9 @@ public sealed class BadModelTests : IDisposable
     [InlineData("\"model_type\": \"llama\"", "\"model_type\": \"rwkv\"", "architecture \"rwkv\" is not supported")]
     [InlineData("\"rope_theta\": 10000.0", "\"rope_theta\": -1", "positive base")]
     [InlineData("\"rope_theta\": 10000.0", "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}", "rope scaling \"dynamic\"")]
+    [InlineData("\"rope_theta\": 10000.0", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}", "factor of 0")]
+    [InlineData("\"rope_theta\": 10000.0", "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": -4}", "factor of -4")]
+    [InlineData("\"rope_theta\": 10000.0", "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4}", "high_freq_factor 4")]
     [InlineData("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "model.layers.2.")]
     [InlineData("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2000000000", "blocks")]
     [InlineData("\"vocab_size\": 96", "\"vocab_size\": 97", "model.embed_tokens.weight")]
@@ -47,6 +50,16 @@ public sealed class BadModelTests : IDisposable
         Assert.Contains(right, TinyLlama.Config, StringComparison.Ordinal);
         string error = ErrorOf(config: TinyLlama.Config.Replace(right, wrong, StringComparison.Ordinal));
         Assert.Contains(expected, error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AttentionBesideTheFeedForwardLayerNeedsTheModelsWidth()
+    {
+        string error = ErrorOf(config: """
+            { "model_type": "gpt_neox", "hidden_size": 70, "num_attention_heads": 33, "num_hidden_layers": 1, "intermediate_size": 64,
+              "vocab_size": 96, "max_position_embeddings": 32, "hidden_act": "gelu", "rotary_pct": 1.0 }
+            """);
+        Assert.Contains("33 heads of 2 features are 66 in all, but the model has 70", error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -52,7 +52,7 @@ internal sealed record KernelsReport(int Threads, string Activations, double Mem
 internal static class BenchVerb
 {
     private static readonly Argument<string?> s_model = Options.OptionalModel();
-    private static readonly Option<bool> s_kernels = Options.Flag("--kernels", "Measure the products of all formats instead, with random matrices of 2048 columns: one token and 128.");
+    private static readonly Option<bool> s_kernels = Options.Flag("--kernels", "Measure all kernels of all formats instead, with random matrices of 2048 columns: one token and 128.");
     private static readonly Option<string?> s_peer = Options.Text("--peer", "Path of llama.cpp's llama-bench: runs it between our runs on the same GGUF file and gives the ratio of medians.", "PATH");
     private static readonly Option<int> s_promptTokens = Options.Integer("--prompt-tokens", "Tokens to read at once.", 128, minimum: 1);
     private static readonly Option<int> s_generateTokens = Options.Integer("--generate-tokens", "Tokens to generate one after the other.", 32, minimum: 1);
@@ -142,10 +142,11 @@ internal static class BenchVerb
         double bandwidth = MemoryBandwidth.Measure(pool, cancellation: invocation.Cancellation);
         using var progress = new ProgressLine(invocation.Terminal, "bench", "formats", RandomMatrix.Formats.Count);
         List<KernelSpeed> kernels = [];
+        int formats = 0;
         foreach (KernelSpeed kernel in KernelSpeed.MeasureAll(pool, bandwidth, invocation.Get(s_repeat), ComputeArguments.Mode(activations), invocation.Cancellation))
         {
+            if (kernel.Chosen) progress.Report(formats++, kernel.Format);
             kernels.Add(kernel);
-            progress.Report(kernels.Count, kernel.Format);
         }
         invocation.Terminal.Result(new KernelsReport(pool.Threads, activations, bandwidth, [.. kernels]), JsonReports.Default.KernelsReport, Picture);
     }
@@ -180,11 +181,11 @@ internal static class BenchVerb
         Terminal.Write(Terminal.Facts(
             ("memory bandwidth", $"{Quantities.Bytes(report.MemoryBandwidthBytesPerSecond)} a second"),
             ("threads, activations", $"{report.Threads}, {report.Activations}")));
-        Table table = Terminal.Table("format", "bits", "decode, weights a second", "bytes a second", "of the roof", "prefill, operations a second");
+        Table table = Terminal.Table("format", "vectors", "bits", "decode, weights a second", "bytes a second", "of the roof", "prefill, operations a second");
         foreach (KernelSpeed kernel in report.Kernels)
         {
             table.AddRow(
-                kernel.Format, Quantities.Significant(kernel.BitsPerWeight, 3), Quantities.Count(kernel.DecodeWeightsPerSecond), Quantities.Bytes(kernel.DecodeBytesPerSecond),
+                kernel.Format, kernel.VectorBits == 0 ? "none" : $"{kernel.VectorBits} bits", Quantities.Significant(kernel.BitsPerWeight, 3), Quantities.Count(kernel.DecodeWeightsPerSecond), Quantities.Bytes(kernel.DecodeBytesPerSecond),
                 string.Create(CultureInfo.InvariantCulture, $"{100 * kernel.RooflineFraction:F0} %"), Quantities.Count(kernel.PrefillOperationsPerSecond));
         }
         Terminal.Write(table);

@@ -16,23 +16,19 @@ internal sealed record ConvertReport(string Output, string? Type, long Bytes, do
 internal static class ConvertVerb
 {
     private static readonly Argument<string?> s_model = Options.OptionalModel();
-    private static readonly Option<string?> s_output = Options.Text("--output", "The file or folder to write.", "OUT");
+    private static readonly Option<string?> s_output = OutputPath.Option("The file or folder to write.", "OUT");
     private static readonly Option<string> s_to = Options.Choice("--to", "The format of the file.", "gguf");
     private static readonly Option<string?> s_type = Options.Text("--type", $"What matrices are stored as: {string.Join(", ", BlockEncoder.Formats)}; as they are if not given. With --random any ggml type or mixture such as Q4_K_M; pb-0.1, uniform-4, waterline-2.7, {string.Join(", ", RandomModel.FolderTypes)} make a folder.", "TYPE");
     private static readonly Option<string?> s_random = Options.Text("--random", $"Make a model of random weights instead, for measuring speed: {string.Join(", ", RandomShape.All.Keys)}.", "SHAPE");
     private static readonly Option<ulong?> s_seed = Options.Seed("Decides the random weights; 0 if not given.");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT.");
 
-    public static Command Create()
-    {
-        s_output.Aliases.Add("-o");
-        return new Verb(
-            "convert",
-            "Write a model as a GGUF file in another type, or make one of random weights.",
-            "lowbit convert model.Q4_1.gguf -o model.Q8_0.gguf --to gguf --type Q8_0\nlowbit convert --random llama-1b -o random.gguf --type Q4_0",
-            Execute,
-            [s_model, s_output, s_to, s_type, s_random, s_seed, s_force]);
-    }
+    public static Command Create() => new Verb(
+        "convert",
+        "Write a model as a GGUF file in another type, or make one of random weights.",
+        "lowbit convert model.Q4_1.gguf -o model.Q8_0.gguf --to gguf --type Q8_0\nlowbit convert --random llama-1b -o random.gguf --type Q4_0",
+        Execute,
+        [s_model, s_output, s_to, s_type, s_random, s_seed, s_force]);
 
     private static void Execute(Invocation invocation)
     {
@@ -40,7 +36,7 @@ internal static class ConvertVerb
         string? type = invocation.Get(s_type), model = invocation.Get(s_model), shape = invocation.Get(s_random);
         if (model is null == shape is null) throw new UsageException("convert needs either a MODEL or --random SHAPE.");
         if (model is not null && Path.Exists(output) && Path.GetFullPath(output) == Path.GetFullPath(model)) throw new UsageException($"{output} is the MODEL itself; choose another file with -o.");
-        if (Path.Exists(output) && !invocation.Get(s_force)) throw new UsageException($"{output} is there already; choose another with -o or replace it with --force.");
+        OutputPath.RequireFree(output, invocation.Get(s_force));
         double bits;
         if (shape is not null)
         {

@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Concurrent;
 using System.CommandLine;
-using System.IO;
 using System.Linq;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -41,29 +40,25 @@ internal static class CorpusVerb
     private static readonly CorpusLines s_lines = new(new JsonSerializerOptions { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
     private static readonly Argument<string> s_model = Options.Model();
-    private static readonly Option<string?> s_output = Options.Text("--output", "The file to write: a JSON object with `text` on every line.", "FILE");
+    private static readonly Option<string?> s_output = OutputPath.Option("The file to write: a JSON object with `text` on every line.", "FILE");
     private static readonly Option<int> s_texts = Options.Integer("--texts", "Texts to write.", 100, minimum: 1);
     private static readonly Option<string[]> s_prompt = new("--prompt") { Description = "How texts begin; several are taken in turn. Without one they begin with the model's token for the beginning of a text.", HelpName = "TEXT", Arity = ArgumentArity.OneOrMore };
     private static readonly GenerationArguments s_generation = new(temperature: 1, topP: 1);
     private static readonly Option<string> s_activations = ComputeArguments.Activations("8bit", "float");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at FILE.");
 
-    public static Command Create()
-    {
-        s_output.Aliases.Add("-o");
-        return new Verb(
-            "corpus",
-            "Let a model write texts to train or to calibrate on.",
-            "lowbit corpus models/TinyStories-656K --texts 1000 --temperature 0.8 --seed 1 -o stories.jsonl",
-            Execute,
-            [s_model, s_output, s_texts, s_prompt, .. s_generation.All, s_activations, s_force]);
-    }
+    public static Command Create() => new Verb(
+        "corpus",
+        "Let a model write texts to train or to calibrate on.",
+        "lowbit corpus models/TinyStories-656K --texts 1000 --temperature 0.8 --seed 1 -o stories.jsonl",
+        Execute,
+        [s_model, s_output, s_texts, s_prompt, .. s_generation.All, s_activations, s_force]);
 
     private static void Execute(Invocation invocation)
     {
         long start = TimeProvider.System.GetTimestamp();
         string output = invocation.Get(s_output) ?? throw new UsageException("corpus needs -o FILE, the file to write.");
-        if (Path.Exists(output) && !invocation.Get(s_force)) throw new LowbitException($"{output} is there already; choose another with -o or replace it with --force.");
+        OutputPath.RequireFree(output, invocation.Get(s_force));
         string path = invocation.Get(s_model);
         using LanguageModel model = LanguageModel.Open(path);
         Tokenizer tokenizer = TokenizerLoader.Load(path);

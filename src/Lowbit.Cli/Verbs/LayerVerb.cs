@@ -40,18 +40,14 @@ internal static class LayerVerb
         Description = "A safetensors file with `weight` [out, in] and `inputs` [tokens, in] or `hessian` [in, in]; for gptaq also `float_inputs`.",
     };
 
-    private static readonly Option<string?> s_output = Options.Text("--output", "Write `dequantized` [out, in] to this safetensors file.", "FILE");
+    private static readonly Option<string?> s_output = OutputPath.Option("Write `dequantized` [out, in] to this safetensors file.", "FILE");
 
-    public static Command Create()
-    {
-        s_output.Aliases.Add("-o");
-        return new Verb(
-            "layer",
-            "Quantize one matrix.",
-            "lowbit layer case.safetensors --method pb-gptq --salient 0.1 -o result.safetensors",
-            Execute,
-            [s_case, s_output, .. MethodArguments.All]);
-    }
+    public static Command Create() => new Verb(
+        "layer",
+        "Quantize one matrix.",
+        "lowbit layer case.safetensors --method pb-gptq --salient 0.1 -o result.safetensors",
+        Execute,
+        [s_case, s_output, .. MethodArguments.All]);
 
     private static void Execute(Invocation invocation)
     {

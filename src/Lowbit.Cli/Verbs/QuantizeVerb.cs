@@ -21,7 +21,7 @@ internal static class QuantizeVerb
     private const int LongestDefaultContext = 2048;
 
     private static readonly Argument<string> s_model = Options.Model();
-    private static readonly Option<string?> s_output = Options.Text("--output", "The folder to write.", "OUT");
+    private static readonly Option<string?> s_output = OutputPath.Option("The folder to write.", "OUT");
     private static readonly Option<string[]> s_calibration = new("--calibration") { Description = "Text to calibrate with: a UTF-8 file, JSON lines with `text`, packed by gzip or not, a folder of such files, or the name of a file or folder in LOWBIT_DATA; may be given several times.", HelpName = "FILE", Arity = ArgumentArity.OneOrMore };
     private static readonly Option<int> s_samples = Options.Integer("--samples", $"Windows of calibration text; 0 for {CalibrationSet.DefaultSamples}, or all there are with --sampling sequential.", 0, minimum: 0);
     private static readonly Option<int> s_context = Options.Integer("--context", "Tokens of a window; 0 for what the model reads, at most 2048.", 0, minimum: 0);
@@ -36,16 +36,12 @@ internal static class QuantizeVerb
     private static readonly Option<long> s_memoryLimit = Options.Size("--memory-limit", "Memory to stay under, as in 2GB: hidden states of the calibration text go to a file where they do not fit, and a run that cannot keep it does not begin.");
     private static readonly Option<bool> s_force = Options.Flag("--force", "Replace what is at OUT, and write the model even if it computes nonsense.");
 
-    public static Command Create()
-    {
-        s_output.Aliases.Add("-o");
-        return new Verb(
-            "quantize",
-            "Compress a model. The same command again after an interruption goes on where it stopped.",
-            "lowbit quantize models/SmolLM2 -o out/small --calibration wiki.valid.raw --samples 16 --sampling sequential\nlowbit quantize models/SmolLM2 -o out/4bit --method gptq --bits 4 --group-size 64 --calibration wiki.valid.raw",
-            Execute,
-            [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_recipe, s_targetBits, s_memoryLimit, s_dryRun, s_force, .. MethodArguments.All]);
-    }
+    public static Command Create() => new Verb(
+        "quantize",
+        "Compress a model. The same command again after an interruption goes on where it stopped.",
+        "lowbit quantize models/SmolLM2 -o out/small --calibration wiki.valid.raw --samples 16 --sampling sequential\nlowbit quantize models/SmolLM2 -o out/4bit --method gptq --bits 4 --group-size 64 --calibration wiki.valid.raw",
+        Execute,
+        [s_model, s_output, s_calibration, s_samples, s_context, s_sampling, s_seed, s_embeddings, s_positions, s_scales, s_recipe, s_targetBits, s_memoryLimit, s_dryRun, s_force, .. MethodArguments.All]);
 
     private static void Execute(Invocation invocation)
     {

@@ -76,18 +76,14 @@ internal static class QuickstartVerb
     private static readonly Argument<string?> s_model = Options.OptionalModel();
     private static readonly Option<string?> s_text = Options.Text("--text", "A UTF-8 text for a MODEL of yours: its first half calibrates, the second half measures.", "FILE");
     private static readonly Option<string?> s_prompt = Options.Text("--prompt", "What the models shall continue.");
-    private static readonly Option<string?> s_output = Options.Text("--output", "The folder for the compressed models.", "OUT");
+    private static readonly Option<string?> s_output = OutputPath.Option("The folder for the compressed models.", "OUT");
 
-    public static Command Create()
-    {
-        s_output.Aliases.Add("-o");
-        return new Verb(
-            "quickstart",
-            "Compress a model at several sizes, measure each, and let them write; without MODEL the one that comes with lowbit.",
-            "lowbit quickstart\nlowbit quickstart models/TinyStories --text stories.txt --prompt \"Once upon a time\"",
-            Execute,
-            [s_model, s_text, s_prompt, s_output]);
-    }
+    public static Command Create() => new Verb(
+        "quickstart",
+        "Compress a model at several sizes, measure each, and let them write; without MODEL the one that comes with lowbit.",
+        "lowbit quickstart\nlowbit quickstart models/TinyStories --text stories.txt --prompt \"Once upon a time\"",
+        Execute,
+        [s_model, s_text, s_prompt, s_output]);
 
     private static void Execute(Invocation invocation)
     {

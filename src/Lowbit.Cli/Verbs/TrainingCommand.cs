@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using System.IO;
 using System.Linq;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
@@ -83,7 +82,7 @@ internal static class TrainingCommand
 {
     private const int LongestDefaultContext = 256, LongestEvaluation = 2048;
 
-    private static readonly Option<string?> s_output = MakeOutput();
+    private static readonly Option<string?> s_output = OutputPath.Option("The folder to write.", "OUT");
     private static readonly Option<string[]> s_text = new("--text") { Description = "Text to train on: UTF-8, or JSON lines with `text`, packed by gzip or not; may be given several times.", HelpName = "FILE", Arity = ArgumentArity.OneOrMore };
     private static readonly Option<string?> s_evalText = Options.Text("--eval-text", "Text to measure the perplexity on, before and after.", "FILE");
     private static readonly Option<int> s_steps = Options.Integer("--steps", "Steps of the optimizer.", 1000, minimum: 1);
@@ -130,7 +129,7 @@ internal static class TrainingCommand
     {
         string output = invocation.Get(s_output) ?? throw new UsageException($"{verb} needs -o OUT, the folder to write.");
         if ((invocation.Get(s_text) ?? []).Length == 0) throw new UsageException($"{verb} needs --text FILE, what to train on.");
-        if (Path.Exists(output) && !invocation.Get(s_force)) throw new LowbitException($"{output} is there already; choose another with -o or replace it with --force.");
+        OutputPath.RequireFree(output, invocation.Get(s_force));
     }
 
     /// <summary>Trains a model and writes the result.</summary>
@@ -235,13 +234,6 @@ internal static class TrainingCommand
         facts.Add(("time, peak memory", $"{Quantities.Significant(report.Seconds, 3)} s, {Quantities.Bytes(report.PeakMemoryBytes)}"));
         facts.Add(("speed", $"{Quantities.Significant(report.TokensPerSecond, 3)} tokens a second"));
         Terminal.Write(Terminal.Facts([.. facts]));
-    }
-
-    private static Option<string?> MakeOutput()
-    {
-        Option<string?> output = Options.Text("--output", "The folder to write.", "OUT");
-        output.Aliases.Add("-o");
-        return output;
     }
 
     private static long PeakMemory()

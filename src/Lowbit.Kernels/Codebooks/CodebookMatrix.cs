@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Levels;
@@ -106,7 +105,7 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)
     {
         if (LevelLookupAvx512.IsSupported) DequantizeRows<LevelLookupAvx512>(firstRow, rowCount, destination);
-        else if (Avx2.IsSupported) DequantizeRows<LevelLookupAvx2>(firstRow, rowCount, destination);
+        else if (LevelLookupAvx2.IsSupported) DequantizeRows<LevelLookupAvx2>(firstRow, rowCount, destination);
         else DequantizeRows<LevelLookupScalar>(firstRow, rowCount, destination);
     }
 

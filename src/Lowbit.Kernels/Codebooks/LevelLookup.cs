@@ -30,6 +30,8 @@ internal readonly unsafe struct LevelLookupScalar : ILevelLookup
 /// <summary>Eight weights a step: permutations of eight levels look at the lower three bits of an index, blends take the others.</summary>
 internal readonly unsafe struct LevelLookupAvx2 : ILevelLookup
 {
+    public static bool IsSupported => Avx2.IsSupported && VectorLimit.Bits >= 256;
+
     public static void Run(byte* indices, int count, float* table, int entries, float* destination)
     {
         Vector256<float> t0 = Vector256.Load(table), t1 = Vector256.Load(table + 8), t2 = Vector256.Load(table + 16), t3 = Vector256.Load(table + 24);
@@ -57,7 +59,7 @@ internal readonly unsafe struct LevelLookupAvx2 : ILevelLookup
 /// <summary>Sixteen weights a step.</summary>
 internal readonly unsafe struct LevelLookupAvx512 : ILevelLookup
 {
-    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512F.IsSupported;
+    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512F.IsSupported && VectorLimit.Bits >= 512;
 
     public static void Run(byte* indices, int count, float* table, int entries, float* destination)
     {

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Linq;
 using Lowbit.Core;
@@ -63,6 +64,9 @@ public sealed unsafe class CompositeMatrix : WeightMatrix
 
     /// <inheritdoc/>
     public override long Bytes => Terms.Sum(term => term.Weight.Bytes + term.InputBytes);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => (_scaledIntegers ?? Terms[0].Weight).KernelWidths;
 
     /// <inheritdoc/>
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)

@@ -78,17 +78,16 @@ public sealed unsafe class LowRankMatrix : WeightMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
         ArgumentOutOfRangeException.ThrowIfNegative(rowCount);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rowCount, Rows - firstRow);
-        float* left = (float*)Scratch.Ensure(ref t_left, (long)Rank * sizeof(float)), right = (float*)Scratch.Ensure(ref t_right, (long)Columns * sizeof(float));
-        for (int r = 0; r < rowCount; r++) new Span<float>(destination + (long)r * Columns, Columns).Clear();
-        for (int k = 0; k < Rank; k++)
+        float* left = (float*)Scratch.Ensure(ref t_left, (long)Rank * sizeof(float)), right = (float*)Scratch.Ensure(ref t_right, (long)Rank * Columns * sizeof(float));
+        _right.DequantizeRows(0, Rank, right);
+        for (int r = firstRow; r < firstRow + rowCount; r++, destination += Columns)
         {
-            _right.DequantizeRows(k, 1, right);
-            for (int r = 0; r < rowCount; r++)
+            _left.DequantizeRows(r, 1, left);
+            new Span<float>(destination, Columns).Clear();
+            for (int k = 0; k < Rank; k++)
             {
-                _left.DequantizeRows(firstRow + r, 1, left);
-                float factor = left[k];
-                float* sum = destination + (long)r * Columns;
-                for (int c = 0; c < Columns; c++) sum[c] += factor * right[c];
+                float* row = right + (long)k * Columns;
+                for (int c = 0; c < Columns; c++) destination[c] += left[k] * row[c];
             }
         }
     }

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.Interleaved;
@@ -40,6 +41,9 @@ public sealed unsafe class DenseMatrix : WeightMatrix
 
     /// <inheritdoc/>
     public override long Bytes => _tensor.Bytes;
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => _interleaved is null ? Gemm.Widths : InterleavedWeights.Widths;
 
     /// <inheritdoc/>
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)

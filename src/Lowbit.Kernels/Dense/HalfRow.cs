@@ -12,7 +12,7 @@ namespace Lowbit.Kernels;
 /// </summary>
 internal static unsafe class HalfRow
 {
-    public static bool IsSupported(ElementFormat format) => Vector256.IsHardwareAccelerated && format is ElementFormat.F16 or ElementFormat.BF16;
+    public static bool IsSupported(ElementFormat format) => Vector256.IsHardwareAccelerated && VectorLimit.Bits >= 256 && format is ElementFormat.F16 or ElementFormat.BF16;
 
     /// <summary>Σ_c row[c] · x[c]; false, with a result that means nothing, where a half is infinite or no number.</summary>
     /// <param name="format">F16 or BF16.</param>

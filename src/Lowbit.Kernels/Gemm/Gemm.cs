@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
@@ -31,6 +32,15 @@ public static unsafe class Gemm
 
     [ThreadStatic]
     private static NativeBuffer? t_panels;
+
+    /// <summary>The widths in bits of its kernels.</summary>
+    internal static IReadOnlyList<int> Widths => VectorLimit.Widths(HasAvx512, HasFma, HasVector128);
+
+    private static bool HasAvx512 => Vector512.IsHardwareAccelerated && Avx512F.IsSupported && VectorLimit.Bits >= 512;
+
+    private static bool HasFma => Fma.IsSupported && VectorLimit.Bits >= 256;
+
+    private static bool HasVector128 => Vector128.IsHardwareAccelerated && VectorLimit.Bits >= 128;
 
     /// <summary>c = a · bᵀ: c[i, j] = Σ_p a[i, p] · b[j, p].</summary>
     /// <param name="pool">Threads.</param>
@@ -104,9 +114,9 @@ public static unsafe class Gemm
             Scale(c, ldc, m, n, beta);
             return;
         }
-        if (Vector512.IsHardwareAccelerated && Avx512F.IsSupported) Multiply<GemmKernelAvx512>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
-        else if (Fma.IsSupported) Multiply<GemmKernelAvx2>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
-        else if (Vector128.IsHardwareAccelerated) Multiply<GemmKernelVector128>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
+        if (HasAvx512) Multiply<GemmKernelAvx512>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
+        else if (HasFma) Multiply<GemmKernelAvx2>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
+        else if (HasVector128) Multiply<GemmKernelVector128>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
         else Multiply<GemmKernelScalar>(pool, a, b, c, ldc, m, n, k, alpha, beta, upperOnly);
     }
 

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
@@ -22,9 +23,6 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
 
     [ThreadStatic]
     private static NativeBuffer? t_integers;
-
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
 
     [ThreadStatic]
     private static NativeBuffer? t_panel;
@@ -96,6 +94,9 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     }
 
     /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => InterleavedWeights.Widths;
+
+    /// <inheritdoc/>
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
@@ -126,11 +127,7 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
             else MultiplyScalar(pool, activations, output);
         }
         else if (activations.Tokens >= Activations.ManyTokens) DequantizedProduct.Multiply(pool, this, activations.Values, activations.Tokens, output);
-        else
-        {
-            FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
-            pool.Run(ref work, Rows, RowsOfChunk);
-        }
+        else RowProduct.Multiply(pool, this, activations.Values, activations.Tokens, output);
     }
 
     /// <summary>Whether a product keeps integers; otherwise it takes the activations as floats.</summary>
@@ -228,25 +225,6 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
             {
                 Matrix.Tiles.Unpack(r, integers);
                 for (int t = 0; t < Tokens; t++) Output[(long)t * Matrix.Rows + r] = IntegerProduct.Row(integers, padded, Input.Token(t));
-            }
-        }
-    }
-
-    private struct FloatWork : IParallelWork
-    {
-        public IntegerMatrix Matrix;
-        public Activations Activations;
-        public float* Output;
-
-        public readonly void Execute(int start, int end)
-        {
-            int columns = Matrix.Columns;
-            float* row = (float*)Scratch.Ensure(ref t_row, columns * sizeof(float));
-            for (int r = start; r < end; r++)
-            {
-                Matrix.DequantizeRows(r, 1, row);
-                for (int t = 0; t < Activations.Tokens; t++)
-                    Output[(long)t * Matrix.Rows + r] = VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(Activations.Values + (long)t * columns, columns));
             }
         }
     }

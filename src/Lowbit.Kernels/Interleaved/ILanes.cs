@@ -90,7 +90,7 @@ internal unsafe interface ILanes<TVector> where TVector : struct
 /// <summary>16 rows; needs AVX-512 BW.</summary>
 internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
 {
-    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported;
+    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && VectorLimit.Bits >= 512;
 
     public static int Width => 64;
 
@@ -194,7 +194,7 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
 /// <summary>8 rows; needs AVX2 and takes VNNI's products where there are such.</summary>
 internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 {
-    public static bool IsSupported => Avx2.IsSupported;
+    public static bool IsSupported => Avx2.IsSupported && VectorLimit.Bits >= 256;
 
     public static int Width => 32;
 
@@ -298,7 +298,7 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
 /// <summary>4 rows; any machine with vectors of 128 bits.</summary>
 internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
 {
-    public static bool IsSupported => Vector128.IsHardwareAccelerated;
+    public static bool IsSupported => Vector128.IsHardwareAccelerated && VectorLimit.Bits >= 128;
 
     public static int Width => 16;
 

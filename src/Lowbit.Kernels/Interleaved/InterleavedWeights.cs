@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
 
@@ -12,6 +13,9 @@ namespace Lowbit.Kernels.Interleaved;
 internal abstract unsafe class InterleavedWeights
 {
     private const int FewTokens = 3; // up to here each token goes through the interleaved bytes by itself
+
+    /// <summary>The widths in bits of its kernels.</summary>
+    public static IReadOnlyList<int> Widths => VectorLimit.Widths(Lanes512.IsSupported, Lanes256.IsSupported, Lanes128.IsSupported);
 
     /// <summary>Whether the format has such a form.</summary>
     public static bool Supports(ElementFormat format) => format.IsReal() && format.BlockLength() > 1;

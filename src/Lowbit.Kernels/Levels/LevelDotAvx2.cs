@@ -14,6 +14,8 @@ internal readonly unsafe struct LevelDotAvx2 : ILevelDot
 {
     private static readonly byte[] s_order = LevelOrder.Make(8, paired: false), s_pairedOrder = LevelOrder.Make(8, paired: true);
 
+    public static bool IsSupported => Avx2.IsSupported && VectorLimit.Bits >= 256;
+
     public static ReadOnlySpan<byte> Order => s_order;
 
     public static ReadOnlySpan<byte> PairedOrder => s_pairedOrder;

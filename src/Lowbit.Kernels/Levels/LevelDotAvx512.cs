@@ -11,7 +11,7 @@ internal readonly unsafe struct LevelDotAvx512 : ILevelDot
 {
     private static readonly byte[] s_order = LevelOrder.Make(16, paired: false), s_pairedOrder = LevelOrder.Make(16, paired: true);
 
-    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported;
+    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && VectorLimit.Bits >= 512;
 
     public static ReadOnlySpan<byte> Order => s_order;
 

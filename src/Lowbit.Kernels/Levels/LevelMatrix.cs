@@ -1,5 +1,5 @@
 using System;
-using System.Runtime.Intrinsics.X86;
+using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 
@@ -47,13 +47,16 @@ public abstract unsafe class LevelMatrix : WeightMatrix
     internal InterleavedCopy? Interleaved { get; private protected init; }
 
     /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => Interleaved is null ? VectorLimit.Widths(LevelDotAvx512.IsSupported, LevelDotAvx2.IsSupported) : InterleavedWeights.Widths;
+
+    /// <inheritdoc/>
     public override void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
         bool few = activations.Tokens <= FewTokens && HasLevelRows;
         if (activations.Mode == ActivationMode.EightBit && Interleaved is { } interleaved) interleaved.Get(pool).Multiply(pool, activations, output);
         else if (few && LevelDotAvx512.IsSupported) MultiplyRows<LevelDotAvx512>(pool, activations, output);
-        else if (few && Avx2.IsSupported) MultiplyRows<LevelDotAvx2>(pool, activations, output);
+        else if (few && LevelDotAvx2.IsSupported) MultiplyRows<LevelDotAvx2>(pool, activations, output);
         else if (activations.Tokens < Activations.ManyTokens) RowProduct.Multiply(pool, this, activations, output);
         else DequantizedProduct.Multiply(pool, this, activations.Mode == ActivationMode.EightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
     }

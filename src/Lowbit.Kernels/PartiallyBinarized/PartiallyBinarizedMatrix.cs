@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Runtime.Intrinsics.X86;
 using System.Threading;
 using Lowbit.Core;
 
@@ -24,9 +23,6 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 
     [ThreadStatic]
     private static NativeBuffer? t_codes;
-
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
 
     private readonly List<object> _owners = [];
     private readonly PackedRows _rows;
@@ -143,6 +139,9 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     }
 
     /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => VectorLimit.Widths(TileProductAvx512.IsSupported, TileProductAvx2.IsSupported);
+
+    /// <inheritdoc/>
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
@@ -163,19 +162,15 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         bool integers = UsesIntegers(activations);
         if (PrepareTiles(pool, activations) > 0) Products.Multiply(pool, activations, new Product(this, output));
         else if (integers && TileProductAvx512.IsSupported) MultiplyTiles<TileProductAvx512>(pool, activations, output);
-        else if (integers && Avx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
+        else if (integers && TileProductAvx2.IsSupported) MultiplyTiles<TileProductAvx2>(pool, activations, output);
         else if (integers) MultiplyScalar(pool, activations, output);
         else if (activations.Tokens >= Activations.ManyTokens) DequantizedProduct.Multiply(pool, this, activations.Values, activations.Tokens, output);
-        else
-        {
-            FloatWork work = new() { Matrix = this, Activations = activations, Output = output };
-            pool.Run(ref work, Rows, RowsOfChunk);
-        }
+        else RowProduct.Multiply(pool, this, activations.Values, activations.Tokens, output);
     }
 
     /// <summary>Whether a product keeps integers; otherwise it takes the activations as floats.</summary>
     internal bool UsesIntegers(Activations activations) =>
-        activations.Mode == ActivationMode.EightBit && _rows.GroupsHoldWholeBlocks && (Avx2.IsSupported || activations.Tokens < Activations.ManyTokens);
+        activations.Mode == ActivationMode.EightBit && _rows.GroupsHoldWholeBlocks && (TileProductAvx2.IsSupported || activations.Tokens < Activations.ManyTokens);
 
     /// <summary>The product with integer sums, row by row from the parts as they are: the oracle.</summary>
     internal void MultiplyScalar(WorkerPool pool, Activations activations, float* output)
@@ -202,7 +197,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 
     /// <inheritdoc/>
     internal override int PrepareTiles(WorkerPool pool, Activations activations) =>
-        activations.Tokens <= FewTokens && Avx2.IsSupported && UsesIntegers(activations) ? Tiles(pool, TileProductAvx512.IsSupported ? TileProductAvx512.Window : TileProductAvx2.Window).Count : 0;
+        activations.Tokens <= FewTokens && TileProductAvx2.IsSupported && UsesIntegers(activations) ? Tiles(pool, TileProductAvx512.IsSupported ? TileProductAvx512.Window : TileProductAvx2.Window).Count : 0;
 
     /// <inheritdoc/>
     internal override byte* TileStart(int tile) => _tiles![tile].Data;
@@ -301,25 +296,6 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
                     TileProduct<TKernel>.Run(rows, data, Input.Token(t), results);
                     for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + data.Rows[i]] = results[i];
                 }
-            }
-        }
-    }
-
-    private struct FloatWork : IParallelWork
-    {
-        public PartiallyBinarizedMatrix Matrix;
-        public Activations Activations;
-        public float* Output;
-
-        public readonly void Execute(int start, int end)
-        {
-            int columns = Matrix.Columns;
-            float* row = (float*)Scratch.Ensure(ref t_row, columns * sizeof(float));
-            for (int r = start; r < end; r++)
-            {
-                Matrix.DequantizeRows(r, 1, row);
-                for (int t = 0; t < Activations.Tokens; t++)
-                    Output[(long)t * Matrix.Rows + r] = VectorMath.Dot(new ReadOnlySpan<float>(row, columns), new ReadOnlySpan<float>(Activations.Values + (long)t * columns, columns));
             }
         }
     }

@@ -11,6 +11,8 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
+    public static bool IsSupported => Avx2.IsSupported && VectorLimit.Bits >= 256;
+
     public static StepWindow Window => new(64, 1);
 
     // Of eight and eight rows the sums of the activations where a plane has ones.

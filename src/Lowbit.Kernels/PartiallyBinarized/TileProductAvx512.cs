@@ -12,7 +12,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 internal readonly unsafe struct TileProductAvx512 : ITileProduct
 {
-    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
+    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && Avx512Vbmi.IsSupported && VectorLimit.Bits >= 512;
 
     public static StepWindow Window => new(255, 64);
 

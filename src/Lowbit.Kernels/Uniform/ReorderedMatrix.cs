@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.Uniform;
@@ -43,6 +44,9 @@ public sealed unsafe class ReorderedMatrix : WeightMatrix
 
     /// <inheritdoc/>
     public override long Bytes => Stored.Bytes + (long)Columns * sizeof(uint);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => Stored.KernelWidths;
 
     /// <inheritdoc/>
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)

@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.PartiallyBinarized;
@@ -111,6 +110,9 @@ public sealed unsafe class UniformMatrix : WeightMatrix
     }
 
     /// <inheritdoc/>
+    public override IReadOnlyList<int> KernelWidths => _rows.CanBeInterleaved ? InterleavedWeights.Widths : VectorLimit.Widths(UniformProductAvx512.IsSupported, UniformProductAvx2.IsSupported);
+
+    /// <inheritdoc/>
     public override void DequantizeRows(int firstRow, int rowCount, float* destination)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(firstRow);
@@ -133,7 +135,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
             DequantizedProduct.Multiply(pool, this, eightBit ? activations.RoundedValues : activations.Values, activations.Tokens, output);
         else if (!eightBit || !_rows.GroupsHoldWholeBlocks) RowProduct.Multiply(pool, this, activations, output);
         else if (UniformProductAvx512.IsSupported) MultiplyEightBit<UniformProductAvx512>(pool, activations, output);
-        else if (Avx2.IsSupported) MultiplyEightBit<UniformProductAvx2>(pool, activations, output);
+        else if (UniformProductAvx2.IsSupported) MultiplyEightBit<UniformProductAvx2>(pool, activations, output);
         else MultiplyEightBit<UniformProductScalar>(pool, activations, output);
     }
 

@@ -8,6 +8,8 @@ namespace Lowbit.Kernels.Uniform;
 /// <summary>64 weights of a row a step, in two vectors; products of bytes go to 16 bits and then to 32.</summary>
 internal readonly unsafe struct UniformProductAvx2 : IUniformProduct
 {
+    public static bool IsSupported => Avx2.IsSupported && VectorLimit.Bits >= 256;
+
     public static void Run(in UniformRows rows, int firstRow, sbyte* x, float* scales, int* sums, float* results)
     {
         switch (rows.Bits)

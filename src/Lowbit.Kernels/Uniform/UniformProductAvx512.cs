@@ -8,7 +8,7 @@ namespace Lowbit.Kernels.Uniform;
 /// <summary>64 weights of a row a step; products of bytes go to 16 bits and then to 32.</summary>
 internal readonly unsafe struct UniformProductAvx512 : IUniformProduct
 {
-    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported;
+    public static bool IsSupported => Vector512.IsHardwareAccelerated && Avx512BW.IsSupported && VectorLimit.Bits >= 512;
 
     public static void Run(in UniformRows rows, int firstRow, sbyte* x, float* scales, int* sums, float* results)
     {

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.IO;
 using System.Text.Json;
 using Lowbit.Core;
@@ -107,8 +108,26 @@ internal static class Architecture
         Require(config.Heads % config.KvHeads == 0, $"{config.Heads} query heads cannot share {config.KvHeads} key-value heads evenly.");
         Require(config.HeadDim > 0 && config.HeadDim <= 4096, $"heads of {config.HeadDim} features; expected 1 to 4096.");
         Require(config.Fused == FusedOrder.Separate || config.Heads == config.KvHeads, "a fused query-key-value projection with fewer key-value heads than query heads is not supported.");
+        Require(!config.ParallelResidual || config.QueryDim == config.ModelDim, $"{config.Heads} heads of {config.HeadDim} features are {config.QueryDim} in all, but the model has {config.ModelDim}; attention beside the feed-forward layer needs as many.");
+        if (config.Rope is { } rope) CheckRope(rope);
         Require(config.BlockCount <= 10_000, $"{config.BlockCount} blocks; expected at most 10000.");
         Require((long)config.Heads * config.HeadDim <= int.MaxValue / 4 && (long)config.FfnDim <= int.MaxValue / 4 && (long)config.ModelDim <= int.MaxValue / 4, "the model's dimensions are too large to be real.");
         return config;
+
+        void CheckRope(RopeConfig rope)
+        {
+            Require(rope.Dim >= 2 && rope.Dim <= config.HeadDim && rope.Dim % 2 == 0 && Positive(rope.Theta),
+                string.Create(CultureInfo.InvariantCulture, $"rotary embedding of {rope.Dim} features with base {rope.Theta}; expected an even number from 2 to the head's {config.HeadDim} and a positive base."));
+            if (rope.Scaling == RopeScaling.None) return;
+            Require(Positive(rope.Factor), string.Create(CultureInfo.InvariantCulture, $"rope scaling by a factor of {rope.Factor}; expected a positive number."));
+            if (rope.Scaling == RopeScaling.Linear) return;
+            Require(rope.OriginalContext > 0, $"rope scaling from a context of {rope.OriginalContext} tokens; expected at least 1.");
+            Require(rope.Scaling != RopeScaling.Llama3 || Positive(rope.LowFrequencyFactor) && Positive(rope.HighFrequencyFactor) && rope.HighFrequencyFactor > rope.LowFrequencyFactor,
+                string.Create(CultureInfo.InvariantCulture, $"rope scaling with low_freq_factor {rope.LowFrequencyFactor} and high_freq_factor {rope.HighFrequencyFactor}; expected positive numbers, the second the larger one."));
+            Require(rope.Scaling != RopeScaling.Yarn || Positive(rope.BetaFast) && Positive(rope.BetaSlow) && Positive(rope.Amplitude),
+                string.Create(CultureInfo.InvariantCulture, $"rope scaling with beta_fast {rope.BetaFast}, beta_slow {rope.BetaSlow} and an amplitude of {rope.Amplitude}; expected positive numbers."));
+        }
+
+        static bool Positive(float value) => value > 0 && float.IsFinite(value);
     }
 }

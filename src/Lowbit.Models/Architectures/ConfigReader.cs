@@ -1,6 +1,5 @@
 using System.Collections.Generic;
 using System.Collections.Immutable;
-using System.Globalization;
 using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Kernels;
@@ -115,16 +114,16 @@ internal sealed class ConfigReader(string path, JsonElement root)
     };
 
     /// <summary>Rotary embedding in both forms of the wild: <c>rope_parameters</c> (transformers 5) and <c>rope_theta</c> with <c>rope_scaling</c>.</summary>
-    public RopeConfig Rope(int headDim, int contextLength)
+    /// <param name="headDim">Features of a head.</param>
+    /// <param name="contextLength">Most tokens of the model.</param>
+    /// <param name="share">Of a head's features, those that turn where the file does not say.</param>
+    public RopeConfig Rope(int headDim, int contextLength, float share = 1)
     {
         ConfigReader? nested = Object("rope_parameters") ?? Object("rope_scaling");
         float theta = nested is not null && nested.Has("rope_theta") ? nested.Float("rope_theta") : Float("rope_theta", Float("rotary_emb_base", 10000f));
         float partial = nested is not null && nested.Has("partial_rotary_factor")
-            ? nested.Float("partial_rotary_factor") : Float("partial_rotary_factor", Float("rotary_pct", 1f));
-        int dim = (int)(headDim * partial);
-        if (dim < 2 || dim > headDim || dim % 2 != 0 || theta <= 0)
-            throw new LowbitFormatException(Path, $"rotary embedding of {dim} features with base {theta.ToString(CultureInfo.InvariantCulture)}; expected an even number from 2 to the head's {headDim} and a positive base.");
-        RopeConfig rope = new() { Theta = theta, Dim = dim, Interleaved = Flag("rope_interleaved", false) };
+            ? nested.Float("partial_rotary_factor") : Float("partial_rotary_factor", Float("rotary_pct", share));
+        RopeConfig rope = new() { Theta = theta, Dim = (int)(headDim * partial), Interleaved = Flag("rope_interleaved", false) };
         string type = nested?.Text("rope_type", nested.Text("type", "default")) ?? "default";
         if (nested is null || type == "default") return rope;
         int original = nested.Size("original_max_position_embeddings", Size("original_max_position_embeddings", contextLength));

@@ -68,8 +68,6 @@ internal static class GgufModels
             Factor = gguf.GetFloat(Key("scaling.factor"), 1),
             OriginalContext = gguf.GetInt32(Key("scaling.original_context_length"), context),
         };
-        if (rope.Theta <= 0 || rope.Dim < 2 || rope.Dim > headDim || rope.Dim % 2 != 0)
-            throw new LowbitFormatException(checkpoint.Path, $"rotary embedding of {rope.Dim} features with base {rope.Theta}; expected an even number from 2 to the head's {headDim} and a positive base.");
         string type = gguf.GetString(Key("scaling.type"), "none");
         return type switch
         {

@@ -23,19 +23,11 @@ internal static class GptNeoX
             Norm = NormKind.Layer,
             NormEpsilon = config.Float("layer_norm_eps", 1e-5f),
             Activation = config.Activation("hidden_act"),
-            Rope = PartialRope(config, modelDim / heads, context),
+            Rope = config.Rope(modelDim / heads, context, share: 0.25f), // a quarter of every head where the file does not say
             Fused = FusedOrder.ByHead,
             ParallelResidual = config.Flag("use_parallel_residual", true),
             TiedEmbedding = config.Flag("tie_word_embeddings", false),
             Names = TensorNames.GptNeoX,
         };
-    }
-
-    // A quarter of every head rotates where the file does not say.
-    private static RopeConfig PartialRope(ConfigReader config, int headDim, int context)
-    {
-        RopeConfig rope = config.Rope(headDim, context);
-        bool said = config.Has("rotary_pct") || config.Has("partial_rotary_factor") || config.Object("rope_parameters")?.Has("partial_rotary_factor") == true;
-        return said ? rope : rope with { Dim = headDim / 4 };
     }
 }

@@ -18,7 +18,13 @@ internal static unsafe class RowProduct
     public static void Multiply(WorkerPool pool, WeightMatrix weight, Activations activations, float* output)
     {
         float* x = activations.Mode == ActivationMode.EightBit ? Rounded(activations) : activations.Values;
-        Work work = new() { Weight = weight, X = x, Tokens = activations.Tokens, Output = output };
+        Multiply(pool, weight, x, activations.Tokens, output);
+    }
+
+    /// <summary>output[t, r] = Σ_c x[t, c] · W[r, c].</summary>
+    public static void Multiply(WorkerPool pool, WeightMatrix weight, float* x, int tokens, float* output)
+    {
+        Work work = new() { Weight = weight, X = x, Tokens = tokens, Output = output };
         pool.Run(ref work, weight.Rows, RowsOfChunk);
     }
 
