@@ -15,7 +15,7 @@ namespace Lowbit.Cli.Tests;
 /// </summary>
 public sealed class KernelCompilationTests : IDisposable
 {
-    private const string Kernels = "*RowKernel*:Run *PlaneKernel*:Run *LevelDotAvx2*:Run *Integers.TileProduct*:Chunks *TileProductAvx2*:Plane *TileProductAvx2*:Salient";
+    private const string Kernels = "*RowKernel*:Run *PlaneKernel*:Run *LevelDotAvx2*:Run *Integers.IntegerTileProduct*:Chunks *TileProductAvx2*:Plane *TileProductAvx2*:Salient";
 
     private readonly TemporaryFolder _folder = new();
 

@@ -2,6 +2,7 @@ using System;
 using System.IO;
 using System.Text;
 using Lowbit.Core;
+using Microsoft.Win32.SafeHandles;
 
 namespace Lowbit.Cli.Shell;
 
@@ -29,5 +30,12 @@ internal static class TextFile
         {
             throw new LowbitFormatException(path, $"byte {e.Index} is not UTF-8, but texts have to be; convert the file first.", e);
         }
+    }
+
+    /// <summary>Bytes of a file that has been read, behind a link if it is one.</summary>
+    public static long Length(string path)
+    {
+        using SafeFileHandle file = File.OpenHandle(path);
+        return RandomAccess.GetLength(file);
     }
 }

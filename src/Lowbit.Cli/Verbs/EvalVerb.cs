@@ -1,6 +1,5 @@
 using System;
 using System.CommandLine;
-using System.IO;
 using System.Text.Json.Serialization;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
@@ -124,7 +123,7 @@ internal static class EvalVerb
             Model = invocation.Get(s_model),
             Protocol = invocation.Get(s_protocol),
             TextFile = textPath,
-            TextBytes = new FileInfo(textPath).Length,
+            TextBytes = TextFile.Length(textPath),
             Tokens = text.Tokens,
             Context = text.Context,
             Windows = text.Windows.Length,

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Codebooks;
@@ -29,7 +28,7 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
     /// <param name="layout">How the parts lie.</param>
     /// <param name="parts">The tensors by the suffixes of <see cref="CodebookPacking"/>.</param>
     /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or holds a number that is not finite.</exception>
-    public CodebookMatrix(string name, CodebookLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(Checked(name, layout).Rows, layout.Columns)
+    public CodebookMatrix(string name, CodebookLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(layout.Check(name).Rows, layout.Columns)
     {
         Layout = layout;
         PartReader reader = new(name, parts, _owners);
@@ -192,11 +191,5 @@ public sealed unsafe class CodebookMatrix : LevelMatrix
         }
         for (int k = 0; k < Layout.Classes; k++)
             Layout.Levels.Expand(source.Slice(k * numbers, numbers), new Span<float>(table + k * levels, levels));
-    }
-
-    private static CodebookLayout Checked(string name, CodebookLayout layout)
-    {
-        layout.Check(name);
-        return layout;
     }
 }

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Codebooks;
@@ -47,22 +46,17 @@ public sealed record CodebookLayout(int Rows, int Columns, int Bits, int GroupSi
 
     /// <summary>Refuses numbers that no matrix has.</summary>
     /// <param name="name">Name of the matrix, for the message.</param>
+    /// <returns>The layout itself.</returns>
     /// <exception cref="LowbitException">A number is outside of its range.</exception>
-    public void Check(string name)
+    public CodebookLayout Check(string name)
     {
-        const int Most = 1 << 30;
-        Require(Rows is > 0 and <= Most, nameof(Rows), Rows, "1 to 2^30");
-        Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
-        Require(Bits is >= 1 and <= 4, nameof(Bits), Bits, "1 to 4");
-        Require(GroupSize > 0, nameof(GroupSize), GroupSize, "a positive number");
-        Require(Enum.IsDefined(Levels) && Levels.Fits(Bits), nameof(Levels), Levels, $"a form of {Bits}-bit codes");
-        Require(Classes is 1 or 2, nameof(Classes), Classes, "1 or 2");
-        Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
-
-        void Require(bool holds, string what, object found, string expected)
-        {
-            if (!holds) throw new LowbitException($"{name}: {what} of the codebook layout is {found}, expected {expected}; the file is damaged or written by another version.");
-        }
+        LayoutCheck check = new(name, "codebook layout", Rows, Columns);
+        check.Require(Bits is >= 1 and <= 4, nameof(Bits), Bits, "1 to 4");
+        check.Require(GroupSize > 0, nameof(GroupSize), GroupSize, "a positive number");
+        check.Require(Enum.IsDefined(Levels) && Levels.Fits(Bits), nameof(Levels), Levels, $"a form of {Bits}-bit codes");
+        check.Require(Classes is 1 or 2, nameof(Classes), Classes, "1 or 2");
+        check.Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
+        return this;
     }
 }
 

@@ -2,7 +2,6 @@ using System;
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Composite;
 

@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Composite;
 
@@ -19,7 +18,7 @@ public sealed unsafe class SparseMatrix : WeightMatrix
     /// <param name="layout">How the parts lie.</param>
     /// <param name="parts">The tensors by the suffixes of <see cref="SparsePacking"/>.</param>
     /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or holds positions out of order or a number that is not finite.</exception>
-    public SparseMatrix(string name, SparseLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(Checked(name, layout).Rows, layout.Columns)
+    public SparseMatrix(string name, SparseLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(layout.Check(name).Rows, layout.Columns)
     {
         Layout = layout;
         PartReader reader = new(name, parts, _owners);
@@ -74,12 +73,6 @@ public sealed unsafe class SparseMatrix : WeightMatrix
     }
 
     private int Column(long i) => _wide ? (int)((uint*)_columns)[i] : ((ushort*)_columns)[i];
-
-    private static SparseLayout Checked(string name, SparseLayout layout)
-    {
-        layout.Check(name);
-        return layout;
-    }
 
     private struct Work : IParallelWork
     {

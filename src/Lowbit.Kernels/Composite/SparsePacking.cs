@@ -2,7 +2,6 @@ using System;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Composite;
 
@@ -17,18 +16,13 @@ public sealed record SparseLayout(int Rows, int Columns, int Elements)
 
     /// <summary>Refuses numbers that no matrix has.</summary>
     /// <param name="name">Name of the matrix, for the message.</param>
+    /// <returns>The layout itself.</returns>
     /// <exception cref="LowbitException">A number is outside of its range.</exception>
-    public void Check(string name)
+    public SparseLayout Check(string name)
     {
-        const int Most = 1 << 30;
-        Require(Rows is > 0 and <= Most, nameof(Rows), Rows, "1 to 2^30");
-        Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
-        Require(Elements >= 0 && Elements <= (long)Rows * Columns, nameof(Elements), Elements, "at most rows times columns");
-
-        void Require(bool holds, string what, object found, string expected)
-        {
-            if (!holds) throw new LowbitException($"{name}: {what} of the sparse layout is {found}, expected {expected}; the file is damaged or written by another version.");
-        }
+        LayoutCheck check = new(name, "sparse layout", Rows, Columns);
+        check.Require(Elements >= 0 && Elements <= (long)Rows * Columns, nameof(Elements), Elements, "at most rows times columns");
+        return this;
     }
 }
 

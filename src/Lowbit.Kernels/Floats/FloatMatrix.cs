@@ -5,7 +5,6 @@ using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Floats;
@@ -29,7 +28,7 @@ public sealed unsafe class FloatMatrix : LevelMatrix
     /// <param name="layout">How the parts lie.</param>
     /// <param name="parts">The tensors by the suffixes of <see cref="FloatPacking"/>.</param>
     /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or holds a scale that is not finite.</exception>
-    public FloatMatrix(string name, FloatLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(Checked(name, layout).Rows, layout.Columns)
+    public FloatMatrix(string name, FloatLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(layout.Check(name).Rows, layout.Columns)
     {
         Layout = layout;
         PartReader reader = new(name, parts, _owners);
@@ -232,10 +231,4 @@ public sealed unsafe class FloatMatrix : LevelMatrix
         BlockScale.F32 => ((float*)_scales)[i],
         _ => _scaleLevels[_scales[i]],
     };
-
-    private static FloatLayout Checked(string name, FloatLayout layout)
-    {
-        layout.Check(name);
-        return layout;
-    }
 }

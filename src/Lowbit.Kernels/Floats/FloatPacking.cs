@@ -4,7 +4,6 @@ using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Floats;
@@ -43,19 +42,14 @@ public sealed record FloatLayout(int Rows, int Columns, SmallFloat Element, int 
 
     /// <summary>Refuses numbers that no matrix has.</summary>
     /// <param name="name">Name of the matrix, for the message.</param>
+    /// <returns>The layout itself.</returns>
     /// <exception cref="LowbitException">A number is outside of its range.</exception>
-    public void Check(string name)
+    public FloatLayout Check(string name)
     {
-        const int Most = 1 << 30;
-        Require(Rows is > 0 and <= Most, nameof(Rows), Rows, "1 to 2^30");
-        Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
-        Require(BlockSize > 0, nameof(BlockSize), BlockSize, "a positive number");
-        Require(Enum.IsDefined(ScaleFormat), nameof(ScaleFormat), ScaleFormat, "F16, F32, E8M0 or E4M3");
-
-        void Require(bool holds, string what, object found, string expected)
-        {
-            if (!holds) throw new LowbitException($"{name}: {what} of the layout of floats is {found}, expected {expected}; the file is damaged or written by another version.");
-        }
+        LayoutCheck check = new(name, "layout of floats", Rows, Columns);
+        check.Require(BlockSize > 0, nameof(BlockSize), BlockSize, "a positive number");
+        check.Require(Enum.IsDefined(ScaleFormat), nameof(ScaleFormat), ScaleFormat, "F16, F32, E8M0 or E4M3");
+        return this;
     }
 }
 

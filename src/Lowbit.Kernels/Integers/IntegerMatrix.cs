@@ -157,7 +157,7 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
         {
             for (int t = 0; t < activations.Tokens; t++)
             {
-                TileProduct<TLanes, TVector>.Run(Tiles, tile, input.Token(t), results);
+                IntegerTileProduct<TLanes, TVector>.Run(Tiles, tile, input.Token(t), results);
                 Scatter(tile, results, output + (long)t * Rows);
             }
         }

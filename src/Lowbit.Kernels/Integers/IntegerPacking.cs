@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Integers;
 

@@ -54,24 +54,19 @@ public sealed record PartiallyBinarizedLayout(
 
     /// <summary>Refuses numbers that no matrix has.</summary>
     /// <param name="name">Name of the matrix, for the message.</param>
+    /// <returns>The layout itself.</returns>
     /// <exception cref="LowbitException">A number is outside of its range.</exception>
-    public void Check(string name)
+    public PartiallyBinarizedLayout Check(string name)
     {
-        const int Most = 1 << 30;
-        Require(Rows is > 0 and <= Most, nameof(Rows), Rows, "1 to 2^30");
-        Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
-        Require(LowBits is >= 0 and <= 2, nameof(LowBits), LowBits, "0, 1 or 2");
-        Require(HighBits is >= 2 and <= 8, nameof(HighBits), HighBits, "2 to 8");
-        Require(LowGroupSize > 0, nameof(LowGroupSize), LowGroupSize, "a positive number");
-        Require(HighGroupSize > 0, nameof(HighGroupSize), HighGroupSize, "a positive number");
-        Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
-        Require(Positions is PositionsForm.Bitmap or PositionsForm.Coded, nameof(Positions), Positions, "Bitmap or Coded");
-        Require(RiceParameter is >= 0 and <= RicePositions.MaxParameter, nameof(RiceParameter), RiceParameter, $"0 to {RicePositions.MaxParameter}");
-
-        void Require(bool holds, string what, object found, string expected)
-        {
-            if (!holds) throw new LowbitException($"{name}: {what} of the partially binarized layout is {found}, expected {expected}; the file is damaged or written by another version.");
-        }
+        LayoutCheck check = new(name, "partially binarized layout", Rows, Columns);
+        check.Require(LowBits is >= 0 and <= 2, nameof(LowBits), LowBits, "0, 1 or 2");
+        check.Require(HighBits is >= 2 and <= 8, nameof(HighBits), HighBits, "2 to 8");
+        check.Require(LowGroupSize > 0, nameof(LowGroupSize), LowGroupSize, "a positive number");
+        check.Require(HighGroupSize > 0, nameof(HighGroupSize), HighGroupSize, "a positive number");
+        check.Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
+        check.Require(Positions is PositionsForm.Bitmap or PositionsForm.Coded, nameof(Positions), Positions, "Bitmap or Coded");
+        check.Require(RiceParameter is >= 0 and <= RicePositions.MaxParameter, nameof(RiceParameter), RiceParameter, $"0 to {RicePositions.MaxParameter}");
+        return this;
     }
 }
 

@@ -11,7 +11,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// </summary>
 /// <remarks>
 /// In 8-bit mode activations are rounded to 12 bits a token and sums are integers, the same with any kernel to the last bit
-/// (<see cref="IntegerProduct"/>). In float mode, with groups that end inside of 64 columns, and for many tokens without AVX2, activations
+/// (<see cref="SegmentProduct"/>). In float mode, with groups that end inside of 64 columns, and for many tokens without AVX2, activations
 /// stay floats and rows are rebuilt, which equals the definition up to rounding of sums.
 /// </remarks>
 public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
@@ -35,7 +35,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     /// <param name="parts">The tensors by the suffixes of <see cref="PartiallyBinarizedPacking"/>; empty parts may be missing.</param>
     /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or contradicts the others.</exception>
     public PartiallyBinarizedMatrix(string name, PartiallyBinarizedLayout layout, IReadOnlyDictionary<string, Tensor> parts)
-        : base(Checked(name, layout).Rows, layout.Columns)
+        : base(layout.Check(name).Rows, layout.Columns)
     {
         Layout = layout;
         PackedRows rows = new()
@@ -226,12 +226,6 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         }
     }
 
-    private static PartiallyBinarizedLayout Checked(string name, PartiallyBinarizedLayout layout)
-    {
-        layout.Check(name);
-        return layout;
-    }
-
     // Bits beyond the last column would be added to the products.
     private void CheckPadding(string tensor, ulong* words, long rows)
     {
@@ -270,7 +264,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
             for (int r = start; r < end; r++)
             {
                 rows.UnpackHigh(r, rest);
-                for (int t = 0; t < Tokens; t++) Output[(long)t * rows.Rows + r] = IntegerProduct.Row(rows, r, rest, Input.Token(t));
+                for (int t = 0; t < Tokens; t++) Output[(long)t * rows.Rows + r] = SegmentProduct.Row(rows, r, rest, Input.Token(t));
             }
         }
     }

@@ -6,13 +6,6 @@ using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>One tensor of a packed matrix, ready to be written.</summary>
-/// <param name="Suffix">What is appended to the name of the matrix, as in <see cref="PartiallyBinarizedPacking"/>.</param>
-/// <param name="Format">Element format.</param>
-/// <param name="Shape">Dimensions, slowest first.</param>
-/// <param name="Bytes">Content.</param>
-public sealed record PackedPart(string Suffix, ElementFormat Format, ImmutableArray<long> Shape, byte[] Bytes);
-
 /// <summary>A packed matrix in memory: its layout and its parts. Parts that would be empty are left out.</summary>
 /// <param name="Layout">How the parts lie.</param>
 /// <param name="Parts">The tensors of the file.</param>
@@ -94,9 +87,9 @@ public static class PartiallyBinarizedPacking
         }
         Add(Low, ElementFormat.U8, [rows, words * 8L * layout.LowBits], Bytes(low));
         Add(High, ElementFormat.U8, [high.Length], high);
-        if (layout.LowBits > 0) Add(LowScale, scaleFormat, [rows, layout.LowGroups], Scales(LowScale, codes.LowScale, scaleFormat));
-        Add(LowMean, scaleFormat, [rows, layout.LowGroups], Scales(LowMean, codes.LowMean, scaleFormat));
-        Add(HighScale, scaleFormat, [rows, layout.HighGroups], Scales(HighScale, codes.HighScale, scaleFormat));
+        if (layout.LowBits > 0) Add(LowScale, scaleFormat, [rows, layout.LowGroups], PackedPart.Numbers(LowScale, codes.LowScale, scaleFormat));
+        Add(LowMean, scaleFormat, [rows, layout.LowGroups], PackedPart.Numbers(LowMean, codes.LowMean, scaleFormat));
+        Add(HighScale, scaleFormat, [rows, layout.HighGroups], PackedPart.Numbers(HighScale, codes.HighScale, scaleFormat));
         foreach (byte zero in codes.HighZero)
         {
             if (zero >> layout.HighBits != 0) throw new LowbitException($"the matrix to pack: the zero code {zero} does not fit {layout.HighBits} bits; the method that made it is at fault.");
@@ -123,17 +116,4 @@ public static class PartiallyBinarizedPacking
     }
 
     private static byte[] Bytes(ulong[] words) => MemoryMarshal.AsBytes(words.AsSpan()).ToArray();
-
-    private static byte[] Scales(string what, float[] values, ElementFormat format)
-    {
-        byte[] bytes = new byte[format.ByteCount(values.Length)];
-        for (int i = 0; i < values.Length; i++)
-        {
-            bool finite = format == ElementFormat.F32 ? float.IsFinite(values[i]) : Half.IsFinite((Half)values[i]);
-            if (!finite) throw new LowbitException($"the matrix to pack: element {i} of {what} is {values[i]}, which is no finite {format}; use F32 scales or look for the fault in the weight.");
-            if (format == ElementFormat.F32) BitConverter.TryWriteBytes(bytes.AsSpan(4 * i), values[i]);
-            else BitConverter.TryWriteBytes(bytes.AsSpan(2 * i), (Half)values[i]);
-        }
-        return bytes;
-    }
 }

@@ -25,7 +25,7 @@ internal readonly record struct StepWindow(int Columns, int Start);
 
 /// <summary>
 /// The weights of a packed matrix once more, in the order in which <see cref="TileProduct{TKernel}"/> reads them: tiles of sixteen rows, and in a
-/// tile the segments of <see cref="IntegerProduct"/>. Rows with as many salient weights are in a tile, whatever their places in the matrix. A
+/// tile the segments of <see cref="SegmentProduct"/>. Rows with as many salient weights are in a tile, whatever their places in the matrix. A
 /// segment is, in units of 64 bytes,
 /// <list type="bullet">
 /// <item>the scales of the rows, as <see cref="TileScales"/> has them;</item>
@@ -138,7 +138,7 @@ internal sealed unsafe class RowTiles
         public readonly void Execute(int start, int end)
         {
             byte* codes = Scratch.Ensure(ref t_codes, (long)Rows * Packed.CodeStride);
-            ushort* entries = (ushort*)Scratch.Ensure(ref t_entries, Rows * (64L * IntegerProduct.SegmentBlocks + 1) * sizeof(ushort));
+            ushort* entries = (ushort*)Scratch.Ensure(ref t_entries, Rows * (64L * SegmentProduct.SegmentBlocks + 1) * sizeof(ushort));
             for (int tile = start; tile < end; tile++) Make(tile, codes, entries);
         }
 
@@ -160,7 +160,7 @@ internal sealed unsafe class RowTiles
             int segments = 0;
             for (int block = 0, end; block < Packed.Words; block = end, segments++)
             {
-                end = IntegerProduct.SegmentEnd(Packed, block);
+                end = SegmentProduct.SegmentEnd(Packed, block);
                 units += TileScales.Units(Packed) + 2L * Packed.LowBits * (end - block);
                 if (Fill)
                 {
@@ -189,7 +189,7 @@ internal sealed unsafe class RowTiles
         // Gives the number of steps of a segment.
         private readonly int Steps(int* rows, int rowCount, int block, int end, ushort* entries, byte** rest, ref byte* data, ref ushort* windows)
         {
-            const int Most = 64 * IntegerProduct.SegmentBlocks;
+            const int Most = 64 * SegmentProduct.SegmentBlocks;
             ushort** next = stackalloc ushort*[Rows];
             for (int r = 0; r < Rows; r++)
             {

@@ -2,7 +2,7 @@ using System.Runtime.Intrinsics;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>Computes what <see cref="IntegerProduct"/> defines, to the last bit, from <see cref="RowTiles"/>.</summary>
+/// <summary>Computes what <see cref="SegmentProduct"/> defines, to the last bit, from <see cref="RowTiles"/>.</summary>
 internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileProduct
 {
     /// <summary>Multiplies the rows of a tile with one token.</summary>
@@ -17,7 +17,7 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
         Vector256<float> y0 = default, y1 = default;
         for (int block = 0, end; block < rows.Words; block = end)
         {
-            end = IntegerProduct.SegmentEnd(rows, block);
+            end = SegmentProduct.SegmentEnd(rows, block);
             int total = x.Sums[end] - x.Sums[block];
             byte* scales = data;
             data += TileScales.Units(rows) * RowTiles.Unit;

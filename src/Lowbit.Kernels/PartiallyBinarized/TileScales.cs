@@ -58,7 +58,7 @@ internal readonly unsafe struct TileScales
         void Copy(byte* from, long index, int to, int row) => Buffer.MemoryCopy(from + index * scale, units + to * table + row * scale, scale, scale);
     }
 
-    /// <summary>The contribution of a segment, from the sums of <see cref="IntegerProduct"/> of the eight rows.</summary>
+    /// <summary>The contribution of a segment, from the sums of <see cref="SegmentProduct"/> of the eight rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Vector256<float> Apply(int lowBits, int total, Vector256<int> low, Vector256<int> high, Vector256<int> codes)
     {

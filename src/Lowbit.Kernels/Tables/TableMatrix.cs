@@ -4,7 +4,6 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Tables;
 
@@ -23,7 +22,7 @@ public sealed unsafe class TableMatrix : LevelMatrix
     /// <param name="layout">How the parts lie.</param>
     /// <param name="parts">The tensors by the suffixes of <see cref="TablePacking"/>.</param>
     /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or holds a number that is not finite.</exception>
-    public TableMatrix(string name, TableLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(Checked(name, layout).Rows, layout.Columns)
+    public TableMatrix(string name, TableLayout layout, IReadOnlyDictionary<string, Tensor> parts) : base(layout.Check(name).Rows, layout.Columns)
     {
         Layout = layout;
         PartReader reader = new(name, parts, _owners);
@@ -130,11 +129,5 @@ public sealed unsafe class TableMatrix : LevelMatrix
             }
         }
         for (; k < count; k++) destination[k] = _table[Code(i + k)] * scale;
-    }
-
-    private static TableLayout Checked(string name, TableLayout layout)
-    {
-        layout.Check(name);
-        return layout;
     }
 }

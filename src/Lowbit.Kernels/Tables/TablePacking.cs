@@ -3,7 +3,6 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Collections.Immutable;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Tables;
 
@@ -31,18 +30,13 @@ public sealed record TableLayout(int Rows, int Columns, int BlockSize, bool Nest
 
     /// <summary>Refuses numbers that no matrix has.</summary>
     /// <param name="name">Name of the matrix, for the message.</param>
+    /// <returns>The layout itself.</returns>
     /// <exception cref="LowbitException">A number is outside of its range.</exception>
-    public void Check(string name)
+    public TableLayout Check(string name)
     {
-        const int Most = 1 << 30;
-        Require(Rows is > 0 and <= Most, nameof(Rows), Rows, "1 to 2^30");
-        Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
-        Require(BlockSize > 0 && BlockSize % 2 == 0, nameof(BlockSize), BlockSize, "a positive even number");
-
-        void Require(bool holds, string what, object found, string expected)
-        {
-            if (!holds) throw new LowbitException($"{name}: {what} of the table layout is {found}, expected {expected}; the file is damaged or written by another version.");
-        }
+        LayoutCheck check = new(name, "table layout", Rows, Columns);
+        check.Require(BlockSize > 0 && BlockSize % 2 == 0, nameof(BlockSize), BlockSize, "a positive even number");
+        return this;
     }
 }
 

@@ -44,20 +44,15 @@ public sealed record UniformLayout(int Rows, int Columns, int Bits, int GroupSiz
 
     /// <summary>Refuses numbers that no matrix has.</summary>
     /// <param name="name">Name of the matrix, for the message.</param>
+    /// <returns>The layout itself.</returns>
     /// <exception cref="LowbitException">A number is outside of its range.</exception>
-    public void Check(string name)
+    public UniformLayout Check(string name)
     {
-        const int Most = 1 << 30;
-        Require(Rows is > 0 and <= Most, nameof(Rows), Rows, "1 to 2^30");
-        Require(Columns is > 0 and <= Most, nameof(Columns), Columns, "1 to 2^30");
-        Require(Bits is >= 2 and <= 8, nameof(Bits), Bits, "2 to 8");
-        Require(GroupSize > 0, nameof(GroupSize), GroupSize, "a positive number");
-        Require(!(Nested && RealZeros), nameof(RealZeros), RealZeros, "false beside nested scales");
-        Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
-
-        void Require(bool holds, string what, object found, string expected)
-        {
-            if (!holds) throw new LowbitException($"{name}: {what} of the uniform layout is {found}, expected {expected}; the file is damaged or written by another version.");
-        }
+        LayoutCheck check = new(name, "uniform layout", Rows, Columns);
+        check.Require(Bits is >= 2 and <= 8, nameof(Bits), Bits, "2 to 8");
+        check.Require(GroupSize > 0, nameof(GroupSize), GroupSize, "a positive number");
+        check.Require(!(Nested && RealZeros), nameof(RealZeros), RealZeros, "false beside nested scales");
+        check.Require(ScaleFormat is ElementFormat.F16 or ElementFormat.F32, nameof(ScaleFormat), ScaleFormat, "F16 or F32");
+        return this;
     }
 }

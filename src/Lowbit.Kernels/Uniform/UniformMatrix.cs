@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Uniform;
 
@@ -53,7 +52,7 @@ public sealed unsafe class UniformMatrix : WeightMatrix
         }
         Tensor codes = parts[UniformPacking.Codes];
         Interleaved = new InterleavedCopy(pool => _rows.GroupsHoldWholeBlocks || !UniformUnitBlocks.Fits(_rows)
-            ? UniformBlocks.Interleave(pool, new UniformBlocks(name, _rows, codes))
+            ? UniformBlockRows.Interleave(pool, new UniformBlockRows(name, _rows, codes))
             : UniformUnitBlocks.Interleave(pool, new UniformUnitBlocks(name, _rows, codes)));
         Parts = new UniformBytes(layout.CodeBytes, layout.ScaleBytes);
     }

@@ -3,7 +3,6 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Collections.Immutable;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Kernels.Uniform;
 
@@ -75,12 +74,12 @@ public static unsafe class UniformPacking
             byte[] scaleCodes = NestedScales.PackCodes(nested.Codes, NestedScales.Bits), zeroCodes = NestedScales.PackCodes(codes.Zeros, layout.Bits);
             parts.Add(new(Scale, ElementFormat.U8, [scaleCodes.Length], scaleCodes));
             parts.Add(new(Zero, ElementFormat.U8, [zeroCodes.Length], zeroCodes));
-            parts.Add(new(Nested, scaleFormat, [nested.Grids.Length / 2 / layout.Groups, layout.Groups, 2], Table(Nested, nested.Grids, scaleFormat)));
+            parts.Add(new(Nested, scaleFormat, [nested.Grids.Length / 2 / layout.Groups, layout.Groups, 2], PackedPart.Numbers(Nested, nested.Grids, scaleFormat)));
         }
         else
         {
-            parts.Add(new(Scale, scaleFormat, table, Table(Scale, codes.Scales, scaleFormat)));
-            parts.Add(new(Zero, layout.ZeroFormat, table, codes.RealZeros is null ? codes.Zeros : Table(Zero, codes.RealZeros, scaleFormat)));
+            parts.Add(new(Scale, scaleFormat, table, PackedPart.Numbers(Scale, codes.Scales, scaleFormat)));
+            parts.Add(new(Zero, layout.ZeroFormat, table, codes.RealZeros is null ? codes.Zeros : PackedPart.Numbers(Zero, codes.RealZeros, scaleFormat)));
         }
         if (order is not null)
         {
@@ -101,18 +100,5 @@ public static unsafe class UniformPacking
             order[group * codes.GroupSize + next[group]++] = c;
         }
         return order;
-    }
-
-    private static byte[] Table(string what, float[] values, ElementFormat format)
-    {
-        byte[] bytes = new byte[format.ByteCount(values.Length)];
-        for (int i = 0; i < values.Length; i++)
-        {
-            bool finite = format == ElementFormat.F32 ? float.IsFinite(values[i]) : Half.IsFinite((Half)values[i]);
-            if (!finite) throw new LowbitException($"the matrix to pack: element {i} of {what} is {values[i]}, which is no finite {format}; use F32 scales or look for the fault in the weight.");
-            if (format == ElementFormat.F32) BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(4 * i), values[i]);
-            else BinaryPrimitives.WriteHalfLittleEndian(bytes.AsSpan(2 * i), (Half)values[i]);
-        }
-        return bytes;
     }
 }

@@ -10,7 +10,7 @@ using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Gguf;
 using Lowbit.Formats.Safetensors;
-using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels;
 using Lowbit.Models.Architectures;
 
 namespace Lowbit.Models.Conversion;

@@ -4,7 +4,6 @@ using System.Linq;
 using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Kernels;
-using Lowbit.Kernels.PartiallyBinarized;
 
 namespace Lowbit.Models.Conversion;
 

@@ -7,7 +7,7 @@ using System.Text.Json.Serialization;
 using Lowbit.Core;
 using Lowbit.Formats;
 using Lowbit.Formats.Safetensors;
-using Lowbit.Kernels.PartiallyBinarized;
+using Lowbit.Kernels;
 
 namespace Lowbit.Quantization.Pipeline;
 

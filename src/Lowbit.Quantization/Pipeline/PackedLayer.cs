@@ -8,6 +8,7 @@ using Lowbit.Kernels.Integers;
 using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Uniform;
+using Lowbit.Kernels;
 using Lowbit.Models;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Kernels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;

@@ -5,7 +5,6 @@ using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tests.Uniform;
 using Xunit;
 

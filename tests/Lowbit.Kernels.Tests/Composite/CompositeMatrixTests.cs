@@ -6,7 +6,6 @@ using System.Threading.Tasks;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tests.Uniform;
 using Lowbit.Kernels.Uniform;
 using Xunit;

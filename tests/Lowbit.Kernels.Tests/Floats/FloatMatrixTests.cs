@@ -6,7 +6,6 @@ using Lowbit.Core;
 using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.Floats;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tests.Uniform;
 using Xunit;
 

@@ -4,7 +4,6 @@ using System.Collections.Immutable;
 using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels.Integers;
-using Lowbit.Kernels.PartiallyBinarized;
 using Xunit;
 
 namespace Lowbit.Kernels.Tests.Integers;

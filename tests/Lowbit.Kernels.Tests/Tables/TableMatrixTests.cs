@@ -5,7 +5,6 @@ using System.Linq;
 using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Tables;
 using Lowbit.Kernels.Tests.Uniform;
 using Xunit;

@@ -3,7 +3,6 @@ using System.Collections.Immutable;
 using System.Linq;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Kernels.Uniform;
 using Xunit;
 

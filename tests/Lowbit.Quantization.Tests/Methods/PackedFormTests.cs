@@ -4,7 +4,6 @@ using System.Linq;
 using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Kernels;
-using Lowbit.Kernels.PartiallyBinarized;
 using Lowbit.Models;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.Methods;

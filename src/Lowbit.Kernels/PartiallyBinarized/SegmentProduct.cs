@@ -13,7 +13,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// all of them integers of 32 bits. The float result is, segment after segment, y += (lowScale · P + lowMean · M) + highScale · H, and in
 /// the end s · y, each operation rounded by itself, so that all kernels give the same bits.
 /// </summary>
-internal static unsafe class IntegerProduct
+internal static unsafe class SegmentProduct
 {
     /// <summary>Most blocks of a segment: 2048 columns · 255 · 2047 stays below 2^31.</summary>
     public const int SegmentBlocks = 32;

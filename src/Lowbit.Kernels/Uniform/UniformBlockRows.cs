@@ -25,7 +25,7 @@ internal unsafe struct UniformBlock
 }
 
 /// <summary>The rows of a matrix with scales of 16 bits, whose groups hold whole blocks or half ones.</summary>
-internal sealed unsafe class UniformBlocks(string name, UniformRows rows, Tensor codes) : BlockRows(name, rows.Rows, rows.Columns)
+internal sealed unsafe class UniformBlockRows(string name, UniformRows rows, Tensor codes) : BlockRows(name, rows.Rows, rows.Columns)
 {
     [ThreadStatic]
     private static NativeBuffer? t_row;
@@ -33,10 +33,10 @@ internal sealed unsafe class UniformBlocks(string name, UniformRows rows, Tensor
     private readonly UniformRows _rows = rows;
 
     /// <summary>Interleaves the rows; codes of 7 bits become bytes.</summary>
-    public static InterleavedWeights Interleave(WorkerPool pool, UniformBlocks blocks) =>
+    public static InterleavedWeights Interleave(WorkerPool pool, UniformBlockRows blocks) =>
         blocks._rows.GroupsHoldWholeBlocks ? Interleave<WholeChunks>(pool, blocks) : Interleave<HalfChunks>(pool, blocks);
 
-    private static InterleavedWeights Interleave<TGroups>(WorkerPool pool, UniformBlocks blocks) where TGroups : struct, IGroupWidth => blocks._rows.Bits switch
+    private static InterleavedWeights Interleave<TGroups>(WorkerPool pool, UniformBlockRows blocks) where TGroups : struct, IGroupWidth => blocks._rows.Bits switch
     {
         2 => new InterleavedWeights<FormatUniform<TwoBits, TGroups>>(pool, blocks),
         3 => new InterleavedWeights<FormatUniform<ThreeBits, TGroups>>(pool, blocks),

@@ -10,7 +10,7 @@ namespace Lowbit.Kernels.Integers;
 /// long as these hold any sum, and times the chunk's factor in 32 bits, which may run over on the way: the result that <see cref="IntegerProduct"/>
 /// defines fits them.
 /// </summary>
-internal static unsafe class TileProduct<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
+internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
 {
     // Two vectors of rows at a time, if a tile has so many, so that each cache line is taken once.
     private static int Second

@@ -2,7 +2,7 @@ using System;
 using System.Collections.Generic;
 using Lowbit.Core;
 
-namespace Lowbit.Kernels.PartiallyBinarized;
+namespace Lowbit.Kernels;
 
 /// <summary>Hands out the parts of a packed matrix after checking their formats and sizes.</summary>
 internal sealed unsafe class PartReader(string name, IReadOnlyDictionary<string, Tensor> parts, List<object> owners)
