@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Lowbit.Kernels;
 
@@ -22,4 +23,8 @@ internal static class FiniteHalf
     /// <summary>The number as a float, exactly.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float ToFloat(Half finite) => BitConverter.Int32BitsToSingle(BitConverter.HalfToInt16Bits(finite) << 13 & Mask) * Factor;
+
+    /// <summary>Numbers, sign-extended, as floats, exactly.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ToFloat(Vector256<int> finite) => (finite << 13 & Vector256.Create(Mask)).AsSingle() * Vector256.Create(Factor);
 }

@@ -35,8 +35,8 @@ internal static unsafe class VectorBlocks
                 continue;
             }
             (Vector256<int> lower, Vector256<int> upper) = Vector256.Widen(halves.AsInt16());
-            FiniteToFloat(lower).Store(destination + i);
-            FiniteToFloat(upper).Store(destination + i + 8);
+            FiniteHalf.ToFloat(lower).Store(destination + i);
+            FiniteHalf.ToFloat(upper).Store(destination + i + 8);
         }
         PlainNumbers.F16(source + i, elements - i, destination + i);
     }
@@ -93,16 +93,12 @@ internal static unsafe class VectorBlocks
         (Vector256.ConvertToSingle(d) * scale).Store(w + 24);
     }
 
-    // Of a half with its sign spread over the upper bits; see below.
-    private static Vector256<float> FiniteToFloat(Vector256<int> half) =>
-        (half << 13 & Vector256.Create(unchecked((int)0x8FFF_E000))).AsSingle() * Vector256.Create(BitConverter.UInt32BitsToSingle((127u + 112) << 23));
-
     // Exponent and fraction moved into their places mean a number 2^112 times too small, denormals included, so one exact
     // multiplication puts it right. Infinity and NaN need the full exponent instead, and NaN is made quiet.
     private static Vector256<float> HalfToFloat(Vector256<uint> half)
     {
         Vector256<uint> magnitude = (half & Vector256.Create(0x7FFFu)) << 13;
-        Vector256<uint> finite = (magnitude.AsSingle() * Vector256.Create(BitConverter.UInt32BitsToSingle((127u + 112) << 23))).AsUInt32();
+        Vector256<uint> finite = (magnitude.AsSingle() * Vector256.Create(FiniteHalf.Factor)).AsUInt32();
         Vector256<uint> infinity = Vector256.Create(0x7C00u << 13);
         Vector256<uint> quiet = Vector256.GreaterThan(magnitude, infinity) & Vector256.Create(0x0040_0000u);
         Vector256<uint> special = magnitude | Vector256.Create(0x7F80_0000u) | quiet;

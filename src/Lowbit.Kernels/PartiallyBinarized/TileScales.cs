@@ -74,12 +74,6 @@ internal readonly unsafe struct TileScales
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Load(in PackedRows rows, byte* table, int first) => rows.HalfScales
-        ? FromHalf(Vector256.WidenLower(Vector128.Load((ushort*)table + first).ToVector256Unsafe()))
+        ? FiniteHalf.ToFloat(Vector256.WidenLower(Vector128.Load((short*)table + first).ToVector256Unsafe()))
         : Vector256.Load((float*)table + first);
-
-    // Finite halves: the exponent of a float is 112 larger, and the product with 2^112 is exact, subnormal numbers included.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> FromHalf(Vector256<uint> bits) =>
-        Vector256.ShiftLeft(bits & Vector256.Create(0x7FFFu), 13).AsSingle() * 5.192296858534828e33f
-        | Vector256.ShiftLeft(bits & Vector256.Create(0x8000u), 16).AsSingle();
 }

@@ -103,6 +103,6 @@ internal unsafe struct UniformRows
         for (int k = 0; k < 8; k++) bits[k] = ((ushort*)table)[Math.Min(last, i + (long)k * Groups)];
         // Finite halves: the exponent of a float is 112 larger, and the product with 2^112 is exact, subnormal numbers included.
         Vector256<uint> halves = Vector256.Load(bits), sign = halves & Vector256.Create(0x8000u);
-        return Vector256.ShiftLeft(sign, 16).AsSingle() | Vector256.ShiftLeft(halves ^ sign, 13).AsSingle() * 5.192296858534828e33f;
+        return Vector256.ShiftLeft(sign, 16).AsSingle() | Vector256.ShiftLeft(halves ^ sign, 13).AsSingle() * FiniteHalf.Factor;
     }
 }
