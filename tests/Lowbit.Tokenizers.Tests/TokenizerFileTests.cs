@@ -157,6 +157,17 @@ public sealed class TokenizerFileTests : IDisposable
         Assert.Equal(['a'], Tokenizer.Load(_files.Folder).Encode("a"));
     }
 
+    [Theory]
+    [InlineData("[]")]
+    [InlineData("""[{"name":"tools","template":"t"}]""")]
+    [InlineData("""[{"name":"default"}]""")]
+    public void Named_templates_without_a_default_are_none(string templates)
+    {
+        _files.Write("tokenizer_config.json", $$"""{"chat_template":{{templates}}}""");
+        _files.Write("tokenizer.json", Handmade.ByteLevelJson());
+        Assert.Null(Tokenizer.Load(_files.Folder).ChatTemplate);
+    }
+
     [Fact]
     public void Gpt2_files_are_read()
     {

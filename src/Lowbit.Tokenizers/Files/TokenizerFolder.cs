@@ -72,12 +72,15 @@ internal static class TokenizerFolder
         return parts.Model.Vocabulary.Find(Encoding.UTF8.GetBytes(content)) is >= 0 and int id ? id : null;
     }
 
-    /// <summary>A template, or of several named ones the default.</summary>
+    /// <summary>A template, or of several named ones the default; null where none is the default.</summary>
     private static string? TemplateOf(JsonFile template)
     {
         if (template.Element.ValueKind != System.Text.Json.JsonValueKind.Array) return template.OptionalText();
-        JsonFile chosen = template.Items().FirstOrDefault(item => item["name"].OptionalText() == "default");
-        return chosen["template"].OptionalText();
+        foreach (JsonFile named in template.Items())
+        {
+            if (named["name"].OptionalText() == "default") return named["template"].OptionalText();
+        }
+        return null;
     }
 
     private static IEnumerable<int> GenerationEnds(string file)
