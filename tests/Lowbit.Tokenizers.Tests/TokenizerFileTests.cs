@@ -158,6 +158,19 @@ public sealed class TokenizerFileTests : IDisposable
     }
 
     [Theory]
+    [InlineData("[]", "expected an object")]
+    [InlineData("""{"eos_token_id":"end"}""", "eos_token_id is")]
+    [InlineData("""{"eos_token_id":[301,2.5]}""", "eos_token_id[1] is 2.5")]
+    public void A_wrong_generation_configuration_is_named(string generation, string named)
+    {
+        string path = _files.Write("generation_config.json", generation);
+        _files.Write("tokenizer.json", Handmade.ByteLevelJson());
+        LowbitFormatException fault = Assert.Throws<LowbitFormatException>(() => Tokenizer.Load(_files.Folder));
+        Assert.StartsWith(path, fault.Message);
+        Assert.Contains(named, fault.Message);
+    }
+
+    [Theory]
     [InlineData("[]")]
     [InlineData("""[{"name":"tools","template":"t"}]""")]
     [InlineData("""[{"name":"default"}]""")]
@@ -275,7 +288,7 @@ public sealed class TokenizerFileTests : IDisposable
     [InlineData("[[\"▁\",\"a\"]]", "[[\"▁\",\"q\"]]", "merge 0")]
     [InlineData("[[\"▁\",\"a\"]]", "[[\"▁\"]]", "model.merges[0]")]
     [InlineData("[[\"▁\",\"a\"]]", "[\"\"]", "merge 0")]
-    [InlineData("\"a\":2", "\"\\ud800\":2", "Unicode")]
+    [InlineData("\"a\":2", "\"\\ud800\":2", "surrogate")]
     [InlineData("\"vocab\"", "\"bocab\"", "model.vocab")]
     public void Unsupported_steps_and_lies_are_named(string from, string to, string named)
     {
