@@ -26,13 +26,9 @@ public sealed class ChatTemplate
     /// <exception cref="LowbitException">The template is not understood; the message names the line and what was found there.</exception>
     public ChatTemplate(string template, string? beginText = null, string? endText = null)
     {
-        Source = template;
         _body = TemplateParser.Parse(template);
         (_beginText, _endText) = (beginText, endText);
     }
-
-    /// <summary>The template in Jinja.</summary>
-    public string Source { get; }
 
     /// <summary>What <c>strftime_now</c> asks for the date.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
