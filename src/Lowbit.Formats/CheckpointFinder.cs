@@ -12,7 +12,6 @@ namespace Lowbit.Formats;
 /// <summary>Decides which files a path given by the user means.</summary>
 internal static class CheckpointFinder
 {
-    private const int MaximumConfigBytes = 1 << 24;
     private const string SingleFile = "model.safetensors", IndexFile = "model.safetensors.index.json", ConfigFile = "config.json";
 
     internal static Checkpoint Open(string path)
@@ -81,9 +80,7 @@ internal static class CheckpointFinder
     {
         string path = Path.Combine(Path.GetDirectoryName(weights) ?? "", ConfigFile);
         if (!File.Exists(path)) throw new LowbitException($"{path}: the file is missing; it describes the model in {Path.GetFileName(weights)} and must lie beside it.");
-        JsonElement config = JsonFile.Read(path, MaximumConfigBytes);
-        return config.ValueKind == JsonValueKind.Object ? config
-            : throw new LowbitFormatException(path, $"the file holds JSON of kind {config.ValueKind}, expected an object; it is damaged.");
+        return JsonFile.ReadObject(path);
     }
 
     private static Checkpoint OpenGguf(string path, string file)

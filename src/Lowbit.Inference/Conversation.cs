@@ -40,7 +40,7 @@ public sealed class Conversation : IDisposable
         _template = tokenizer.ChatTemplate ??
             throw new LowbitException($"{model.Checkpoint.Path}: the model has no chat template, so it was not made for conversations; use `lowbit run` to continue a text.");
         _session = new Session(model, pool, context, mode, cache: cache);
-        _generator = new Generator(_session, sampler, model.Config.VocabularySize, context);
+        _generator = new Generator(_session, sampler);
         _options = options;
     }
 

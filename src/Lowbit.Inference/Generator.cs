@@ -15,7 +15,6 @@ public sealed class Generator
     private readonly Session _session;
     private readonly Sampler _sampler;
     private readonly float[] _logits;
-    private readonly int _context;
     private readonly int[] _last = new int[1];
     private int _promptTokens, _generated;
     private TimeSpan _prefill, _decode;
@@ -24,14 +23,11 @@ public sealed class Generator
     /// <summary>Binds a session and a sampler; both stay the caller's.</summary>
     /// <param name="session">The sequence so far.</param>
     /// <param name="sampler">Chooses tokens.</param>
-    /// <param name="vocabulary">Logits of a token.</param>
-    /// <param name="context">Tokens that the session has room for.</param>
-    public Generator(Session session, Sampler sampler, int vocabulary, int context)
+    public Generator(Session session, Sampler sampler)
     {
         _session = session;
         _sampler = sampler;
-        _logits = new float[vocabulary];
-        _context = context;
+        _logits = new float[session.VocabularySize];
     }
 
     /// <summary>What the last generation did, or does so far.</summary>
@@ -67,7 +63,7 @@ public sealed class Generator
             cancellation.ThrowIfCancellationRequested();
             if (_generated > 0)
             {
-                if (_session.Position == _context)
+                if (_session.Position == _session.Context)
                 {
                     _stop = StopReason.ContextFull;
                     yield break;
@@ -90,8 +86,9 @@ public sealed class Generator
     {
         if (prompt.Length == 0)
             throw new LowbitException("the prompt has no tokens, so there is nothing to continue; give some text.");
-        if (prompt.Length > _context - _session.Position)
-            throw new LowbitException($"the prompt has {prompt.Length} tokens, but the context has room for {_context - _session.Position}; shorten the prompt.");
+        int room = _session.Context - _session.Position;
+        if (prompt.Length > room)
+            throw new LowbitException($"the prompt has {prompt.Length} tokens, but the context has room for {room}; shorten the prompt.");
         foreach (int token in prompt)
         {
             if ((uint)token >= (uint)_logits.Length)

@@ -1,6 +1,7 @@
 using System.IO;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Formats;
 using Lowbit.Formats.Gguf;
 using Lowbit.Formats.Llama2C;
 using Lowbit.Tokenizers;
@@ -15,11 +16,11 @@ public static class TokenizerLoader
     /// <summary>Loads the tokenizer of a model.</summary>
     /// <param name="path">
     /// Anything that names a model, or a tokenizer alone: a folder with tokenizer files, one of these files, a GGUF file with
-    /// or without weights, a llama2.c file with its <c>tok*.bin</c> beside it.
+    /// or without weights, a llama2.c file with its <c>tok*.bin</c> beside it, a folder that was made from such a file.
     /// </param>
     /// <exception cref="LowbitException">There is none, or it is damaged.</exception>
     public static Tokenizer Load(string path) => Find(path) ??
-        throw new LowbitException($"{path}: there is no tokenizer; expected tokenizer.json, vocab.json with merges.txt, or tokenizer.model beside the weights.");
+        throw new LowbitException($"{path}: there is no tokenizer; expected tokenizer.json, vocab.json with merges.txt, tokenizer.model, or for a model of llama2.c the tok*.bin of its vocabulary (tok512.bin) beside the weights.");
 
     /// <summary>The same, but null where the model's files have no tokenizer.</summary>
     /// <param name="path">As <see cref="Load"/>.</param>
@@ -29,7 +30,7 @@ public static class TokenizerLoader
         if (Directory.Exists(path))
         {
             if (s_files.Any(name => File.Exists(Path.Combine(path, name)))) return Tokenizer.Load(path);
-            return Directory.GetFiles(path, "*.gguf") is [string gguf] ? FromGguf(gguf) : null;
+            return Directory.GetFiles(path, "*.gguf") is [string gguf] ? FromGguf(gguf) : FromLlama2CFolder(path);
         }
         if (!File.Exists(path)) throw new LowbitException($"{path}: there is no such file or folder.");
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!, name = Path.GetFileName(path);
@@ -44,12 +45,18 @@ public static class TokenizerLoader
         return Tokenizer.FromGguf(GgufVocabularies.Read(file), path);
     }
 
-    // llama2.c names its tokenizer files after the size of the vocabulary: tok512.bin; tokenizer.bin holds Llama 2's.
     private static Tokenizer? FromLlama2C(string path, string folder)
     {
         int vocabulary;
         using (Llama2CFile file = Llama2CFile.Open(path)) vocabulary = file.Header.Vocabulary;
-        string[] candidates = [Path.Combine(folder, $"tok{vocabulary}.bin"), Path.Combine(folder, "tokenizer.bin")];
-        return candidates.FirstOrDefault(File.Exists) is { } found ? Tokenizer.FromLlama2C(found, vocabulary) : null;
+        return FromLlama2C(Llama2CTokenizerFile.Find(folder, vocabulary));
     }
+
+    private static Tokenizer? FromLlama2CFolder(string folder)
+    {
+        string config = Path.Combine(folder, "config.json");
+        return File.Exists(config) ? FromLlama2C(Llama2CTokenizerFile.Find(folder, JsonFile.ReadObject(config))) : null;
+    }
+
+    private static Tokenizer? FromLlama2C(Llama2CTokenizerFile? file) => file is null ? null : Tokenizer.FromLlama2C(file.Path, file.Vocabulary);
 }

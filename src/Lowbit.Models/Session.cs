@@ -56,6 +56,9 @@ public sealed unsafe class Session : IDisposable
     /// <summary>Most tokens of the sequence.</summary>
     public int Context => _cache.Context;
 
+    /// <summary>Logits of a token.</summary>
+    public int VocabularySize => _model.Config.VocabularySize;
+
     /// <summary>Bytes of the key-value cache when it is full.</summary>
     public long CacheBytes => _cache.Bytes;
 

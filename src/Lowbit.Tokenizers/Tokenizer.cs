@@ -126,10 +126,6 @@ public sealed class Tokenizer
     /// <param name="id">Any number.</param>
     public bool IsSpecial(int id) => _text.IsSpecial(id);
 
-    /// <summary>The id of an added token (special or not) with this text, or null.</summary>
-    /// <param name="content">Its text, such as <c>&lt;|im_end|&gt;</c>.</param>
-    public int? FindAdded(string content) => _parts.Added.FirstOrDefault(token => token.Content == content)?.Id;
-
     private string? SpecialText(int? id) => id is not int known ? null
         : _text.Added.TryGetValue(known, out AddedToken? token) ? token.Content : Encoding.UTF8.GetString(_text.Bytes(known));
 

@@ -29,6 +29,25 @@ public sealed class QuantizeTests(TinyModel model) : IClassFixture<TinyModel>
         Assert.Equal(0, LowbitProcess.Run("run", output, "--prompt", "a", "--max-tokens", "4").ExitCode);
     }
 
+    [SharedFact]
+    public void AModelOfLlama2CKeepsItsTokenizer()
+    {
+        string source = model.In("stories"), file = Path.Combine(source, "stories260K.bin"), output = model.In("stories-packed");
+        Directory.CreateDirectory(source);
+        File.Copy(Shared.Path("models", "stories260K", "stories260K.bin"), file);
+        File.Copy(Shared.Path("models", "stories260K", "tok512.bin"), Path.Combine(source, "tok512.bin"));
+        foreach (string other in new[] { "tok32000.bin", "tokenizer.bin" }) File.WriteAllText(Path.Combine(source, other), "of another model");
+        Assert.Equal(0, LowbitProcess.Run("quantize", file, "-o", output, "--method", "pb-rtn", "--salient", "0.5").ExitCode);
+        Assert.Equal(["tok512.bin"], Directory.EnumerateFiles(output, "tok*").Select(path => Path.GetFileName(path)));
+
+        string[] story = ["--prompt", "Once upon a time", "--max-tokens", "8", "--temperature", "0"];
+        JsonElement before = LowbitProcess.Json(["run", file, .. story]), after = LowbitProcess.Json(["run", output, .. story]);
+        Assert.Equal(before.GetProperty("prompt_tokens").GetInt32(), after.GetProperty("prompt_tokens").GetInt32());
+        Assert.Contains("there was", after.GetProperty("text").GetString());
+        string[] measure = ["--text", Shared.Path("data", "tinystories", "stories.eval.txt"), "--windows", "2"];
+        Assert.Equal(LowbitProcess.Json(["eval", file, .. measure]).GetProperty("tokens").GetInt32(), LowbitProcess.Json(["eval", output, .. measure]).GetProperty("tokens").GetInt32());
+    }
+
     [Fact]
     public void ADryRunForecastsAndWritesNothing()
     {

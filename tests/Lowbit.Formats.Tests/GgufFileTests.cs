@@ -45,7 +45,7 @@ public sealed class GgufFileTests : IDisposable
         Assert.Equal([1, -2, 3], file.GetInt32Array("ints"));
         Assert.Equal([1f, -2f, 3f], file.GetFloatArray("ints"));
         Assert.Equal([0.5f, -1f], file.GetFloatArray("floats"));
-        Assert.Equal([true, false], file.GetBoolArray("bools"));
+        Assert.Equal([true, false], file.Metadata["bools"].AsBools());
         Assert.Empty(file.GetInt32Array("none"));
         GgufValue[] nested = file.Metadata["nested"].AsValues();
         Assert.Equal([1, 2], nested[0].AsIntegers<int>());

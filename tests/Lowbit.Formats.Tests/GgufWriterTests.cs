@@ -49,7 +49,7 @@ public sealed class GgufWriterTests : IDisposable
         Assert.Equal("Grüße, 世界", file.GetString("text"));
         Assert.Equal(["a", "", "é"], file.GetStringArray("texts"));
         Assert.Equal([0.5f, -1f], file.GetFloatArray("floats"));
-        Assert.Equal([true, false], file.GetBoolArray("bools"));
+        Assert.Equal([true, false], file.Metadata["bools"].AsBools());
         Assert.Empty(file.GetInt32Array("none"));
     }
 

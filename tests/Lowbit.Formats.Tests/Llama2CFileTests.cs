@@ -21,7 +21,6 @@ public sealed class Llama2CFileTests : IDisposable
     {
         // Width 8, feed-forward 6, 2 layers, 2 heads of 4, 1 key-value head, 3 positions; the floats count up.
         using Llama2CFile file = Open(8, 6, 2, 2, 1, vocabulary, 3);
-        Assert.True(file.InterleavedRope);
         Assert.Equal(new Llama2CHeader(8, 6, 2, 2, 1, 11, 3, vocabulary > 0), file.Header);
         Assert.Equal(4, file.Header.HeadWidth);
         Assert.Equal(4, file.Header.KeyValueWidth);

@@ -104,5 +104,5 @@ public sealed class GeneratorTests : IClassFixture<TinyModel>, IDisposable
     }
 
     private Generator Create(SamplingOptions? sampling = null) =>
-        new(_session, new Sampler(sampling ?? new SamplingOptions(), _model.Config.VocabularySize), _model.Config.VocabularySize, Context);
+        new(_session, new Sampler(sampling ?? new SamplingOptions(), _model.Config.VocabularySize));
 }

@@ -52,6 +52,33 @@ public sealed class BadModelTests : IDisposable
         Assert.Contains(expected, error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("[]", "expected an object")]
+    [InlineData("7", "expected an object")]
+    [InlineData("{", "not valid JSON")]
+    [InlineData("{ \"eos_token_id\": \"end\" }", "\"eos_token_id\" is \"end\"; expected whole numbers")]
+    [InlineData("{ \"eos_token_id\": [2, 2.5] }", "\"eos_token_id\" is [2, 2.5]; expected whole numbers")]
+    public void AWrongGenerationConfigurationIsNamed(string generation, string expected)
+    {
+        string path = _folder.Write("model/generation_config.json", generation), error = ErrorOf();
+        Assert.StartsWith(path, error, StringComparison.Ordinal);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TheGenerationConfigurationSaysWhereATextEnds()
+    {
+        string folder = _folder.File("model");
+        TinyLlama.Write(folder);
+        using (LanguageModel model = LanguageModel.Open(folder)) Assert.Equal([2], model.Config.EndIds);
+        _folder.Write("model/generation_config.json", "{ \"eos_token_id\": [3, 4] }");
+        using (LanguageModel model = LanguageModel.Open(folder))
+        {
+            Assert.Equal([3, 4], model.Config.EndIds);
+            Assert.Equal(1, model.Config.BeginId);
+        }
+    }
+
     [Fact]
     public void AttentionBesideTheFeedForwardLayerNeedsTheModelsWidth()
     {

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Lowbit.Core;
 using Lowbit.Tokenizers.Chat;
 using Xunit;
@@ -123,12 +124,96 @@ public sealed class ChatTemplateTests
     [InlineData("{{ 'ab'|replace('a', 'b' * 16000000) * 2 }}")]
     public void Hostile_templates_end(string template) => Assert.Throws<LowbitException>(() => Render(template));
 
+    // Each costs little for itself; the loop would run for seconds or hours.
+    [Theory]
+    [InlineData("s|upper")]
+    [InlineData("s|lower")]
+    [InlineData("s|title")]
+    [InlineData("s|capitalize")]
+    [InlineData("s|trim")]
+    [InlineData("s|string")]
+    [InlineData("s|int")]
+    [InlineData("s|float")]
+    [InlineData("s|indent")]
+    [InlineData("s|first")]
+    [InlineData("s|last")]
+    [InlineData("s|list")]
+    [InlineData("l|list")]
+    [InlineData("l|reverse")]
+    [InlineData("l|string")]
+    [InlineData("l|map('abs')")]
+    [InlineData("l|map(attribute='x')")]
+    [InlineData("e|join")]
+    [InlineData("'a'.startswith(l)")]
+    [InlineData("'a'.endswith([s, s])")]
+    [InlineData("s == t")]
+    [InlineData("s <= t")]
+    [InlineData("s in {}")]
+    [InlineData("{}[s]")]
+    [InlineData("{}.get(s)")]
+    [InlineData("{s: 1}")]
+    [InlineData("1[l]")]
+    [InlineData("strftime_now(s)")]
+    public void Work_on_long_values_is_counted(string expression) => Assert.Contains("steps", Assert.Throws<LowbitException>(() => Render(
+        "{% set s = 'ab' * 40000 %}{% set t = 'ab' * 40000 %}{% set l = range(80000) %}{% set e = ('x' * 80000).split('x') %}"
+        + "{% for i in range(10000) %}{% set x = " + expression + " %}{% endfor %}")).Message);
+
+    [Theory]
+    [InlineData("'a' * 80000 in t")]
+    [InlineData("t.strip('b' * 80000 ~ 'a')")]
+    [InlineData("('a' * 80000).find(t)")]
+    [InlineData("('a' * 80000).count(t)")]
+    [InlineData("('a' * 80000).replace(t, '')")]
+    [InlineData("('a' * 80000).split(t, 1)")]
+    public void Searches_are_counted_by_their_worst_case(string expression) =>
+        Assert.Contains("steps", Assert.Throws<LowbitException>(() => Render("{% set t = 'a' * 40000 ~ 'b' %}{{ " + expression + " }}")).Message);
+
+    [Fact]
+    public void Tables_of_members_and_parameters_are_counted()
+    {
+        string many = string.Join(',', Enumerable.Range(0, 20_000).Select(i => $"'k{i}':1")), names = string.Join(',', Enumerable.Range(0, 20_000).Select(i => $"p{i}"));
+        foreach (string expression in new[] { "m|dictsort", "m.items()", "m.keys()", "m.values()", "m|first", "f()" })
+        {
+            string template = "{% set m = {" + many + "} %}{% macro f(" + names + ") %}{% endmacro %}{% for i in range(2000) %}{% set x = " + expression + " %}{% endfor %}";
+            Assert.Contains("steps", Assert.Throws<LowbitException>(() => Render(template)).Message);
+        }
+    }
+
+    [Fact]
+    public void Lines_are_counted_beside_their_characters()
+    {
+        Assert.Contains("steps", Assert.Throws<LowbitException>(() => Render("{% set n = '\\n' * 80000 %}{% for i in range(500) %}{% set x = n.splitlines() %}{% endfor %}")).Message);
+        Assert.Contains("a list of more than", Assert.Throws<LowbitException>(() => Render("{{ ('\\n' * 2000000).splitlines()|length }}")).Message);
+    }
+
+    [Fact]
+    public void A_length_costs_nothing() =>
+        Assert.Equal("160001", Render("{% set l = range(80000) %}{% set s = 'ab' * 40000 %}{% for i in range(10000) %}{% set x = l|length + s|length %}{% endfor %}{{ l|length + s|length + 1 }}"));
+
+    [Fact]
+    public void Raw_blocks_are_cut_in_one_pass()
+    {
+        string inside = string.Concat(Enumerable.Repeat("{%", 300_000));
+        Assert.Equal(inside, Render("{% raw %}" + inside + "{%- endraw -%}"));
+        Assert.Equal(inside + " %}", Render("{% raw %}" + inside + " %}{% endraw %}"));
+        Assert.Contains("not closed", Assert.Throws<LowbitException>(() => Render("{% raw %}" + inside)).Message);
+        Assert.Contains("not closed", Assert.Throws<LowbitException>(() => Render("{% raw %}x{% endraw")).Message);
+    }
+
+    [Fact]
+    public void Long_names_are_rejected_and_many_strings_in_a_row_are_one()
+    {
+        Assert.Contains("2000 characters", Assert.Throws<LowbitException>(() => Render("{{ " + new string('x', 2000) + " }}")).Message);
+        Assert.Equal("600000", Render("{{ (" + string.Concat(Enumerable.Repeat("'a' ", 600_000)) + ")|length }}"));
+    }
+
     [Fact]
     public void Deep_nesting_ends()
     {
+        foreach (int depth in new[] { 4000, 100_000 }) Assert.Throws<LowbitException>(() => Render("{{ 'a'|map(" + string.Join(',', Enumerable.Repeat("'map'", depth)) + ") }}"));
         Assert.Throws<LowbitException>(() => Render("{{ " + new string('(', 200_000) + "1" + new string(')', 200_000) + " }}"));
         Assert.Throws<LowbitException>(() => Render("{{ " + string.Join('+', new string('1', 200_000).ToCharArray()) + " }}"));
-        Assert.Throws<LowbitException>(() => Render("{{ " + string.Concat(System.Linq.Enumerable.Repeat("not ", 200_000)) + "1 }}"));
+        Assert.Throws<LowbitException>(() => Render("{{ " + string.Concat(Enumerable.Repeat("not ", 200_000)) + "1 }}"));
     }
 
     [Fact]

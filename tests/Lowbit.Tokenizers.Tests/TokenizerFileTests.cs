@@ -42,7 +42,6 @@ public sealed class TokenizerFileTests : IDisposable
         Assert.Equal([.. "<|".Select(c => (int)c), .. "end|>".Select(c => (int)c)], Encode(tokenizer, "<|end|>"));
         Assert.Equal([301], tokenizer.Encode("<|end|>", addSpecial: false, parseSpecial: true));
         Assert.Equal(['a', 302, 'b'], Encode(tokenizer, "a<tool>b")); // no special token: always found
-        Assert.Equal((301, 302, null), (tokenizer.FindAdded("<|end|>"), tokenizer.FindAdded("<tool>"), tokenizer.FindAdded("x")));
         Assert.True(tokenizer.IsSpecial(301) && !tokenizer.IsSpecial(302) && !tokenizer.IsSpecial(-1));
     }
 
@@ -157,6 +156,30 @@ public sealed class TokenizerFileTests : IDisposable
         Assert.Equal(['a'], Tokenizer.Load(_files.Folder).Encode("a"));
     }
 
+    [Theory]
+    [InlineData("[]", "expected an object")]
+    [InlineData("""{"eos_token_id":"end"}""", "eos_token_id is")]
+    [InlineData("""{"eos_token_id":[301,2.5]}""", "eos_token_id[1] is 2.5")]
+    public void A_wrong_generation_configuration_is_named(string generation, string named)
+    {
+        string path = _files.Write("generation_config.json", generation);
+        _files.Write("tokenizer.json", Handmade.ByteLevelJson());
+        LowbitFormatException fault = Assert.Throws<LowbitFormatException>(() => Tokenizer.Load(_files.Folder));
+        Assert.StartsWith(path, fault.Message);
+        Assert.Contains(named, fault.Message);
+    }
+
+    [Theory]
+    [InlineData("[]")]
+    [InlineData("""[{"name":"tools","template":"t"}]""")]
+    [InlineData("""[{"name":"default"}]""")]
+    public void Named_templates_without_a_default_are_none(string templates)
+    {
+        _files.Write("tokenizer_config.json", $$"""{"chat_template":{{templates}}}""");
+        _files.Write("tokenizer.json", Handmade.ByteLevelJson());
+        Assert.Null(Tokenizer.Load(_files.Folder).ChatTemplate);
+    }
+
     [Fact]
     public void Gpt2_files_are_read()
     {
@@ -264,7 +287,7 @@ public sealed class TokenizerFileTests : IDisposable
     [InlineData("[[\"▁\",\"a\"]]", "[[\"▁\",\"q\"]]", "merge 0")]
     [InlineData("[[\"▁\",\"a\"]]", "[[\"▁\"]]", "model.merges[0]")]
     [InlineData("[[\"▁\",\"a\"]]", "[\"\"]", "merge 0")]
-    [InlineData("\"a\":2", "\"\\ud800\":2", "Unicode")]
+    [InlineData("\"a\":2", "\"\\ud800\":2", "surrogate")]
     [InlineData("\"vocab\"", "\"bocab\"", "model.vocab")]
     public void Unsupported_steps_and_lies_are_named(string from, string to, string named)
     {

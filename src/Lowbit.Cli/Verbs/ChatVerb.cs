@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.CommandLine;
+using System.Threading;
+using System.Threading.Tasks;
 using Lowbit.Cli.Shell;
 using Lowbit.Core;
 using Lowbit.Inference;
@@ -53,7 +55,7 @@ internal static class ChatVerb
             invocation.Terminal.Result(RunVerb.Report(chat.AnswerText, chat.AnswerIds, chat.Statistics, sampling.Seed), JsonReports.Default.RunReport, (_, _) => { });
             return;
         }
-        while (Ask() is { Length: > 0 } line)
+        while (Ask(invocation.Cancellation) is { Length: > 0 } line)
         {
             chat.Add("user", line);
             Print(chat.Answer(invocation.Cancellation), invocation.Terminal);
@@ -69,9 +71,10 @@ internal static class ChatVerb
         if (!terminal.IsJson) Console.Out.WriteLine();
     }
 
-    private static string? Ask()
+    // Reading from a terminal cannot be cancelled, only waiting for it: the reading thread ends with the program.
+    private static string? Ask(CancellationToken cancellation)
     {
         if (!Console.IsInputRedirected) Console.Error.Write("> ");
-        return Console.In.ReadLine();
+        return Task.Run(Console.In.ReadLine, cancellation).WaitAsync(cancellation).GetAwaiter().GetResult();
     }
 }

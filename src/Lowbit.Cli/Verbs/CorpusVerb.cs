@@ -134,7 +134,7 @@ internal static class CorpusVerb
             try
             {
                 session.Reset();
-                var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
+                var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize));
                 int[] written = [.. generator.Generate(begin, ends, cancellation)];
                 ended = generator.Statistics.StopReason == StopReason.EndOfText;
                 return written;

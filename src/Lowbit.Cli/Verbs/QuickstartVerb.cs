@@ -184,7 +184,7 @@ internal static class QuickstartVerb
         int[] ids = [.. tokenizer.Encode(prompt, addSpecial: true)];
         int context = Math.Min(model.Config.ContextLength, ids.Length + length);
         using var session = new Session(model, pool, context, ActivationMode.EightBit);
-        var generator = new Generator(session, new Sampler(new SamplingOptions(), model.Config.VocabularySize), model.Config.VocabularySize, context);
+        var generator = new Generator(session, new Sampler(new SamplingOptions(), model.Config.VocabularySize));
         var text = new StringBuilder(prompt);
         IncrementalDecoder decoder = tokenizer.CreateDecoder(continues: true);
         foreach (int token in generator.Generate(ids, new GenerationOptions { MaxTokens = length, StopIds = EndTokens.Of(model, tokenizer) }, invocation.Cancellation))

@@ -66,7 +66,7 @@ internal static class RunVerb
         using (var pool = new WorkerPool(invocation.Threads))
         using (var session = new Session(model, pool, context, ComputeArguments.Mode(invocation.Get(s_activations)), cache: ComputeArguments.CacheFormat(invocation.Get(s_cache))))
         {
-            var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize), model.Config.VocabularySize, context);
+            var generator = new Generator(session, new Sampler(sampling, model.Config.VocabularySize));
             foreach (int token in generator.Generate(prompt, ends, invocation.Cancellation))
             {
                 generated.Add(token);

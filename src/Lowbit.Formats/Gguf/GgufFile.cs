@@ -132,10 +132,6 @@ public sealed unsafe class GgufFile : IDisposable
     /// <inheritdoc cref="GetStringArray"/>
     public float[] GetFloatArray(string key) => Value(key).AsFloats();
 
-    /// <summary>An array of truth values.</summary>
-    /// <inheritdoc cref="GetStringArray"/>
-    public bool[] GetBoolArray(string key) => Value(key).AsBools();
-
     /// <summary>Writes a file with all metadata, entry by entry as they stand here, and no tensors: the vocabulary alone.</summary>
     /// <param name="destination">Where to write.</param>
     public void WriteMetadataOnly(Stream destination)

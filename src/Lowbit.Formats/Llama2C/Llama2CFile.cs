@@ -8,7 +8,8 @@ namespace Lowbit.Formats.Llama2C;
 
 /// <summary>
 /// A model file of karpathy's llama2.c, legacy version 0, mapped: the header, then all tensors as float32 without names, each
-/// kind for all layers together. The tensors get the names that they have in Hugging Face checkpoints.
+/// kind for all layers together. The tensors get the names that they have in Hugging Face checkpoints, but rotary positions turn
+/// features 2i and 2i + 1 of a head together, as Meta's code does, and not i and i + half.
 /// </summary>
 public sealed unsafe class Llama2CFile : IDisposable
 {
@@ -41,12 +42,6 @@ public sealed unsafe class Llama2CFile : IDisposable
 
     /// <summary>Tensors by Hugging Face name. They must not be used after <see cref="Dispose"/>.</summary>
     public IReadOnlyDictionary<string, Tensor> Tensors => _tensors;
-
-    /// <summary>
-    /// Whether rotary positions turn features 2i and 2i + 1 of a head together, as Meta's code does, and not i and i + half, as
-    /// the same names mean in Hugging Face checkpoints. Always true in this format.
-    /// </summary>
-    public bool InterleavedRope => true;
 
     /// <summary>Maps and checks a file.</summary>
     /// <param name="path">The file.</param>

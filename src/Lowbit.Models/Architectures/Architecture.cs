@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.IO;
-using System.Text.Json;
 using Lowbit.Core;
 using Lowbit.Formats;
 
@@ -27,11 +26,7 @@ internal static class Architecture
     {
         ConfigReader reader = new(ConfigPath(checkpoint), checkpoint.Config!.Value);
         ModelConfig config = Describe(reader, (usual, bare, probe) => Prefix(checkpoint, usual, bare, probe));
-        ImmutableArray<int> ends = reader.Integers("eos_token_id");
-        ConfigReader? generation = Generation(checkpoint);
-        if (generation is not null && generation.Has("eos_token_id")) ends = generation.Integers("eos_token_id");
-        ImmutableArray<int> begin = reader.Integers("bos_token_id");
-        return config with { EndIds = ends, BeginId = begin.IsEmpty ? null : begin[0] };
+        return WithTokens(config, reader, Generation(checkpoint));
     }
 
     /// <summary>The description of a model that has no tensors yet.</summary>
@@ -39,24 +34,16 @@ internal static class Architecture
     /// <exception cref="LowbitException">The file is not there, damaged, or describes something that is not supported.</exception>
     internal static ModelConfig Read(string path)
     {
-        JsonElement root;
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
-            root = document.RootElement.Clone();
-        }
-        catch (JsonException e)
-        {
-            throw new LowbitFormatException(path, $"this is no JSON: {e.Message}", e);
-        }
-        catch (IOException e)
-        {
-            throw new LowbitException($"{path}: the configuration cannot be read: {e.Message}", e);
-        }
-        if (root.ValueKind != JsonValueKind.Object) throw new LowbitFormatException(path, "the configuration is no JSON object.");
-        ConfigReader reader = new(path, root);
-        ImmutableArray<int> begin = reader.Integers("bos_token_id");
-        return Check(path, Describe(reader, (usual, _, _) => usual) with { EndIds = reader.Integers("eos_token_id"), BeginId = begin.IsEmpty ? null : begin[0] });
+        ConfigReader reader = new(path, JsonFile.ReadObject(path));
+        return Check(path, WithTokens(Describe(reader, (usual, _, _) => usual), reader, generation: null));
+    }
+
+    // What generation_config.json says of the end goes before what config.json says.
+    private static ModelConfig WithTokens(ModelConfig config, ConfigReader reader, ConfigReader? generation)
+    {
+        ImmutableArray<int> begin = reader.Integers("bos_token_id"), end = reader.Integers("eos_token_id");
+        if (generation is not null && generation.Has("eos_token_id")) end = generation.Integers("eos_token_id");
+        return config with { EndIds = end, BeginId = begin.IsEmpty ? null : begin[0] };
     }
 
     // The prefix is asked for by the usual one, the one of files saved from the bare model, and a tensor that tells them apart.
@@ -87,16 +74,7 @@ internal static class Architecture
     private static ConfigReader? Generation(Checkpoint checkpoint)
     {
         string path = Path.Combine(Path.GetDirectoryName(ConfigPath(checkpoint))!, "generation_config.json");
-        if (!File.Exists(path)) return null;
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
-            return new ConfigReader(path, document.RootElement.Clone());
-        }
-        catch (JsonException e)
-        {
-            throw new LowbitFormatException(path, $"this is no JSON: {e.Message}", e);
-        }
+        return File.Exists(path) ? new ConfigReader(path, JsonFile.ReadObject(path)) : null;
     }
 
     private static ModelConfig Check(string path, ModelConfig config)

@@ -6,6 +6,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Formats;
+using Lowbit.Formats.Llama2C;
 using Lowbit.Formats.Safetensors;
 using Lowbit.Kernels;
 using Lowbit.Kernels.Blocks;
@@ -173,9 +174,10 @@ internal static unsafe class LowbitFolder
             file.Commit();
             return;
         }
-        IEnumerable<string> names = checkpoint.Kind == CheckpointKind.Llama2C
-            ? Directory.EnumerateFiles(from, "tok*.bin").Select(path => Path.GetFileName(path))
-            : CopiedFiles.Where(name => File.Exists(Path.Combine(from, name)));
+        // A model of llama2.c that was written anew keeps its own form of tokenizer.
+        Llama2CTokenizerFile? own = checkpoint.Llama2C is { } model ? Llama2CTokenizerFile.Find(from, model.Header.Vocabulary) : Llama2CTokenizerFile.Find(from, checkpoint.Config!.Value);
+        List<string> names = checkpoint.Kind == CheckpointKind.Llama2C ? [] : [.. CopiedFiles.Where(name => File.Exists(Path.Combine(from, name)))];
+        if (own is not null) names.Add(Path.GetFileName(own.Path));
         foreach (string name in names) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(from, name)));
     }
 

@@ -26,13 +26,9 @@ public sealed class ChatTemplate
     /// <exception cref="LowbitException">The template is not understood; the message names the line and what was found there.</exception>
     public ChatTemplate(string template, string? beginText = null, string? endText = null)
     {
-        Source = template;
         _body = TemplateParser.Parse(template);
         (_beginText, _endText) = (beginText, endText);
     }
-
-    /// <summary>The template in Jinja.</summary>
-    public string Source { get; }
 
     /// <summary>What <c>strftime_now</c> asks for the date.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
@@ -56,9 +52,14 @@ public sealed class ChatTemplate
         if (_beginText is not null) globals["bos_token"] = _beginText;
         if (_endText is not null) globals["eos_token"] = _endText;
         foreach ((string name, object? value) in variables ?? new Dictionary<string, object?>()) globals[name] = Import(name, value);
-        globals["strftime_now"] = (Function)((positional, _) => Format(positional.Count > 0 ? TemplateValues.ToText(positional[0]) : ""));
-        long contents = messages.Sum(message => (long)message.Content.Length);
-        return new TemplateInterpreter(globals, new WorkMeter(MostSteps + 10 * contents, "the chat template")).Run(_body);
+        WorkMeter meter = new(MostSteps + 10 * messages.Sum(message => (long)message.Content.Length), "the chat template");
+        globals["strftime_now"] = (Function)((positional, _) =>
+        {
+            string format = positional.Count > 0 ? TemplateValues.ToText(positional[0]) : "";
+            meter.Add(format.Length);
+            return Format(format);
+        });
+        return new TemplateInterpreter(globals, meter).Run(_body);
     }
 
     private static Map Import(ChatMessage message)

@@ -51,14 +51,16 @@ internal sealed partial class TemplateInterpreter
         Map map = [];
         foreach ((Expression key, Expression value) in expression.Items)
         {
-            map[Evaluate(key) as string ?? throw Fault("a key that is no string", "a string")] = Evaluate(value);
+            string name = Evaluate(key) as string ?? throw Fault("a key that is no string", "a string");
+            _meter.Add(name.Length >> 3);
+            map[name] = Evaluate(value);
         }
         return map;
     }
 
     private object? MemberOf(object? target, string name) => target switch
     {
-        Map map => map.TryGetValue(name, out object? value) ? value : new Undefined(name),
+        Map map => TryGet(map, name, out object? value) ? value : new Undefined(name),
         Undefined => throw Fault($"{Describe(target)}, before .{name}", "something that is defined"),
         _ => new Undefined(name),
     };
@@ -67,7 +69,7 @@ internal sealed partial class TemplateInterpreter
     {
         switch (target, index)
         {
-            case (Map map, string key): return map.TryGetValue(key, out object? value) ? value : new Undefined(key);
+            case (Map map, string key): return TryGet(map, key, out object? value) ? value : new Undefined(key);
             case (List<object?> list, long at):
                 if (at < 0) at += list.Count;
                 return at >= 0 && at < list.Count ? list[(int)at] : new Undefined($"element {index}");
@@ -75,7 +77,7 @@ internal sealed partial class TemplateInterpreter
                 if (at < 0) at += text.Length;
                 return at >= 0 && at < text.Length ? text[(int)at].ToString() : new Undefined($"character {index}");
             case (Undefined, _): throw Fault($"{Describe(target)}, before a bracket", "something that is defined");
-            default: return new Undefined(TemplateValues.ToText(index));
+            default: return new Undefined(TextOf(index));
         }
     }
 
@@ -244,7 +246,11 @@ internal sealed partial class TemplateInterpreter
         }
         int order;
         if (TemplateValues.IsNumber(left) && TemplateValues.IsNumber(right)) order = TemplateValues.ToDouble(left).CompareTo(TemplateValues.ToDouble(right));
-        else if (left is string a && right is string b) order = string.CompareOrdinal(a, b);
+        else if (left is string a && right is string b)
+        {
+            _meter.Add(Math.Min(a.Length, b.Length) >> 3);
+            order = string.CompareOrdinal(a, b);
+        }
         else throw Fault($"{Describe(left)} {operation} {Describe(right)}", "two numbers or two strings");
         return operation switch { "<" => order < 0, "<=" => order <= 0, ">" => order > 0, _ => order >= 0 };
     }
@@ -254,9 +260,9 @@ internal sealed partial class TemplateInterpreter
         switch (container, item)
         {
             case (string text, string part):
-                _meter.Add(text.Length >> 3);
+                CountSearch(text, part);
                 return text.Contains(part, StringComparison.Ordinal);
-            case (Map map, _): return item is string key && map.ContainsKey(key);
+            case (Map map, _): return item is string key && TryGet(map, key, out _);
             case (List<object?> list, _):
                 _meter.Add(list.Count);
                 return list.Any(element => TemplateValues.AreEqual(element, item, _meter));

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace Lowbit.Tokenizers.Chat;
@@ -17,12 +18,13 @@ internal sealed partial class TemplateInterpreter
                 _meter.Add(text.Length >> 3);
                 return StringMethod(text, name, arguments, named);
             case Map map:
+                if (name == "get") return Argument(0) is string key && TryGet(map, key, out object? value) ? value : Argument(1);
+                _meter.Add(map.Count);
                 switch (name)
                 {
                     case "items": return map.Select(pair => (object?)new List<object?> { pair.Key, pair.Value }).ToList();
                     case "keys": return map.Keys.ToList<object?>();
                     case "values": return map.Values.ToList();
-                    case "get": return Argument(0) is string key && map.TryGetValue(key, out object? value) ? value : Argument(1);
                 }
                 break;
             case List<object?> list:
@@ -58,12 +60,12 @@ internal sealed partial class TemplateInterpreter
             case "isalpha": return text.Length > 0 && text.All(char.IsLetter);
             case "isupper": return text.Any(char.IsUpper) && !text.Any(char.IsLower);
             case "islower": return text.Any(char.IsLower) && !text.Any(char.IsUpper);
-            case "find": return (long)text.IndexOf(Text(0) ?? "", StringComparison.Ordinal);
-            case "count": return Text(0) is { Length: > 0 } part ? (long)text.Split(part).Length - 1 : throw Fault("count of nothing", "a string to count");
+            case "find": return (long)text.IndexOf(Sought(Text(0) ?? ""), StringComparison.Ordinal);
+            case "count": return Text(0) is { Length: > 0 } part ? (long)text.Split(Sought(part)).Length - 1 : throw Fault("count of nothing", "a string to count");
             case "replace": return Replaced(text, Text(0) ?? "", Text(1) ?? "", Number(2, "count"));
             case "split": return Split(text, Text(0) ?? named.GetValueOrDefault("sep") as string, Number(1, "maxsplit"), fromEnd: false);
             case "rsplit": return Split(text, Text(0) ?? named.GetValueOrDefault("sep") as string, Number(1, "maxsplit"), fromEnd: true);
-            case "splitlines": return text.ReplaceLineEndings("\n").Split('\n').SkipLast(text.EndsWith('\n') || text.Length == 0 ? 1 : 0).ToList<object?>();
+            case "splitlines": return Counted(text.ReplaceLineEndings("\n").Split('\n').SkipLast(text.EndsWith('\n') || text.Length == 0 ? 1 : 0).ToList<object?>());
             case "join": return Join(text, arguments.Count > 0 ? arguments[0] : null);
             default: throw Fault($"the method {name} of a string", "a known method");
         }
@@ -71,11 +73,22 @@ internal sealed partial class TemplateInterpreter
         string? Text(int i) => i >= arguments.Count || arguments[i] is null ? null
             : arguments[i] as string ?? throw Fault($"{Describe(arguments[i])} in {name}", "a string");
         int Number(int i, string key) => (i < arguments.Count ? arguments[i] : named.GetValueOrDefault(key)) is long number and >= 0 ? (int)Math.Min(number, int.MaxValue) : -1;
-        IEnumerable<string> Choices() => arguments.Count > 0 && arguments[0] is List<object?> list ? list.OfType<string>() : [Text(0) ?? throw Fault($"{name} of nothing", "a string")];
+        IEnumerable<string> Choices() => arguments.Count > 0 && arguments[0] is List<object?> list ? list.Select(Compared).OfType<string>() : [Text(0) ?? throw Fault($"{name} of nothing", "a string")];
+        object? Compared(object? part)
+        {
+            _meter.Add(part is string choice ? 1 + (choice.Length >> 3) : 1);
+            return part;
+        }
+        string Sought(string part)
+        {
+            CountSearch(text, part);
+            return part;
+        }
     }
 
-    private static string Strip(string text, string? letters, bool left, bool right)
+    private string Strip(string text, string? letters, bool left, bool right)
     {
+        if (letters is not null) CountSearch(text, letters);
         char[]? set = letters?.ToCharArray();
         if (set is { Length: 0 }) return text;
         return (left, right) switch { (true, true) => text.Trim(set), (true, false) => text.TrimStart(set), _ => text.TrimEnd(set) };
@@ -105,13 +118,8 @@ internal sealed partial class TemplateInterpreter
     private List<object?> Split(string text, string? separator, int most, bool fromEnd)
     {
         if (separator is { Length: 0 }) throw Fault("a split by nothing", "a separator");
-        if (most < 0)
-        {
-            List<object?> all = separator is null ? [.. text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)] : [.. text.Split(separator)];
-            if (all.Count > LongestList) throw Fault($"a list of more than {LongestList} elements", "a shorter one");
-            _meter.Add(all.Count);
-            return all;
-        }
+        if (separator is not null) CountSearch(text, separator);
+        if (most < 0) return Counted(separator is null ? [.. text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)] : [.. text.Split(separator)]);
         if (separator is null) throw Fault("a split by white space with a limit", "a separator");
         List<object?> parts = [];
         for (; most > 0; most--)
@@ -128,11 +136,19 @@ internal sealed partial class TemplateInterpreter
         return parts;
     }
 
+    /// <summary>A list of pieces, if it is not too long.</summary>
+    private List<object?> Counted(List<object?> pieces)
+    {
+        if (pieces.Count > LongestList) throw Fault($"a list of more than {LongestList} elements", "a shorter one");
+        _meter.Add(pieces.Count);
+        return pieces;
+    }
+
     private string Join(string separator, object? items)
     {
         StringBuilder text = new();
         bool first = true;
-        foreach (object? item in Items(items))
+        foreach (object? item in CountedItems(items))
         {
             if (!first) text.Append(separator);
             text.Append(TemplateValues.ToText(item));
@@ -145,15 +161,17 @@ internal sealed partial class TemplateInterpreter
 
     private object? ApplyFilter(string name, object? value, List<object?> arguments, Map named)
     {
+        if (!RuntimeHelpers.TryEnsureSufficientExecutionStack()) throw Fault("too deep nesting", "a simpler template");
+        _meter.Add(1);
         switch (name)
         {
-            case "trim": return Strip(TemplateValues.ToText(value), Argument(0, "chars") as string, true, true);
-            case "length" or "count": return value is string text ? text.Length : (long)Items(value).Count;
-            case "upper": return TemplateValues.ToText(value).ToUpperInvariant();
-            case "lower": return TemplateValues.ToText(value).ToLowerInvariant();
-            case "capitalize": return Capitalized(TemplateValues.ToText(value));
-            case "title": return Titled(TemplateValues.ToText(value));
-            case "string" or "safe": return TemplateValues.ToText(value);
+            case "trim": return Strip(TextOf(value), Argument(0, "chars") as string, true, true);
+            case "length" or "count": return value switch { string text => text.Length, Map members => members.Count, _ => (long)Items(value).Count };
+            case "upper": return TextOf(value).ToUpperInvariant();
+            case "lower": return TextOf(value).ToLowerInvariant();
+            case "capitalize": return Capitalized(TextOf(value));
+            case "title": return Titled(TextOf(value));
+            case "string" or "safe": return TextOf(value);
             case "tojson":
                 string json = TemplateValues.ToJson(value, Argument(0, "indent") is long indent and >= 0 and <= 64 ? (int)indent : null);
                 _meter.Add(json.Length >> 3);
@@ -163,8 +181,10 @@ internal sealed partial class TemplateInterpreter
             case "join": return Join(Argument(0, "d") as string ?? "", Argument(1, "attribute") is string member ? Mapped(value, member) : value);
             case "first": return Items(value) is [var head, ..] ? head : new Undefined("first");
             case "last": return Items(value) is [.., var tail] ? tail : new Undefined("last");
-            case "list": return Items(value).ToList();
-            case "reverse": return value is string forward ? Join("", Enumerable.Reverse(Items(forward)).ToList()) : Enumerable.Reverse(Items(value)).ToList();
+            case "list": return CountedItems(value).ToList();
+            case "reverse":
+                List<object?> backward = Enumerable.Reverse(CountedItems(value)).ToList();
+                return value is string ? Join("", backward) : backward;
             case "unique":
                 List<object?> unique = [];
                 foreach (object? item in Items(value))
@@ -173,31 +193,42 @@ internal sealed partial class TemplateInterpreter
                 }
                 return unique;
             case "items": return value is Undefined ? new List<object?>() : CallMethod(value, "items", [], []);
-            case "dictsort": return value is Map map ? map.OrderBy(pair => pair.Key, StringComparer.OrdinalIgnoreCase).Select(pair => (object?)new List<object?> { pair.Key, pair.Value }).ToList() : throw Fault(Describe(value), "a dictionary");
-            case "replace": return Replaced(TemplateValues.ToText(value), Argument(0, "old") as string ?? "", Argument(1, "new") as string ?? "", -1);
-            case "int": return ToInteger(value, Argument(0, "default"));
-            case "float": return TemplateValues.IsNumber(value) ? TemplateValues.ToDouble(value) : double.TryParse(value as string, CultureInfo.InvariantCulture, out double real) ? real : Argument(0, "default") ?? 0.0;
+            case "dictsort":
+                if (value is not Map map) throw Fault(Describe(value), "a dictionary");
+                _meter.Add(map.Keys.Sum(key => 1L + key.Length));
+                return map.OrderBy(pair => pair.Key, StringComparer.OrdinalIgnoreCase).Select(pair => (object?)new List<object?> { pair.Key, pair.Value }).ToList();
+            case "replace": return Replaced(TextOf(value), Argument(0, "old") as string ?? "", Argument(1, "new") as string ?? "", -1);
+            case "int": return ToInteger(value is string digits ? TextOf(digits) : value, Argument(0, "default"));
+            case "float": return TemplateValues.IsNumber(value) ? TemplateValues.ToDouble(value) : double.TryParse(value is string numeral ? TextOf(numeral) : null, CultureInfo.InvariantCulture, out double real) ? real : Argument(0, "default") ?? 0.0;
             case "abs": return value is long number ? number < 0 ? Integers("*", number, -1) : number : value is double negative ? Math.Abs(negative) : throw Fault(Describe(value), "a number");
             case "map":
                 if (named.TryGetValue("attribute", out object? attribute)) return Mapped(value, attribute as string ?? "");
-                return Items(value).Select(item => ApplyFilter(arguments is [string filter, ..] ? filter : "", item, arguments.Skip(1).ToList(), named)).ToList();
+                List<object?> others = Rest(arguments);
+                return CountedItems(value).Select(item => ApplyFilter(arguments is [string filter, ..] ? filter : "", item, others, named)).ToList();
             case "selectattr" or "rejectattr":
-                string key = arguments is [string first, ..] ? first : throw Fault($"{name} without a name", "the name of a member");
-                return Chosen(Items(value), item => MemberOf(item, key), arguments.Skip(1).ToList(), name == "selectattr");
-            case "select" or "reject": return Chosen(Items(value), item => item, arguments, name == "select");
-            case "indent": return Indented(TemplateValues.ToText(value), Argument(0, "width"), TemplateValues.IsTrue(Argument(1, "first")));
+                string wanted = arguments is [string first, ..] ? first : throw Fault($"{name} without a name", "the name of a member");
+                return Chosen(CountedItems(value), item => MemberOf(item, wanted), Rest(arguments), name == "selectattr");
+            case "select" or "reject": return Chosen(CountedItems(value), item => item, arguments, name == "select");
+            case "indent": return Indented(TextOf(value), Argument(0, "width"), TemplateValues.IsTrue(Argument(1, "first")));
             default: throw Fault($"the filter {name}", "a known filter");
         }
 
         object? Argument(int i, string key) => i < arguments.Count ? arguments[i] : named.GetValueOrDefault(key);
     }
 
-    private List<object?> Mapped(object? value, string member) => Items(value).Select(item => MemberOf(item, member)).ToList();
+    private List<object?> Mapped(object? value, string member) => CountedItems(value).Select(item => MemberOf(item, member)).ToList();
 
     private List<object?> Chosen(List<object?> items, Func<object?, object?> of, List<object?> test, bool wanted)
     {
-        _meter.Add(items.Count);
-        return items.Where(item => (test is [string name, ..] ? ApplyTest(name, of(item), test.Skip(1).ToList()) : TemplateValues.IsTrue(of(item))) == wanted).ToList();
+        List<object?> arguments = Rest(test);
+        return items.Where(item => (test is [string name, ..] ? ApplyTest(name, of(item), arguments) : TemplateValues.IsTrue(of(item))) == wanted).ToList();
+    }
+
+    /// <summary>The arguments behind the first, which names a filter or a test.</summary>
+    private List<object?> Rest(List<object?> arguments)
+    {
+        _meter.Add(arguments.Count);
+        return arguments.Skip(1).ToList();
     }
 
     private string Indented(string text, object? width, bool alsoFirst)
@@ -208,6 +239,7 @@ internal sealed partial class TemplateInterpreter
         {
             if (lines[i].Length > 0) lines[i] = Joined(blanks, lines[i]);
         }
+        if (lines.Sum(line => line.Length + 1L) > LongestText) throw Fault($"a string of more than {LongestText} characters", "a shorter one");
         return string.Join('\n', lines);
     }
 

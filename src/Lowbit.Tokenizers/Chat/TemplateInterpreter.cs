@@ -43,7 +43,7 @@ internal sealed partial class TemplateInterpreter
 
     /// <summary>Prepares a run.</summary>
     /// <param name="globals">The variables that the template sees.</param>
-    /// <param name="meter">Counts steps, and characters by eights.</param>
+    /// <param name="meter">Counts steps, elements of lists, and characters by eights.</param>
     public TemplateInterpreter(Map globals, WorkMeter meter)
     {
         _meter = meter;
@@ -163,6 +163,7 @@ internal sealed partial class TemplateInterpreter
             return;
         }
         if (value is not List<object?> items || items.Count != targets.Count) throw Fault(Describe(value), $"{targets.Count} values for {string.Join(", ", targets)}");
+        _meter.Add(targets.Count);
         for (int i = 0; i < targets.Count; i++) _scope.Set(targets[i], items[i]);
     }
 
@@ -181,6 +182,7 @@ internal sealed partial class TemplateInterpreter
         Scope caller = _scope;
         Scope inner = new(_globals);
         _scope = inner;
+        _meter.Add(macro.Parameters.Count);
         for (int i = 0; i < macro.Parameters.Count; i++)
         {
             (string name, Expression? otherwise) = macro.Parameters[i];
@@ -200,15 +202,51 @@ internal sealed partial class TemplateInterpreter
         _output.Append(text);
     }
 
-    /// <summary>The elements that a loop goes through: of a list, the keys of a dictionary, the characters of a string.</summary>
-    private List<object?> Items(object? value) => value switch
+    /// <summary>
+    /// The elements that a loop goes through: of a list, the keys of a dictionary, the characters of a string. Counts what it
+    /// makes; of a list, which is there already, the caller counts what he does with it.
+    /// </summary>
+    private List<object?> Items(object? value)
     {
-        List<object?> list => list,
-        Map map => [.. map.Keys],
-        string text => [.. text.EnumerateRunes().Select(rune => (object?)rune.ToString())],
-        Undefined => [],
-        _ => throw Fault(Describe(value), "something with elements"),
-    };
+        switch (value)
+        {
+            case List<object?> list: return list;
+            case Map map:
+                _meter.Add(map.Count);
+                return [.. map.Keys];
+            case string text:
+                _meter.Add(text.Length);
+                return [.. text.EnumerateRunes().Select(rune => (object?)rune.ToString())];
+            case Undefined: return [];
+            default: throw Fault(Describe(value), "something with elements");
+        }
+    }
+
+    /// <summary>The same for a filter that makes a list of as many elements.</summary>
+    private List<object?> CountedItems(object? value)
+    {
+        List<object?> items = Items(value);
+        _meter.Add(items.Count);
+        return items;
+    }
+
+    /// <summary>The text of a value, counted.</summary>
+    private string TextOf(object? value)
+    {
+        string text = TemplateValues.ToText(value);
+        _meter.Add(text.Length >> 3);
+        return text;
+    }
+
+    /// <summary>Looks a key up, which reads all of it.</summary>
+    private bool TryGet(Map map, string key, out object? value)
+    {
+        _meter.Add(key.Length >> 3);
+        return map.TryGetValue(key, out value);
+    }
+
+    /// <summary>Counts a search, whose worst case compares everything with everything.</summary>
+    private void CountSearch(string text, string part) => _meter.Add((text.Length >> 3) + ((long)text.Length * part.Length >> 8));
 
     private static Map Fill(Map map, IReadOnlyDictionary<string, object?> members)
     {

@@ -33,6 +33,7 @@ internal readonly record struct TemplateToken(TokenType Type, string Value, int 
 /// </summary>
 internal sealed class TemplateLexer
 {
+    private const int LongestName = 1000; // every use of a name looks it up
     private static readonly string[] s_operators = ["**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", "(", ")", "[", "]", "{", "}", "|", ",", ".", ":"];
 
     private readonly string _source;
@@ -153,14 +154,23 @@ internal sealed class TemplateLexer
     private bool Raw(int first, bool trimLeft)
     {
         _tokens.RemoveRange(first, 3);
+        const string end = "endraw";
         for (int tag = _at; (tag = _source.IndexOf("{%", tag, StringComparison.Ordinal)) >= 0; tag += 2)
         {
-            string inside = _source[(tag + 2)..].Split("%}", 2)[0].Trim('-', '+', ' ', '\n', '\t');
-            if (inside != "endraw") continue;
+            int name = SkipSigns(tag + 2);
+            if (!_source.AsSpan(name).StartsWith(end, StringComparison.Ordinal)) continue;
+            int close = SkipSigns(name + end.Length);
+            if (!_source.AsSpan(close).StartsWith("%}", StringComparison.Ordinal)) continue;
             AddData(tag, trimLeft);
-            return Close(_source.IndexOf("%}", tag, StringComparison.Ordinal), isBlock: true);
+            return Close(close, isBlock: true);
         }
         throw Bad("a raw block that is not closed", "{% endraw %}");
+    }
+
+    private int SkipSigns(int at)
+    {
+        while (at < _source.Length && _source[at] is '-' or '+' or ' ' or '\n' or '\t') at++;
+        return at;
     }
 
     private TemplateToken Next()
@@ -170,6 +180,7 @@ internal sealed class TemplateLexer
         if (char.IsLetter(first) || first == '_')
         {
             while (_at < _source.Length && (char.IsLetterOrDigit(_source[_at]) || _source[_at] == '_')) _at++;
+            if (_at - start > LongestName) throw Bad($"a name of {_at - start} characters", $"one of at most {LongestName}");
             return new TemplateToken(TokenType.Name, _source[start.._at], line);
         }
         if (char.IsAsciiDigit(first)) return Number();

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using System.Globalization;
+using System.Text;
 
 namespace Lowbit.Tokenizers.Chat;
 
@@ -126,9 +127,9 @@ internal sealed partial class TemplateParser
                     _ => new Expression.Variable(token.Line, token.Value),
                 };
             case TokenType.Text:
-                string text = "";
-                while (Current.Type == TokenType.Text) text += _tokens[_at++].Value; // neighbours are one string
-                return new Expression.Constant(token.Line, text);
+                StringBuilder text = new();
+                while (Current.Type == TokenType.Text) text.Append(_tokens[_at++].Value); // neighbours are one string
+                return new Expression.Constant(token.Line, text.ToString());
             case TokenType.Integer:
                 _at++;
                 return long.TryParse(token.Value, CultureInfo.InvariantCulture, out long integer)

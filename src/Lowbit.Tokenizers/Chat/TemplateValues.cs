@@ -105,8 +105,16 @@ internal static class TemplateValues
             (List<object?> a, List<object?> b) => a.Count == b.Count && a.Zip(b).All(pair => AreEqual(pair.First, pair.Second, meter)),
             (Map a, Map b) => a.Count == b.Count && a.All(pair => b.TryGetValue(pair.Key, out object? other) && AreEqual(pair.Value, other, meter)),
             (long a, long b) => a == b,
+            (string a, string b) => AreEqual(a, b, meter),
             _ => IsNumber(left) && IsNumber(right) ? ToDouble(left).Equals(ToDouble(right)) : Equals(left, right),
         };
+    }
+
+    private static bool AreEqual(string left, string right, WorkMeter meter)
+    {
+        if (left.Length != right.Length) return false;
+        meter.Add(left.Length >> 3);
+        return left == right;
     }
 
     /// <summary>Whether the value is a number; truth values are, in Python.</summary>

@@ -3,21 +3,22 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Text;
 using Lowbit.Core;
+using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 
 /// <summary>Vocabulary and merges of byte pair encodings: inside of <c>tokenizer.json</c>, or GPT-2's two files.</summary>
 internal static class BytePairFiles
 {
-    private const long LargestFile = 1 << 28;
+    private const int LargestFile = 1 << 28;
 
     /// <summary>Reads GPT-2's <c>vocab.json</c> and <c>merges.txt</c>.</summary>
     /// <exception cref="LowbitException">A file is missing or damaged.</exception>
     public static TokenizerParts ReadGpt2(string vocabularyFile, string mergesFile)
     {
-        JsonFile root = JsonFile.Read(vocabularyFile);
+        JsonValue root = JsonValue.Read(vocabularyFile);
         Vocabulary vocabulary = ReadVocabulary(root, byteLevel: true);
-        string[] lines = Encoding.UTF8.GetString(FileBytes.Read(mergesFile, LargestFile)).Split('\n');
+        string[] lines = Encoding.UTF8.GetString(WholeFile.Read(mergesFile, LargestFile)).Split('\n');
         IEnumerable<string> merges = lines.Select(line => line.TrimEnd('\r')).Where(line => line.Length > 0 && !line.StartsWith("#version", StringComparison.Ordinal));
         List<AddedToken> special = [];
         if (vocabulary.Find("<|endoftext|>"u8) is >= 0 and int end) special.Add(new AddedToken(end, "<|endoftext|>") { IsSpecial = true });
@@ -34,11 +35,11 @@ internal static class BytePairFiles
     }
 
     /// <summary>Reads an object of tokens and ids.</summary>
-    public static Vocabulary ReadVocabulary(JsonFile tokens, bool byteLevel)
+    public static Vocabulary ReadVocabulary(JsonValue tokens, bool byteLevel)
     {
         if (!tokens.Exists) throw tokens.Bad("an object of tokens");
         List<byte[]?> byId = [];
-        foreach ((string name, JsonFile value) in tokens.Members())
+        foreach ((string name, JsonValue value) in tokens.Members())
         {
             int id = value.Id();
             while (byId.Count <= id) byId.Add(null);
@@ -48,7 +49,7 @@ internal static class BytePairFiles
     }
 
     /// <summary>Reads an array of merges, each a string with a blank or a pair of strings.</summary>
-    public static MergeTable ReadMerges(JsonFile merges, Vocabulary vocabulary, bool byteLevel) =>
+    public static MergeTable ReadMerges(JsonValue merges, Vocabulary vocabulary, bool byteLevel) =>
         Merges(merges.Items().Select(PairOf), vocabulary, byteLevel, merges.File);
 
     /// <summary>Splits «left right».</summary>
@@ -74,10 +75,10 @@ internal static class BytePairFiles
         return table;
     }
 
-    private static (string Left, string Right) PairOf(JsonFile merge)
+    private static (string Left, string Right) PairOf(JsonValue merge)
     {
         if (merge.Element.ValueKind == System.Text.Json.JsonValueKind.String) return SplitMerge(merge.Text());
-        JsonFile[] pair = [.. merge.Items()];
+        JsonValue[] pair = [.. merge.Items()];
         return pair.Length == 2 ? (pair[0].Text(), pair[1].Text()) : throw merge.Bad("a pair of tokens");
     }
 

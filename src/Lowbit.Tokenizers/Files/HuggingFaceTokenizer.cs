@@ -16,7 +16,7 @@ internal static class HuggingFaceTokenizer
     /// <exception cref="LowbitException">The file is damaged or asks for a step that is not supported.</exception>
     public static TokenizerParts Read(string file)
     {
-        JsonFile root = JsonFile.Read(file);
+        JsonValue root = JsonValue.Read(file);
         List<AddedToken> added = [.. root["added_tokens"].Items().Select(ReadAdded)];
         List<NormalizationStep> normalization = [];
         AddNormalization(root["normalizer"], normalization, 0);
@@ -38,7 +38,7 @@ internal static class HuggingFaceTokenizer
         };
     }
 
-    private static AddedToken ReadAdded(JsonFile token) => new(token["id"].Id(), token["content"].Text())
+    private static AddedToken ReadAdded(JsonValue token) => new(token["id"].Id(), token["content"].Text())
     {
         IsSpecial = token["special"].Flag(false),
         InNormalizedText = token["normalized"].Flag(false),
@@ -47,13 +47,13 @@ internal static class HuggingFaceTokenizer
         IsWholeWord = token["single_word"].Flag(false),
     };
 
-    private static void AddNormalization(JsonFile step, List<NormalizationStep> steps, int depth)
+    private static void AddNormalization(JsonValue step, List<NormalizationStep> steps, int depth)
     {
         if (!step.Exists) return;
         switch (step["type"].Text())
         {
             case "Sequence":
-                foreach (JsonFile inner in step["normalizers"].Items()) AddNormalization(inner, steps, Deeper(step, depth));
+                foreach (JsonValue inner in step["normalizers"].Items()) AddNormalization(inner, steps, Deeper(step, depth));
                 break;
             case "NFC": steps.Add(Normalization.Unicode(compatibility: false, compose: true)); break;
             case "NFD": steps.Add(Normalization.Unicode(compatibility: false, compose: false)); break;
@@ -72,7 +72,7 @@ internal static class HuggingFaceTokenizer
         }
     }
 
-    private static void AddPreTokenization(JsonFile step, List<PreTokenizationStep> steps, ref bool byteLevel, int depth)
+    private static void AddPreTokenization(JsonValue step, List<PreTokenizationStep> steps, ref bool byteLevel, int depth)
     {
         if (!step.Exists) return;
         string type = step["type"].Text();
@@ -80,7 +80,7 @@ internal static class HuggingFaceTokenizer
         switch (type)
         {
             case "Sequence":
-                foreach (JsonFile inner in step["pretokenizers"].Items()) AddPreTokenization(inner, steps, ref byteLevel, Deeper(step, depth));
+                foreach (JsonValue inner in step["pretokenizers"].Items()) AddPreTokenization(inner, steps, ref byteLevel, Deeper(step, depth));
                 break;
             case "ByteLevel":
                 byteLevel = true;
@@ -112,7 +112,7 @@ internal static class HuggingFaceTokenizer
         }
     }
 
-    private static string PrependScheme(JsonFile step) => step["prepend_scheme"].OptionalText() switch
+    private static string PrependScheme(JsonValue step) => step["prepend_scheme"].OptionalText() switch
     {
         null => step["add_prefix_space"].Flag(true) ? "always" : "never", // before tokenizers 0.15
         "always" => "always",
@@ -121,25 +121,25 @@ internal static class HuggingFaceTokenizer
         _ => throw step["prepend_scheme"].Bad("«always», «first» or «never»"),
     };
 
-    private static string Pattern(JsonFile pattern) =>
+    private static string Pattern(JsonValue pattern) =>
         pattern["String"].OptionalText() is { } text ? RunePattern.Escape(text) : pattern["Regex"].Text();
 
-    private static SplitBehavior Behavior(JsonFile behavior) =>
+    private static SplitBehavior Behavior(JsonValue behavior) =>
         Enum.TryParse(behavior.Text(), out SplitBehavior value) && Enum.IsDefined(value)
             ? value : throw behavior.Bad("Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
 
-    private static void AddPostProcessing(JsonFile step, List<int> prefix, List<int> suffix, int depth)
+    private static void AddPostProcessing(JsonValue step, List<int> prefix, List<int> suffix, int depth)
     {
         if (!step.Exists) return;
         switch (step["type"].Text())
         {
             case "ByteLevel": break; // moves offsets, which nobody asks for here
             case "Sequence":
-                foreach (JsonFile inner in step["processors"].Items()) AddPostProcessing(inner, prefix, suffix, Deeper(step, depth));
+                foreach (JsonValue inner in step["processors"].Items()) AddPostProcessing(inner, prefix, suffix, Deeper(step, depth));
                 break;
             case "TemplateProcessing":
                 List<int> target = prefix;
-                foreach (JsonFile part in step["single"].Items())
+                foreach (JsonValue part in step["single"].Items())
                 {
                     if (part["Sequence"].Exists) target = suffix;
                     else target.AddRange(step["special_tokens"][part["SpecialToken"]["id"].Text()]["ids"].Items().Select(id => id.Id()));
@@ -149,7 +149,7 @@ internal static class HuggingFaceTokenizer
         }
     }
 
-    private static SubwordModel ReadModel(JsonFile model, bool byteLevel, List<AddedToken> added)
+    private static SubwordModel ReadModel(JsonValue model, bool byteLevel, List<AddedToken> added)
     {
         string? type = model["type"].OptionalText() ?? (model["merges"].Exists ? "BPE" : null); // old files name no type
         return type switch
@@ -160,7 +160,7 @@ internal static class HuggingFaceTokenizer
         };
     }
 
-    private static BytePairEncoding ReadBytePairs(JsonFile model, bool byteLevel)
+    private static BytePairEncoding ReadBytePairs(JsonValue model, bool byteLevel)
     {
         foreach (string name in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
         {
@@ -179,15 +179,15 @@ internal static class HuggingFaceTokenizer
         });
     }
 
-    private static Unigram ReadUnigram(JsonFile model, bool byteLevel, List<AddedToken> added)
+    private static Unigram ReadUnigram(JsonValue model, bool byteLevel, List<AddedToken> added)
     {
         if (byteLevel) throw new LowbitFormatException(model.File, "the model is Unigram after ByteLevel, which is not supported; use another tokenizer.");
         List<byte[]?> tokens = [];
         List<float> scores = [];
         HashSet<int> special = [.. added.Where(token => token.IsSpecial).Select(token => token.Id)];
-        foreach (JsonFile entry in model["vocab"].Items())
+        foreach (JsonValue entry in model["vocab"].Items())
         {
-            JsonFile[] pair = [.. entry.Items()];
+            JsonValue[] pair = [.. entry.Items()];
             if (pair.Length != 2) throw entry.Bad("a token and its score");
             scores.Add(special.Contains(tokens.Count) ? float.NaN : pair[1].Number());
             tokens.Add(Encoding.UTF8.GetBytes(pair[0].Text()));
@@ -198,14 +198,14 @@ internal static class HuggingFaceTokenizer
         return new Unigram(new Vocabulary(tokens), [.. scores], unknown, model["byte_fallback"].Flag(false));
     }
 
-    private static TokenDecoder ReadDecoder(JsonFile decoder)
+    private static TokenDecoder ReadDecoder(JsonValue decoder)
     {
         TokenDecoder result = new();
-        List<JsonFile> steps = [];
+        List<JsonValue> steps = [];
         Flatten(decoder, steps, 0);
         List<(string, string)> replacements = [];
         bool fused = false;
-        foreach (JsonFile step in steps)
+        foreach (JsonValue step in steps)
         {
             switch (step["type"].Text())
             {
@@ -227,15 +227,15 @@ internal static class HuggingFaceTokenizer
         return result with { Replacements = replacements };
     }
 
-    private static void Flatten(JsonFile decoder, List<JsonFile> steps, int depth)
+    private static void Flatten(JsonValue decoder, List<JsonValue> steps, int depth)
     {
         if (!decoder.Exists) return;
         if (decoder["type"].Text() != "Sequence") steps.Add(decoder);
-        else foreach (JsonFile inner in decoder["decoders"].Items()) Flatten(inner, steps, Deeper(decoder, depth));
+        else foreach (JsonValue inner in decoder["decoders"].Items()) Flatten(inner, steps, Deeper(decoder, depth));
     }
 
-    private static int Deeper(JsonFile step, int depth) => depth < DeepestSequence ? depth + 1 : throw step.Bad($"at most {DeepestSequence} nested sequences");
+    private static int Deeper(JsonValue step, int depth) => depth < DeepestSequence ? depth + 1 : throw step.Bad($"at most {DeepestSequence} nested sequences");
 
-    private static LowbitFormatException Unsupported(JsonFile step, string kind, string supported) =>
+    private static LowbitFormatException Unsupported(JsonValue step, string kind, string supported) =>
         new(step.File, $"the {kind} is «{step["type"].OptionalText() ?? "without type"}», but supported are {supported}; use another tokenizer.");
 }

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Linq;
 using Lowbit.Core;
+using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 
@@ -13,13 +14,13 @@ namespace Lowbit.Tokenizers.Files;
 /// </summary>
 internal static class Llama2CTokenizer
 {
-    private const long LargestFile = 1 << 26;
+    private const int LargestFile = 1 << 26;
 
     /// <summary>Reads the file.</summary>
     /// <exception cref="LowbitException">The file is not there, truncated or of another size of vocabulary.</exception>
     public static Tokenizer Read(string file, int vocabularySize)
     {
-        ReadOnlySpan<byte> rest = FileBytes.Read(file, LargestFile);
+        ReadOnlySpan<byte> rest = WholeFile.Read(file, LargestFile);
         if (vocabularySize is < 3 or > TokenList.LargestSize) throw new LowbitException($"{file}: {vocabularySize} tokens are asked for, but 3 to {TokenList.LargestSize} are possible; check the header of the model.");
         Take(ref rest, 4);
         List<byte[]?> tokens = [];

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Text;
 using Lowbit.Core;
+using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 
@@ -12,7 +13,7 @@ namespace Lowbit.Tokenizers.Files;
 /// </summary>
 internal static class SentencePieceTokenizer
 {
-    private const long LargestFile = 1 << 28;
+    private const int LargestFile = 1 << 28;
 
     private sealed class Model
     {
@@ -37,7 +38,7 @@ internal static class SentencePieceTokenizer
     public static TokenizerParts Read(string file)
     {
         Model model = new();
-        foreach (Field field in Fields(FileBytes.Read(file, LargestFile), file))
+        foreach (Field field in Fields(WholeFile.Read(file, LargestFile), file))
         {
             switch (field.Number)
             {

@@ -4,13 +4,14 @@ using System.IO;
 using System.Linq;
 using System.Text;
 using Lowbit.Core;
+using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 
 /// <summary>Finds the tokenizer in a model folder, and what the configuration beside it adds.</summary>
 internal static class TokenizerFolder
 {
-    private const long LargestTemplate = 1 << 22;
+    private const int LargestTemplate = 1 << 22;
 
     /// <summary>Reads the tokenizer of a folder or file.</summary>
     /// <exception cref="LowbitException">There is none, or it is damaged or of an unsupported kind.</exception>
@@ -40,7 +41,7 @@ internal static class TokenizerFolder
         string? template = null;
         if (File.Exists(configFile))
         {
-            JsonFile config = JsonFile.Read(configFile);
+            JsonValue config = JsonValue.Read(configFile);
             parts = parts with { BeginId = IdOf(config["bos_token"], parts) ?? parts.BeginId };
             if (IdOf(config["eos_token"], parts) is int end) parts = parts with { EndIds = [end, .. parts.EndIds] };
             parts = parts with
@@ -52,19 +53,19 @@ internal static class TokenizerFolder
             template = TemplateOf(config["chat_template"]);
         }
         if (parts.BeginId is null && parts.Prefix.Count > 0) parts = parts with { BeginId = parts.Prefix[0] };
-        if (File.Exists(templateFile)) template = Encoding.UTF8.GetString(FileBytes.Read(templateFile, LargestTemplate));
+        if (File.Exists(templateFile)) template = Encoding.UTF8.GetString(WholeFile.Read(templateFile, LargestTemplate));
         return parts with { EndIds = [.. parts.EndIds, .. GenerationEnds(Path.Combine(folder, "generation_config.json"))], ChatTemplate = template };
     }
 
     /// <summary>Adds or removes the token where the configuration says so; otherwise the post-processor decides.</summary>
-    private static IReadOnlyList<int> With(IReadOnlyList<int> ids, int? token, JsonFile flag, bool first)
+    private static IReadOnlyList<int> With(IReadOnlyList<int> ids, int? token, JsonValue flag, bool first)
     {
         if (!flag.Exists || token is not int id || flag.Flag(false) == ids.Contains(id)) return ids;
         if (ids.Contains(id)) return [.. ids.Where(other => other != id)];
         return first ? [id, .. ids] : [.. ids, id];
     }
 
-    private static int? IdOf(JsonFile token, TokenizerParts parts)
+    private static int? IdOf(JsonValue token, TokenizerParts parts)
     {
         if (!token.Exists) return null;
         string content = token["content"].Exists ? token["content"].Text() : token.Text();
@@ -72,18 +73,21 @@ internal static class TokenizerFolder
         return parts.Model.Vocabulary.Find(Encoding.UTF8.GetBytes(content)) is >= 0 and int id ? id : null;
     }
 
-    /// <summary>A template, or of several named ones the default.</summary>
-    private static string? TemplateOf(JsonFile template)
+    /// <summary>A template, or of several named ones the default; null where none is the default.</summary>
+    private static string? TemplateOf(JsonValue template)
     {
         if (template.Element.ValueKind != System.Text.Json.JsonValueKind.Array) return template.OptionalText();
-        JsonFile chosen = template.Items().FirstOrDefault(item => item["name"].OptionalText() == "default");
-        return chosen["template"].OptionalText();
+        foreach (JsonValue named in template.Items())
+        {
+            if (named["name"].OptionalText() == "default") return named["template"].OptionalText();
+        }
+        return null;
     }
 
     private static IEnumerable<int> GenerationEnds(string file)
     {
         if (!File.Exists(file)) return [];
-        JsonFile ends = JsonFile.Read(file)["eos_token_id"];
+        JsonValue ends = JsonValue.Read(file)["eos_token_id"];
         if (!ends.Exists) return [];
         return ends.Element.ValueKind == System.Text.Json.JsonValueKind.Array ? [.. ends.Items().Select(id => id.Id())] : [ends.Id()];
     }
