@@ -53,6 +53,24 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
         Assert.Equal(reported, evaluated.GetProperty("perplexity").GetDouble(), 1e-3 * reported);
     }
 
+    [Theory]
+    [InlineData("pb-llm")]
+    [InlineData("bitnet")]
+    public void TheSameBytesAreWrittenWithAnEvaluationAndAfterAnInterruptionBehindTheLastStep(string method)
+    {
+        string[] command = ["finetune", model.Path, "--method", method, "--text", model.Text, .. s_short];
+        string plain = model.In("plain-" + method), evaluated = model.In("evaluated-" + method), resumed = model.In("resumed-" + method);
+        LowbitProcess.Json([.. command, "-o", plain]);
+        LowbitProcess.Json([.. command, "-o", evaluated, "--eval-text", model.Text]);
+        File.WriteAllText(resumed + ".partial", "in the way of the folder");
+        Assert.Equal(1, LowbitProcess.Run([.. command, "-o", resumed]).ExitCode);
+        File.Delete(resumed + ".partial");
+        LowbitProcess.Json([.. command, "-o", resumed, "--resume"]);
+        byte[] expected = File.ReadAllBytes(Path.Combine(plain, "model.safetensors"));
+        Assert.Equal(expected, File.ReadAllBytes(Path.Combine(evaluated, "model.safetensors")));
+        Assert.Equal(expected, File.ReadAllBytes(Path.Combine(resumed, "model.safetensors")));
+    }
+
     [Fact]
     public void HalfPrecisionTakesHalfTheBytesAndGivesThePerplexity()
     {
