@@ -171,8 +171,9 @@ public sealed unsafe class BlockTraining : IDisposable
             _pass.Forward(block, Inputs(b), _kept, _output.Floats);
             for (long i = 0; i < _elements; i++)
             {
-                rest += Math.Pow(_output.Floats[i] - Targets(b)[i], 2);
-                size += Math.Pow(Targets(b)[i], 2);
+                double target = Targets(b)[i], difference = _output.Floats[i] - Targets(b)[i];
+                rest += difference * difference;
+                size += target * target;
             }
         }
         return rest / size;
