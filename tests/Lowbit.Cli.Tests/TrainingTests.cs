@@ -95,6 +95,7 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("--block-steps needs a model", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4")]
     [InlineData("has phases of its own", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4", "--train-all")]
     [InlineData("needs a model that has learned", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "pb-llm", "--saliency", "hessian")]
+    [InlineData("--method is 'lora'", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "lora")]
     [InlineData("--dropout is for", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--dropout", "0.1")]
     [InlineData("give one of them", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--loftq", "1", "--lq-lora", "1")]
     [InlineData("--target-bits belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--target-bits", "3")]
