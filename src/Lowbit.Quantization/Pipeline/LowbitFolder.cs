@@ -157,9 +157,7 @@ internal static unsafe class LowbitFolder
     {
         JsonObject config = model.Checkpoint.Config is { } source ? JsonObject.Create(source)! : ConfigWriter.ToJson(model.Config);
         config["quantization_config"] = record.ToJson(declared);
-        using AtomicFile file = new(Path.Combine(folder, "config.json"));
-        using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
-        file.Commit();
+        AtomicFile.WriteJson(Path.Combine(folder, "config.json"), config);
     }
 
     /// <summary>Copies the files of the tokenizer, whatever form they have.</summary>

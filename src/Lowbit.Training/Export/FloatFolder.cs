@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Formats;
@@ -34,11 +33,7 @@ public static unsafe class FloatFolder
             if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
             WriteTensors(Path.Combine(work, "model.safetensors"), model, pool, type);
-            using (AtomicFile file = new(Path.Combine(work, "config.json")))
-            {
-                using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
-                file.Commit();
-            }
+            AtomicFile.WriteJson(Path.Combine(work, "config.json"), config);
             CopyTokenizer(work, tokenizer);
             if (Directory.Exists(output)) Directory.Delete(output, recursive: true);
             Directory.Move(work, output);
