@@ -102,7 +102,7 @@ internal static unsafe class LowbitFolder
                 writer.Commit();
             }
             WriteConfig(store.Folder, model, record, declared);
-            CopyTokenizer(store.Folder, checkpoint);
+            CopyTokenizer(store.Folder, checkpoint.Path, checkpoint);
             return Count(path, parameters, tensors.Select(tensor => (tensor.Part, tensor.Spec.Bytes)));
         }
         finally
@@ -160,19 +160,19 @@ internal static unsafe class LowbitFolder
         AtomicFile.WriteJson(Path.Combine(folder, "config.json"), config);
     }
 
-    /// <summary>Copies the files of the tokenizer, whatever form they have.</summary>
-    internal static void CopyTokenizer(string folder, Checkpoint checkpoint)
+    /// <summary>Copies the files of the tokenizer, whatever form they have; the checkpoint at the path is null where a folder has a tokenizer alone.</summary>
+    internal static void CopyTokenizer(string folder, string path, Checkpoint? checkpoint)
     {
-        string from = Directory.Exists(checkpoint.Path) ? checkpoint.Path : Path.GetDirectoryName(Path.GetFullPath(checkpoint.Path))!;
-        if (checkpoint.Gguf is not null)
+        string from = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        if (checkpoint?.Gguf is { } gguf)
         {
             using AtomicFile file = new(Path.Combine(folder, "tokenizer.gguf"));
-            checkpoint.Gguf.WriteMetadataOnly(file.Stream);
+            gguf.WriteMetadataOnly(file.Stream);
             file.Commit();
             return;
         }
-        IEnumerable<string> names = checkpoint.Kind == CheckpointKind.Llama2C
-            ? Directory.EnumerateFiles(from, "tok*.bin").Select(path => Path.GetFileName(path))
+        IEnumerable<string> names = checkpoint?.Kind == CheckpointKind.Llama2C
+            ? Directory.EnumerateFiles(from, "tok*.bin").Select(file => Path.GetFileName(file))
             : CopiedFiles.Where(name => File.Exists(Path.Combine(from, name)));
         foreach (string name in names) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(from, name)));
     }

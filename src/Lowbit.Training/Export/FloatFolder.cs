@@ -60,11 +60,9 @@ public static unsafe class FloatFolder
     // A folder with a tokenizer need not have weights beside it.
     private static void CopyTokenizer(string folder, string path)
     {
-        string[] files = Directory.Exists(path) ? [.. LowbitFolder.CopiedFiles.Where(name => File.Exists(Path.Combine(path, name)))] : [];
-        foreach (string name in files) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(path, name)));
-        if (files.Length > 0) return;
-        using Checkpoint checkpoint = Checkpoint.Open(path);
-        LowbitFolder.CopyTokenizer(folder, checkpoint);
+        bool hasFiles = Directory.Exists(path) && LowbitFolder.CopiedFiles.Any(name => File.Exists(Path.Combine(path, name)));
+        using Checkpoint? checkpoint = hasFiles ? null : Checkpoint.Open(path);
+        LowbitFolder.CopyTokenizer(folder, path, checkpoint);
     }
 
     private static void WriteTensors(string path, TrainableModel model, WorkerPool pool, ElementFormat type)
