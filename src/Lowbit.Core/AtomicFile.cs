@@ -1,5 +1,9 @@
 using System;
+using System.Buffers;
 using System.IO;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace Lowbit.Core;
 
@@ -20,6 +24,20 @@ public sealed class AtomicFile : IDisposable
         Path = path;
         _temporary = $"{path}.{Environment.ProcessId}.partial";
         Stream = Guard(() => new FileStream(_temporary, FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 20));
+    }
+
+    /// <summary>Writes a whole file of indented JSON.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="json">What it shall hold.</param>
+    /// <param name="encoder">What escapes characters in strings; null for the default.</param>
+    /// <exception cref="LowbitException">The file cannot be written.</exception>
+    public static void WriteJson(string path, JsonNode json, JavaScriptEncoder? encoder = null)
+    {
+        ArrayBufferWriter<byte> bytes = new();
+        using (Utf8JsonWriter writer = new(bytes, new JsonWriterOptions { Indented = true, Encoder = encoder })) json.WriteTo(writer);
+        using AtomicFile file = new(path);
+        file.Write(bytes.WrittenSpan);
+        file.Commit();
     }
 
     /// <summary>The name that the file shall have in the end.</summary>

@@ -1,12 +1,23 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Lowbit.Core;
 
-/// <summary>The memory of the program itself: its code, its constants and the managed heap.</summary>
+/// <summary>The memory of the process, and of the program itself within it: its code, its constants and the managed heap.</summary>
 public static unsafe partial class ProgramMemory
 {
+    /// <summary>Bytes that the process had in memory when it had most.</summary>
+    public static long Peak
+    {
+        get
+        {
+            using Process process = Process.GetCurrentProcess();
+            return process.PeakWorkingSet64;
+        }
+    }
+
     /// <summary>
     /// Gives back what the start of the program has left: managed objects that nobody refers to any more, and, of a native program, the pages
     /// of its file and its libraries that nothing writes to, most of which the start alone has used. What is run or read again comes back

@@ -53,6 +53,24 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
         Assert.Equal(reported, evaluated.GetProperty("perplexity").GetDouble(), 1e-3 * reported);
     }
 
+    [Theory]
+    [InlineData("pb-llm")]
+    [InlineData("bitnet")]
+    public void TheSameBytesAreWrittenWithAnEvaluationAndAfterAnInterruptionBehindTheLastStep(string method)
+    {
+        string[] command = ["finetune", model.Path, "--method", method, "--text", model.Text, .. s_short];
+        string plain = model.In("plain-" + method), evaluated = model.In("evaluated-" + method), resumed = model.In("resumed-" + method);
+        LowbitProcess.Json([.. command, "-o", plain]);
+        LowbitProcess.Json([.. command, "-o", evaluated, "--eval-text", model.Text]);
+        File.WriteAllText(resumed + ".partial", "in the way of the folder");
+        Assert.Equal(1, LowbitProcess.Run([.. command, "-o", resumed]).ExitCode);
+        File.Delete(resumed + ".partial");
+        LowbitProcess.Json([.. command, "-o", resumed, "--resume"]);
+        byte[] expected = File.ReadAllBytes(Path.Combine(plain, "model.safetensors"));
+        Assert.Equal(expected, File.ReadAllBytes(Path.Combine(evaluated, "model.safetensors")));
+        Assert.Equal(expected, File.ReadAllBytes(Path.Combine(resumed, "model.safetensors")));
+    }
+
     [Fact]
     public void HalfPrecisionTakesHalfTheBytesAndGivesThePerplexity()
     {
@@ -77,6 +95,7 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
     [InlineData("--block-steps needs a model", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4")]
     [InlineData("has phases of its own", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "efficientqat", "--block-steps", "4", "--train-all")]
     [InlineData("needs a model that has learned", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "pb-llm", "--saliency", "hessian")]
+    [InlineData("--method is 'lora'", "train", "CONFIG", "--text", "TEXT", "-o", "nowhere", "--method", "lora")]
     [InlineData("--dropout is for", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--dropout", "0.1")]
     [InlineData("give one of them", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--loftq", "1", "--lq-lora", "1")]
     [InlineData("--target-bits belongs to", "finetune", "MODEL", "--text", "TEXT", "-o", "nowhere", "--method", "qlora", "--target-bits", "3")]

@@ -125,6 +125,14 @@ public sealed unsafe class BlockTrainingTests : IDisposable
         Assert.Throws<LowbitFormatException>(() => Run(new TrainingFolder(output, "same", resume: true, force: false)));
     }
 
+    [Fact]
+    public void WindowsLongerThanTheModelReadsAreRefused()
+    {
+        using TrainableModel model = Tiny.Model();
+        int length = Tiny.Config.ContextLength + 1;
+        Assert.Contains($"--context is {length}", Assert.Throws<LowbitException>(() => new BlockTraining(model, new Data.TokenWindows(Tiny.Ids(500), length, 1), s_options, _pool)).Message);
+    }
+
     private IReadOnlyList<BlockReport> Train(TrainableModel model, Func<TrainableLinear, IWeightForm> form)
     {
         using BlockTraining training = new(model, Tiny.Data(), s_options, _pool);

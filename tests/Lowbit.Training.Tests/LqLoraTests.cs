@@ -69,6 +69,15 @@ public sealed unsafe class LqLoraTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void AnErrorThatIsNoNumberIsRefused(int rounds)
+    {
+        SeparableWeights weights = Slopes() with { Scale = double.NaN };
+        Assert.Contains("look for NaN", Assert.Throws<LowbitException>(() => Begin(Numbers(Rows * Columns, 3), rounds, weights)).Message);
+    }
+
     [Fact]
     public void BitsGoWhereTheErrorIs()
     {

@@ -134,6 +134,28 @@ public sealed unsafe class MethodTests : IDisposable
         }
     }
 
+    [Theory]
+    [MemberData(nameof(Forms))]
+    public void WhatIsPackedAfterTheLastStepIsWhatTheProductsTakeFromThenOn(string method)
+    {
+        string path = _folder.File("checkpoint.safetensors");
+        TrainingOptions options = Tiny.Options with { Steps = 2 };
+        using TrainableModel model = Model(method), resumed = Model(method);
+        using (Trainer trainer = new(model, Tiny.Data(), options, _pool))
+        {
+            for (int i = 0; i < 2; i++) trainer.Step();
+            trainer.Save(path, "same");
+        }
+        using (Trainer trainer = new(resumed, Tiny.Data(), options, _pool)) trainer.Resume(path, "same");
+        foreach (TrainableModel trained in (TrainableModel[])[model, resumed])
+        {
+            float[][] taken = [.. trained.Linears.Select(Effective)], packed = [.. trained.Linears.Select(linear => linear.Form!.Quantize(linear.Weight)!.Dequantized)];
+            trained.Refresh(_pool);
+            Assert.Equal(trained.Linears.Select(Effective), taken);
+            Assert.Equal(taken, packed);
+        }
+    }
+
     private void AssertGradients(TrainableModel model, Func<int, TrainableLinear, IWeightForm> form)
     {
         using (model)
@@ -150,6 +172,8 @@ public sealed unsafe class MethodTests : IDisposable
         using WorkerPool pool = new(1);
         return new PbLlmTraining(pool, linear.Weight, options);
     }
+
+    private static float[] Effective(TrainableLinear linear) => new ReadOnlySpan<float>(linear.Effective, (int)linear.Weight.Count).ToArray();
 
     private static float[] Values(Parameter parameter) => parameter.Value.Span<float>(0, (int)parameter.Count).ToArray();
 

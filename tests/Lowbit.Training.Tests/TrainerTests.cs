@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Threading;
@@ -178,6 +179,25 @@ public sealed class TrainerTests : IDisposable
         Assert.Equal(2, picture.Descendants().Count(element => element.Name.LocalName == "polyline"));
         Assert.False(Directory.Exists(output + ".training"));
         Assert.Throws<LowbitException>(() => new TrainingFolder(output, "same", resume: true, force: false));
+    }
+
+    [Fact]
+    public void TheLogHasEveryStepOfTheCheckpointThatIsKept()
+    {
+        string output = _folder.File("model");
+        using WorkerPool pool = new(1);
+        using TrainableModel model = Tiny.Model();
+        using Trainer trainer = new(model, Tiny.Data(), Tiny.Options, pool);
+        List<int> lines = [];
+        new TrainingFolder(output, "same", resume: false, force: false).Train(trainer, 3, _ =>
+        {
+            // What a kill at this moment would leave.
+            using StreamReader log = new(new FileStream(Path.Combine(output + ".training", "training.jsonl"), FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+            lines.Add(log.ReadToEnd().Count(c => c == '\n'));
+        }, CancellationToken.None);
+        Assert.Equal(8, lines.Count);
+        Assert.True(lines[3] >= 3, $"{lines[3]} lines behind the checkpoint of step 3");
+        Assert.True(lines[6] >= 6, $"{lines[6]} lines behind the checkpoint of step 6");
     }
 
     [Fact]

@@ -14,7 +14,7 @@ namespace Lowbit.Cli.Verbs;
 internal static class TrainVerb
 {
     private static readonly Argument<string> s_model = new("CONFIG") { Description = "A config.json as Hugging Face folders have it, or a folder with one; weights in it are not read." };
-    private static readonly Option<string> s_method = Options.Choice("--method", "full: in float; the others train through a quantizer from the first step on.", "full", "bitnet", "xnor", "bi-real", "ir-net", "recu", "onebit", "efficientqat", "pb-llm");
+    private static readonly Option<string> s_method = Options.Choice("--method", "full: in float; the others train through a quantizer from the first step on.", TrainingMethods.Names("full", fromNothing: true));
     private static readonly Option<string?> s_tokenizer = Options.Text("--tokenizer", "A model or folder whose tokenizer is used; the folder of CONFIG if not given.", "MODEL");
 
     private static readonly Option<bool> s_newTokenizer = Options.Flag("--new-tokenizer", "Learn a byte-level tokenizer from the text first, of as many tokens as CONFIG says.");

@@ -179,7 +179,7 @@ internal static class TrainingCommand
             Loss = steps.TakeLast(Math.Max(1, steps.Count / 50)).Average(step => step.Loss),
             Seconds = 0,
             TokensPerSecond = options.TokensPerStep * steps.Count / steps.Sum(step => step.Seconds),
-            PeakMemoryBytes = PeakMemory(),
+            PeakMemoryBytes = ProgramMemory.Peak,
             Perplexity = Measure(),
             PerplexityBefore = before,
             PerplexityOfSource = ofSource,
@@ -234,11 +234,5 @@ internal static class TrainingCommand
         facts.Add(("time, peak memory", $"{Quantities.Significant(report.Seconds, 3)} s, {Quantities.Bytes(report.PeakMemoryBytes)}"));
         facts.Add(("speed", $"{Quantities.Significant(report.TokensPerSecond, 3)} tokens a second"));
         Terminal.Write(Terminal.Facts([.. facts]));
-    }
-
-    private static long PeakMemory()
-    {
-        using Process process = Process.GetCurrentProcess();
-        return process.PeakWorkingSet64;
     }
 }

@@ -25,9 +25,10 @@ namespace Lowbit.Cli.Verbs;
 /// <param name="Form">What it makes of a linear; null for training in float and for adapters.</param>
 /// <param name="Base">What adapters stand on; null where there are none.</param>
 /// <param name="Packs">Whether the result is packed.</param>
+/// <param name="FromNothing">Whether it can begin from random weights.</param>
 internal sealed record TrainingMethod(
     string Name, Option[] Settings, bool TrainsWeights, Func<TrainingContext, TrainableLinear, IWeightForm>? Form,
-    Func<Invocation, LanguageModel, WorkerPool, TrainingAdapters>? Base = null, bool Packs = true);
+    Func<Invocation, LanguageModel, WorkerPool, TrainingAdapters>? Base = null, bool Packs = true, bool FromNothing = false);
 
 /// <summary>What a method may look at.</summary>
 /// <param name="Invocation">Options.</param>
@@ -78,18 +79,18 @@ internal static class TrainingMethods
 
     private static readonly TrainingMethod[] s_all =
     [
-        new("pb-llm", [s_salient, s_saliency, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm),
-        new("full", [s_type], true, null, Packs: false),
-        new("xnor", [s_scales, s_trainAll], true, Binary(new Xnor())),
+        new("pb-llm", [s_salient, s_saliency, s_salientBits, s_trainSalient, s_fixedScale, s_scaleOf, s_positions, s_scales, s_trainAll], true, PbLlm, FromNothing: true),
+        new("full", [s_type], true, null, Packs: false, FromNothing: true),
+        new("xnor", [s_scales, s_trainAll], true, Binary(new Xnor()), FromNothing: true),
         new("bnn", [s_scales, s_trainAll], true, Binary(new Bnn())),
-        new("bi-real", [s_scales, s_trainAll], true, Binary(new BiReal())),
-        new("ir-net", [s_scales, s_trainAll], true, Binary(new IrNet())),
+        new("bi-real", [s_scales, s_trainAll], true, Binary(new BiReal()), FromNothing: true),
+        new("ir-net", [s_scales, s_trainAll], true, Binary(new IrNet()), FromNothing: true),
         new("fda", [s_scales, s_trainAll], true, Binary(new FrequencyDomain())),
-        new("recu", [s_scales, s_trainAll], true, Binary(new ReCu())),
-        new("bitnet", [s_activations, s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation))),
+        new("recu", [s_scales, s_trainAll], true, Binary(new ReCu()), FromNothing: true),
+        new("bitnet", [s_activations, s_scales, s_trainAll], true, (context, _) => new BitNet(Precision(context.Invocation)), FromNothing: true),
         new("llm-qat", [s_bits, s_activations, s_scales, s_trainAll], true, (context, _) => new LlmQat(context.Invocation.Get(s_bits), Precision(context.Invocation))),
-        new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight)),
-        new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_blockSteps, s_blockRate, s_blockBatches, s_scales, s_trainAll], true, Uniform),
+        new("onebit", [s_trainAll], true, (_, linear) => new OneBit(linear.Weight), FromNothing: true),
+        new("efficientqat", [s_bits, s_groupSize, s_fixedCodes, s_blockSteps, s_blockRate, s_blockBatches, s_scales, s_trainAll], true, Uniform, FromNothing: true),
         new("lora", [s_rank, s_alpha, s_adapters, s_type], false, null, (_, _, _) => new TrainingAdapters(), Packs: false),
         new("qlora", [s_rank, s_alpha, s_loftq, s_lqLora, s_fisher, s_targetBits, s_adapters, s_type], false, null, OverPacked, Packs: false),
         new("qa-lora", [s_rank, s_alpha, s_bits, s_groupSize], false, null, OverUniform),
@@ -98,7 +99,10 @@ internal static class TrainingMethods
     public static IReadOnlyList<Option> Settings { get; } = [.. s_all.SelectMany(method => method.Settings).Distinct()];
 
     /// <summary>Names, the default first.</summary>
-    public static string[] Names(params string[] first) => [.. first, .. s_all.Select(method => method.Name).Except(first)];
+    /// <param name="first">The default.</param>
+    /// <param name="fromNothing">Only those that can begin from random weights.</param>
+    public static string[] Names(string first, bool fromNothing = false) =>
+        [first, .. s_all.Where(method => method.FromNothing || !fromNothing).Select(method => method.Name).Where(name => name != first)];
 
     /// <summary>A method by its name.</summary>
     /// <param name="invocation">Options.</param>

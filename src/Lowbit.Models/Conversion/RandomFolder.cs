@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Threading;
 using Lowbit.Core;
@@ -120,9 +119,7 @@ internal static class RandomFolder
             ["options"] = type,
             ["tensors"] = declared,
         };
-        using AtomicFile file = new(path);
-        using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) json.WriteTo(writer);
-        file.Commit();
+        AtomicFile.WriteJson(path, json);
     }
 
     private static bool IsLinear(ModelTensor tensor) => tensor.Role is not (TensorRole.Norm or TensorRole.Embedding or TensorRole.Head);

@@ -103,7 +103,7 @@ internal static unsafe class LowbitFolder
                 writer.Commit();
             }
             WriteConfig(store.Folder, model, record, declared);
-            CopyTokenizer(store.Folder, checkpoint);
+            CopyTokenizer(store.Folder, checkpoint.Path, checkpoint);
             return Count(path, parameters, tensors.Select(tensor => (tensor.Part, tensor.Spec.Bytes)));
         }
         finally
@@ -158,25 +158,24 @@ internal static unsafe class LowbitFolder
     {
         JsonObject config = model.Checkpoint.Config is { } source ? JsonObject.Create(source)! : ConfigWriter.ToJson(model.Config);
         config["quantization_config"] = record.ToJson(declared);
-        using AtomicFile file = new(Path.Combine(folder, "config.json"));
-        using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
-        file.Commit();
+        AtomicFile.WriteJson(Path.Combine(folder, "config.json"), config);
     }
 
-    /// <summary>Copies the files of the tokenizer, whatever form they have.</summary>
-    internal static void CopyTokenizer(string folder, Checkpoint checkpoint)
+    /// <summary>Copies the files of the tokenizer, whatever form they have; the checkpoint at the path is null where a folder has a tokenizer alone.</summary>
+    internal static void CopyTokenizer(string folder, string path, Checkpoint? checkpoint)
     {
-        string from = Directory.Exists(checkpoint.Path) ? checkpoint.Path : Path.GetDirectoryName(Path.GetFullPath(checkpoint.Path))!;
-        if (checkpoint.Gguf is not null)
+        string from = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        if (checkpoint?.Gguf is { } gguf)
         {
             using AtomicFile file = new(Path.Combine(folder, "tokenizer.gguf"));
-            checkpoint.Gguf.WriteMetadataOnly(file.Stream);
+            gguf.WriteMetadataOnly(file.Stream);
             file.Commit();
             return;
         }
         // A model of llama2.c that was written anew keeps its own form of tokenizer.
-        Llama2CTokenizerFile? own = checkpoint.Llama2C is { } model ? Llama2CTokenizerFile.Find(from, model.Header.Vocabulary) : Llama2CTokenizerFile.Find(from, checkpoint.Config!.Value);
-        List<string> names = checkpoint.Kind == CheckpointKind.Llama2C ? [] : [.. CopiedFiles.Where(name => File.Exists(Path.Combine(from, name)))];
+        Llama2CTokenizerFile? own = checkpoint?.Llama2C is { } model ? Llama2CTokenizerFile.Find(from, model.Header.Vocabulary)
+            : checkpoint?.Config is { } config ? Llama2CTokenizerFile.Find(from, config) : null;
+        List<string> names = checkpoint?.Kind == CheckpointKind.Llama2C ? [] : [.. CopiedFiles.Where(name => File.Exists(Path.Combine(from, name)))];
         if (own is not null) names.Add(Path.GetFileName(own.Path));
         foreach (string name in names) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(from, name)));
     }

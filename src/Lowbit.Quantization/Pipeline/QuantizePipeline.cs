@@ -125,7 +125,7 @@ public sealed class QuantizePipeline
             Seconds = total.Elapsed.TotalSeconds,
             ResumedLayers = _resumed,
             ProcessorSeconds = Environment.CpuUsage.TotalTime.TotalSeconds,
-            PeakMemoryBytes = PeakMemory(),
+            PeakMemoryBytes = ProgramMemory.Peak,
             CalibrationPerplexityBefore = check is null ? null : Math.Exp(check.Before),
             CalibrationPerplexity = likelihood is { } mean ? Math.Exp(mean) : null,
             Coverage = _calibration is null ? null : Coverage.Of(_calibration, _model.Config.VocabularySize, _layers),
@@ -239,10 +239,4 @@ public sealed class QuantizePipeline
 
     // The arrays of a layer are large and short-lived, like those that read the text; without this they pile up to a multiple of a block.
     private static void ReturnMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
-
-    private static long PeakMemory()
-    {
-        using Process process = Process.GetCurrentProcess();
-        return process.PeakWorkingSet64;
-    }
 }

@@ -1,7 +1,6 @@
 using System.Collections.Generic;
 using System.Linq;
 using System.Text.Encodings.Web;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 
@@ -15,6 +14,7 @@ public sealed record TrainedTokens(IReadOnlyList<string> Special, IReadOnlyList<
 {
     /// <summary>Writes a <c>tokenizer.json</c> as Hugging Face tokenizers have it.</summary>
     /// <param name="path">The file.</param>
+    /// <exception cref="LowbitException">The file cannot be written.</exception>
     public void Write(string path)
     {
         JsonArray added = [];
@@ -60,9 +60,6 @@ public sealed record TrainedTokens(IReadOnlyList<string> Special, IReadOnlyList<
                 ["merges"] = merges,
             },
         };
-        using AtomicFile file = new(path);
-        JsonWriterOptions options = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-        using (Utf8JsonWriter writer = new(file.Stream, options)) json.WriteTo(writer);
-        file.Commit();
+        AtomicFile.WriteJson(path, json, JavaScriptEncoder.UnsafeRelaxedJsonEscaping);
     }
 }

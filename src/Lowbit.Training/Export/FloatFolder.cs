@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Lowbit.Core;
 using Lowbit.Formats;
@@ -34,11 +33,7 @@ public static unsafe class FloatFolder
             if (Directory.Exists(work)) Directory.Delete(work, recursive: true);
             Directory.CreateDirectory(work);
             WriteTensors(Path.Combine(work, "model.safetensors"), model, pool, type);
-            using (AtomicFile file = new(Path.Combine(work, "config.json")))
-            {
-                using (Utf8JsonWriter writer = new(file.Stream, new JsonWriterOptions { Indented = true })) config.WriteTo(writer);
-                file.Commit();
-            }
+            AtomicFile.WriteJson(Path.Combine(work, "config.json"), config);
             CopyTokenizer(work, tokenizer);
             if (Directory.Exists(output)) Directory.Delete(output, recursive: true);
             Directory.Move(work, output);
@@ -65,11 +60,9 @@ public static unsafe class FloatFolder
     // A folder with a tokenizer need not have weights beside it.
     private static void CopyTokenizer(string folder, string path)
     {
-        string[] files = Directory.Exists(path) ? [.. LowbitFolder.CopiedFiles.Where(name => File.Exists(Path.Combine(path, name)))] : [];
-        foreach (string name in files) File.WriteAllBytes(Path.Combine(folder, name), File.ReadAllBytes(Path.Combine(path, name)));
-        if (files.Length > 0) return;
-        using Checkpoint checkpoint = Checkpoint.Open(path);
-        LowbitFolder.CopyTokenizer(folder, checkpoint);
+        bool hasFiles = Directory.Exists(path) && LowbitFolder.CopiedFiles.Any(name => File.Exists(Path.Combine(path, name)));
+        using Checkpoint? checkpoint = hasFiles ? null : Checkpoint.Open(path);
+        LowbitFolder.CopyTokenizer(folder, path, checkpoint);
     }
 
     private static void WriteTensors(string path, TrainableModel model, WorkerPool pool, ElementFormat type)

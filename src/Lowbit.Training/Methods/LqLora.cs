@@ -62,9 +62,10 @@ public static class LqLora
             for (int i = 0; i < rest.Length; i++)
             {
                 double weight = weights is null ? 1 : weights.Scale * weights.Rows[i / columns] * weights.Columns[i % columns];
-                error += Math.Pow(weight * (rest[i] - quantized.Dequantized[i]), 2);
+                double difference = weight * (rest[i] - quantized.Dequantized[i]);
+                error += difference * difference;
             }
-            if (error >= least) break;
+            if (!(error < least)) break; // NaN is no less either
             least = error;
             best = new AdapterStart(quantized, left, right, rank);
             for (int i = 0; i < rest.Length; i++) rest[i] = layer.Weight.Span[i] - quantized.Dequantized[i];

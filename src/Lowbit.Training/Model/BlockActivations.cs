@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Linq;
 using Lowbit.Core;
 using Lowbit.Models;
 
@@ -10,10 +9,10 @@ namespace Lowbit.Training.Model;
 internal sealed unsafe class BlockActivations : IDisposable
 {
     private readonly List<NativeBuffer> _buffers = [];
-    private readonly NativeBuffer _logSums;
 
     public BlockActivations(ModelConfig config, int tokens)
     {
+        LogSums = new NativeBuffer((long)tokens * config.Heads * sizeof(float));
         float* Take(bool exists, int features)
         {
             if (!exists) return null;
@@ -27,8 +26,6 @@ internal sealed unsafe class BlockActivations : IDisposable
         Query = Take(true, config.QueryDim);
         Key = Take(true, config.KvDim);
         Value = Take(true, config.KvDim);
-        LogSums = Take(true, config.Heads);
-        _logSums = _buffers[^1];
         Heads = Take(true, config.QueryDim);
         HeadsNormed = Take(config.SubNorms, config.QueryDim);
         AttentionSum = Take(!config.NormBefore, config.ModelDim);
@@ -53,8 +50,8 @@ internal sealed unsafe class BlockActivations : IDisposable
     public float* Key { get; }
     public float* Value { get; }
 
-    /// <summary>[sequences, heads, length].</summary>
-    public float* LogSums { get; }
+    /// <summary>[sequences, heads, length], in memory of their own.</summary>
+    public NativeBuffer LogSums { get; }
 
     /// <summary>Output of the heads.</summary>
     public float* Heads { get; }
@@ -81,11 +78,12 @@ internal sealed unsafe class BlockActivations : IDisposable
     /// <summary>Middle plus feed-forward part, before the norm that follows it; only where norms come after the parts.</summary>
     public float* FfnSum { get; }
 
-    /// <summary>The memory of all of it, that of <see cref="LogSums"/> last.</summary>
-    public IEnumerable<NativeBuffer> Buffers => [.. _buffers.Where(buffer => buffer != _logSums), _logSums];
+    /// <summary>The memory of everything but <see cref="LogSums"/>; it may be kept in fewer bits.</summary>
+    public IReadOnlyList<NativeBuffer> Hidden => _buffers;
 
     public void Dispose()
     {
+        LogSums.Dispose();
         foreach (NativeBuffer buffer in _buffers) buffer.Dispose();
     }
 }

@@ -133,7 +133,7 @@ internal sealed unsafe class BlockPass : IDisposable
             block.KeyNorm!.Forward(_pool, _config, key, kept.Key, _tokens * _config.KvHeads);
         }
         if (_config.Rotates(block.Index)) Rotate(_rotary!, kept.Query, kept.Key);
-        CausalAttention.Forward(_pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums);
+        CausalAttention.Forward(_pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums.Floats);
         block.AttentionSubNorm?.Forward(_pool, _config, kept.Heads, kept.HeadsNormed, _tokens);
         block.AttentionOutput.Forward(_pool, block.AttentionSubNorm is null ? kept.Heads : kept.HeadsNormed, _tokens, _out.Floats);
         Drop(block, Dropout.Attention, _out.Floats);
@@ -147,7 +147,7 @@ internal sealed unsafe class BlockPass : IDisposable
         block.AttentionOutput.Backward(_pool, block.AttentionSubNorm is null ? kept.Heads : kept.HeadsNormed, outGradient, _tokens, _heads.Floats);
         if (block.AttentionSubNorm is { } norm) NormBackward(norm, kept.Heads, _heads.Floats, _heads.Floats, accumulate: false);
         CausalAttention.Backward(
-            _pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums, _heads.Floats, _query.Floats, _key.Floats, _value.Floats);
+            _pool, Geometry(block), kept.Query, kept.Key, kept.Value, kept.Heads, kept.LogSums.Floats, _heads.Floats, _query.Floats, _key.Floats, _value.Floats);
         if (_config.Rotates(block.Index)) Rotate(_unrotary!, _query.Floats, _key.Floats);
         if (block.QueryNorm is not null)
         {

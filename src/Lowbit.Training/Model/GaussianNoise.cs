@@ -3,7 +3,7 @@ using Lowbit.Core;
 
 namespace Lowbit.Training.Model;
 
-/// <summary>Normal numbers of a seed, by the polar form of Box and Muller.</summary>
+/// <summary>Normal numbers of a seed, by the method of Box and Muller in its basic form, with a cosine.</summary>
 /// <param name="seed">The same seed gives the same numbers on every machine.</param>
 internal sealed class GaussianNoise(ulong seed)
 {

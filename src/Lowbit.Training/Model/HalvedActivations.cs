@@ -1,8 +1,8 @@
 using System;
 using System.Linq;
 using System.Numerics;
-using System.Runtime.InteropServices;
 using Lowbit.Core;
+using Lowbit.Models;
 
 namespace Lowbit.Training.Model;
 
@@ -12,36 +12,44 @@ namespace Lowbit.Training.Model;
 /// </summary>
 internal sealed unsafe class HalvedActivations : IDisposable
 {
-    private readonly NativeBuffer[] _buffers;
+    private readonly NativeBuffer[] _halves;
+    private readonly NativeBuffer _logSums;
 
     /// <summary>Allocates for activations of this shape.</summary>
-    public HalvedActivations(BlockActivations shape) => _buffers = [.. shape.Buffers.Select((buffer, i) => new NativeBuffer(i + 1 == shape.Buffers.Count() ? buffer.Bytes : buffer.Bytes / 2))];
+    public HalvedActivations(BlockActivations shape)
+    {
+        _halves = [.. shape.Hidden.Select(buffer => new NativeBuffer(buffer.Bytes / 2))];
+        _logSums = new NativeBuffer(shape.LogSums.Bytes);
+    }
 
     /// <summary>Rounds and keeps.</summary>
-    public void Keep(WorkerPool pool, BlockActivations activations) => Run(pool, activations, restore: false);
+    public void Keep(WorkerPool pool, BlockActivations activations)
+    {
+        Run(pool, activations, restore: false);
+        Rows.Copy(activations.LogSums.Floats, _logSums.Floats, _logSums.Bytes / sizeof(float));
+    }
 
     /// <summary>Gives back what was kept.</summary>
-    public void Restore(WorkerPool pool, BlockActivations activations) => Run(pool, activations, restore: true);
+    public void Restore(WorkerPool pool, BlockActivations activations)
+    {
+        Run(pool, activations, restore: true);
+        Rows.Copy(_logSums.Floats, activations.LogSums.Floats, _logSums.Bytes / sizeof(float));
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (NativeBuffer buffer in _buffers) buffer.Dispose();
+        _logSums.Dispose();
+        foreach (NativeBuffer buffer in _halves) buffer.Dispose();
     }
 
     private void Run(WorkerPool pool, BlockActivations activations, bool restore)
     {
-        NativeBuffer[] floats = [.. activations.Buffers];
-        for (int i = 0; i < floats.Length; i++)
+        for (int i = 0; i < _halves.Length; i++)
         {
-            if (i + 1 < floats.Length)
-            {
-                Work work = new() { Floats = (uint*)floats[i].Pointer, Halves = (ushort*)_buffers[i].Pointer, Count = floats[i].Bytes / sizeof(float), Restore = restore };
-                pool.Run(ref work, checked((int)((work.Count + Work.Piece - 1) / Work.Piece)), 1);
-                continue;
-            }
-            (NativeBuffer from, NativeBuffer to) = restore ? (_buffers[i], floats[i]) : (floats[i], _buffers[i]);
-            NativeMemory.Copy(from.Pointer, to.Pointer, (nuint)from.Bytes);
+            NativeBuffer floats = activations.Hidden[i];
+            Work work = new() { Floats = (uint*)floats.Pointer, Halves = (ushort*)_halves[i].Pointer, Count = floats.Bytes / sizeof(float), Restore = restore };
+            pool.Run(ref work, checked((int)((work.Count + Work.Piece - 1) / Work.Piece)), 1);
         }
     }
 

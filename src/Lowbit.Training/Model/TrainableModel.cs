@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
@@ -138,22 +139,22 @@ public sealed unsafe class TrainableModel : IDisposable
         {
             if (bias is not null) biases.Add(name);
         }
-        foreach ((Linear linear, _) in Pairs(source, null)) Note(linear.Name, linear.Bias);
-        foreach ((Norm norm, _) in NormPairs(source, null)) Note(norm.Name, norm.Bias);
+        foreach (Linear linear in LinearsOf(source)) Note(linear.Name, linear.Bias);
+        foreach (Norm norm in NormsOf(source)) Note(norm.Name, norm.Bias);
         TrainableModel model = new(source.Config, biases.Contains, packed);
         try
         {
             source.Embedding.DequantizeRows(0, source.Embedding.Rows, model.Embedding.Value.Floats);
             if (source.Positions is { } positions) positions.DequantizeRows(0, positions.Rows, model.Positions!.Value.Floats);
             if (model.Head != model.Embedding) source.Head.Weight.DequantizeRows(0, source.Head.Weight.Rows, model.Head.Value.Floats);
-            foreach ((Linear from, TrainableLinear? to) in Pairs(source, model))
+            foreach ((Linear from, TrainableLinear to) in LinearsOf(source).Zip(LinearsOf(model)))
             {
-                if (to!.Packed is null) from.Weight.DequantizeRows(0, from.Weight.Rows, to.Weight.Value.Floats);
+                if (to.Packed is null) from.Weight.DequantizeRows(0, from.Weight.Rows, to.Weight.Value.Floats);
                 if (from.Bias is { } bias) Rows.Copy(bias.Floats, to.Bias!.Value.Floats, to.Bias.Count);
             }
-            foreach ((Norm from, TrainableNorm? to) in NormPairs(source, model))
+            foreach ((Norm from, TrainableNorm to) in NormsOf(source).Zip(NormsOf(model)))
             {
-                Rows.Copy(from.Weight.Floats, to!.Weight.Value.Floats, to.Weight.Count);
+                Rows.Copy(from.Weight.Floats, to.Weight.Value.Floats, to.Weight.Count);
                 if (from.Bias is { } bias) Rows.Copy(bias.Floats, to.Bias!.Value.Floats, to.Bias.Count);
             }
             return model;
@@ -248,32 +249,29 @@ public sealed unsafe class TrainableModel : IDisposable
         foreach (Parameter parameter in _parameters) parameter.Dispose();
     }
 
-    // Linears of a model side by side with ours.
-    private static IEnumerable<(Linear From, TrainableLinear? To)> Pairs(LanguageModel source, TrainableModel? model)
+    // Linears and norms of a source and of ours, in the same order.
+    private static IEnumerable<Linear> LinearsOf(LanguageModel source)
     {
-        if (source.ProjectIn is not null) yield return (source.ProjectIn, model?.ProjectIn);
-        if (source.ProjectOut is not null) yield return (source.ProjectOut, model?.ProjectOut);
-        for (int b = 0; b < source.Blocks.Length; b++)
+        if (source.ProjectIn is not null) yield return source.ProjectIn;
+        if (source.ProjectOut is not null) yield return source.ProjectOut;
+        foreach (Block block in source.Blocks)
         {
-            IReadOnlyList<TrainableLinear>? ours = model?.Blocks[b].Linears;
-            (LinearInput, Linear Linear)[] theirs = source.Blocks[b].Linears();
-            for (int i = 0; i < theirs.Length; i++) yield return (theirs[i].Linear, ours?[i]);
+            foreach ((_, Linear linear) in block.Linears()) yield return linear;
         }
     }
 
-    private static IEnumerable<(Norm From, TrainableNorm? To)> NormPairs(LanguageModel source, TrainableModel? model)
+    private static IEnumerable<TrainableLinear> LinearsOf(TrainableModel model)
     {
-        for (int b = 0; b < source.Blocks.Length; b++)
-        {
-            Block theirs = source.Blocks[b];
-            TrainableBlock? ours = model?.Blocks[b];
-            yield return (theirs.AttentionNorm, ours?.AttentionNorm);
-            if (theirs.QueryNorm is not null) yield return (theirs.QueryNorm, ours?.QueryNorm);
-            if (theirs.KeyNorm is not null) yield return (theirs.KeyNorm, ours?.KeyNorm);
-            if (theirs.AttentionSubNorm is not null) yield return (theirs.AttentionSubNorm, ours?.AttentionSubNorm);
-            yield return (theirs.FfnNorm, ours?.FfnNorm);
-            if (theirs.FfnSubNorm is not null) yield return (theirs.FfnSubNorm, ours?.FfnSubNorm);
-        }
-        if (source.FinalNorm is not null) yield return (source.FinalNorm, model?.FinalNorm);
+        if (model.ProjectIn is not null) yield return model.ProjectIn;
+        if (model.ProjectOut is not null) yield return model.ProjectOut;
+        foreach (TrainableLinear linear in model.Linears) yield return linear;
     }
+
+    private static IEnumerable<Norm> NormsOf(LanguageModel source)
+    {
+        IEnumerable<Norm?> norms = source.Blocks.SelectMany(block => (Norm?[])[block.AttentionNorm, block.QueryNorm, block.KeyNorm, block.AttentionSubNorm, block.FfnNorm, block.FfnSubNorm]);
+        return norms.Append(source.FinalNorm).OfType<Norm>();
+    }
+
+    private static IEnumerable<TrainableNorm> NormsOf(TrainableModel model) => model.Blocks.SelectMany(block => block.Norms).Append(model.FinalNorm).OfType<TrainableNorm>();
 }

@@ -17,10 +17,11 @@ public sealed unsafe class TrainingPass : IDisposable
     private readonly WorkerPool _pool;
     private readonly int _tokens;
     private readonly bool _recompute;
+    private readonly EmbeddingPass _embedding;
     private readonly BlockPass _block;
     private readonly BlockActivations[] _kept; // one a block, or one that all blocks take turns in
     private readonly NativeBuffer _stream;     // [blocks + 1, tokens, modelDim]: the input of every block, the output of the last
-    private readonly NativeBuffer _embedded, _normed, _projected, _gradient, _headGradient, _statistics, _ids;
+    private readonly NativeBuffer _normed, _projected, _gradient, _headGradient, _statistics, _targets;
     private readonly HeadLoss _loss;
     private readonly TrainingPass? _teacher;
     private readonly float _teacherShare;
@@ -48,8 +49,7 @@ public sealed unsafe class TrainingPass : IDisposable
         Length = length;
         _recompute = recompute;
         _tokens = checked(sequences * length);
-        if (length > _config.ContextLength)
-            throw new LowbitException($"--context is {length}, but the model reads at most {_config.ContextLength} tokens; choose a context within that.");
+        _embedding = new EmbeddingPass(model, pool, sequences, length);
         long row = (long)_tokens * sizeof(float), wide = row * _config.ModelDim, embedded = _config.EmbeddingDim == _config.ModelDim ? 0 : row * _config.EmbeddingDim;
         _block = new BlockPass(_config, pool, sequences, length);
         _kept = new BlockActivations[recompute || bfloat16 ? 1 : _config.BlockCount];
@@ -57,13 +57,12 @@ public sealed unsafe class TrainingPass : IDisposable
         _halved = new HalvedActivations[bfloat16 && !recompute ? _config.BlockCount : 0];
         for (int i = 0; i < _halved.Length; i++) _halved[i] = new HalvedActivations(_kept[0]);
         _stream = new NativeBuffer(wide * (_config.BlockCount + 1));
-        _embedded = new NativeBuffer(embedded);
         _normed = new NativeBuffer(wide);
         _projected = new NativeBuffer(embedded);
         _gradient = new NativeBuffer(wide);
         _headGradient = new NativeBuffer(row * Math.Max(_config.EmbeddingDim, _config.ModelDim));
         _statistics = new NativeBuffer(2 * row);
-        _ids = new NativeBuffer(3L * _tokens * sizeof(int));
+        _targets = new NativeBuffer((long)_tokens * sizeof(int));
         _loss = new HeadLoss(pool, model.Head, _tokens);
         if (teacher is null) return;
         if (teacher.Config.VocabularySize != _config.VocabularySize)
@@ -109,50 +108,33 @@ public sealed unsafe class TrainingPass : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _embedding.Dispose();
         _block.Dispose();
         foreach (BlockActivations kept in _kept) kept.Dispose();
         foreach (HalvedActivations halved in _halved) halved.Dispose();
-        foreach (NativeBuffer buffer in (ReadOnlySpan<NativeBuffer>)[_stream, _embedded, _normed, _projected, _gradient, _headGradient, _statistics, _ids]) buffer.Dispose();
+        foreach (NativeBuffer buffer in (ReadOnlySpan<NativeBuffer>)[_stream, _normed, _projected, _gradient, _headGradient, _statistics, _targets]) buffer.Dispose();
         _loss.Dispose();
         _teacher?.Dispose();
     }
 
     private int Scored => _tokens - Sequences;
 
-    private int* Tokens => (int*)_ids.Pointer;
-
-    private int* Places => Tokens + _tokens;
-
-    private int* Targets => Tokens + 2L * _tokens;
+    private int* Targets => (int*)_targets.Pointer;
 
     private float* Stream(int block) => _stream.Floats + (long)block * _tokens * _config.ModelDim;
 
     private BlockActivations Kept(int block) => _kept[_kept.Length == 1 ? 0 : block];
 
-    /// <summary>What the first block reads for a batch, [sequences · length, modelDim]; valid until the next batch.</summary>
-    internal float* Embed(ReadOnlySpan<int> ids)
-    {
-        SetIds(ids);
-        float* embedded = _model.ProjectIn is null ? Stream(0) : _embedded.Floats;
-        EmbeddingRows.Forward(_pool, _model.Embedding.Value.Floats, Tokens, _tokens, _config.EmbeddingDim, embedded, add: false);
-        _model.ProjectIn?.Forward(_pool, embedded, _tokens, Stream(0));
-        if (_model.Positions is { } positions) EmbeddingRows.Forward(_pool, positions.Value.Floats, Places, _tokens, _config.ModelDim, Stream(0), add: true);
-        if (DropsEmbedding) _dropout.Apply(_pool, Dropout.Embedding, Stream(0), (long)_tokens * _config.ModelDim);
-        return Stream(0);
-    }
-
     private void Forward(ReadOnlySpan<int> ids)
     {
-        Embed(ids);
+        _embedding.Forward(ids, Stream(0), _dropout);
+        for (int t = 0; t < _tokens; t++) Targets[t] = (t + 1) % Length == 0 ? -1 : ids[t + 1];
         for (int i = 0; i < _model.Blocks.Length; i++)
         {
             _block.Forward(_model.Blocks[i], Stream(i), Kept(i), Stream(i + 1));
             if (_halved.Length > 0) _halved[i].Keep(_pool, Kept(i));
         }
     }
-
-    // OPT's forward pass drops none of the embedding.
-    private bool DropsEmbedding => _config.ModelType != "opt";
 
     // What the output projection reads.
     private float* Final()
@@ -174,7 +156,7 @@ public sealed unsafe class TrainingPass : IDisposable
         float* gradient = _gradient.Floats;
         if (_model.ProjectOut is { } projectOut)
         {
-            Clear(_gradient);
+            NativeMemory.Clear(gradient, (nuint)_gradient.Bytes);
             projectOut.Backward(_pool, _model.FinalNorm is null ? Stream(last) : _normed.Floats, _headGradient.Floats, _tokens, gradient);
         }
         else
@@ -188,29 +170,6 @@ public sealed unsafe class TrainingPass : IDisposable
             if (_recompute) _block.Forward(_model.Blocks[i], Stream(i), Kept(i), Stream(last));
             _block.Backward(_model.Blocks[i], Stream(i), Kept(i), gradient);
         }
-        if (DropsEmbedding) _dropout.Apply(_pool, Dropout.Embedding, gradient, (long)_tokens * _config.ModelDim);
-        if (_model.Positions?.Gradient is { } positions) EmbeddingRows.Backward(_pool, gradient, Places, _tokens, _config.ModelDim, positions.Floats);
-        if (_model.ProjectIn is { } projectIn)
-        {
-            Clear(_headGradient);
-            projectIn.Backward(_pool, _embedded.Floats, gradient, _tokens, _headGradient.Floats);
-            gradient = _headGradient.Floats;
-        }
-        if (_model.Embedding.Gradient is { } embedding) EmbeddingRows.Backward(_pool, gradient, Tokens, _tokens, _config.EmbeddingDim, embedding.Floats);
+        _embedding.Backward(gradient, _headGradient.Floats, _dropout);
     }
-
-    private void SetIds(ReadOnlySpan<int> ids)
-    {
-        if (ids.Length != _tokens) throw new ArgumentException($"{ids.Length} ids were given for {Sequences} sequences of {Length}", nameof(ids));
-        for (int t = 0; t < _tokens; t++)
-        {
-            if ((uint)ids[t] >= (uint)_config.VocabularySize)
-                throw new LowbitException($"token {ids[t]} of the training text is outside the model's vocabulary of {_config.VocabularySize}; use the tokenizer that belongs to the model.");
-            Tokens[t] = ids[t];
-            Places[t] = t % Length + _config.PositionOffset;
-            Targets[t] = (t + 1) % Length == 0 ? -1 : ids[t + 1];
-        }
-    }
-
-    private static void Clear(NativeBuffer buffer) => NativeMemory.Clear(buffer.Pointer, (nuint)buffer.Bytes);
 }

@@ -66,17 +66,17 @@ public sealed unsafe class BlockTraining : IDisposable
         _pool = pool;
         _options = options;
         _elements = (long)options.Batch * data.Length * model.Config.ModelDim;
+        using EmbeddingPass embedding = new(model, pool, options.Batch, data.Length);
         _pass = new BlockPass(model.Config, pool, options.Batch, data.Length);
         _kept = new BlockActivations(model.Config, options.Batch * data.Length);
         _inputs = new NativeBuffer(_elements * options.Batches * sizeof(float));
         _targets = new NativeBuffer(_elements * options.Batches * sizeof(float));
         _output = new NativeBuffer(_elements * sizeof(float));
-        using TrainingPass embedding = new(model, pool, options.Batch, data.Length, recompute: true);
         int[] ids = new int[options.Batch * data.Length];
         for (int b = 0; b < options.Batches; b++)
         {
             data.Fill(b, ids);
-            Rows.Copy(embedding.Embed(ids), Inputs(b), _elements);
+            embedding.Forward(ids, Inputs(b));
             Rows.Copy(Inputs(b), Targets(b), _elements);
         }
     }
@@ -171,8 +171,9 @@ public sealed unsafe class BlockTraining : IDisposable
             _pass.Forward(block, Inputs(b), _kept, _output.Floats);
             for (long i = 0; i < _elements; i++)
             {
-                rest += Math.Pow(_output.Floats[i] - Targets(b)[i], 2);
-                size += Math.Pow(Targets(b)[i], 2);
+                double target = Targets(b)[i], difference = _output.Floats[i] - Targets(b)[i];
+                rest += difference * difference;
+                size += target * target;
             }
         }
         return rest / size;

@@ -10,7 +10,8 @@ namespace Lowbit.Training.Run;
 
 /// <summary>
 /// Takes a model through its steps: batches, gradients, clipping, AdamW. The same model, data and options give the same
-/// numbers to the last bit, with any number of threads and any number of interruptions.
+/// numbers to the last bit, with any number of threads and any number of interruptions. What the products take of the
+/// weights is made anew whenever the parameters change, so that the model can be written after any step.
 /// </summary>
 public sealed class Trainer : IDisposable
 {
@@ -40,6 +41,7 @@ public sealed class Trainer : IDisposable
         _pass = new TrainingPass(model, pool, options.Batch, options.Context, options.Recompute, teacher, options.TeacherShare, options.BFloat16Activations);
         _optimizer = new AdamW(pool, model.Trained, options.Optimizer);
         _batch = new int[options.Batch * options.Context];
+        model.Refresh(pool);
     }
 
     /// <summary>Settings.</summary>
@@ -54,7 +56,6 @@ public sealed class Trainer : IDisposable
     {
         long start = Stopwatch.GetTimestamp();
         _model.ClearGradients();
-        _model.Refresh(_pool);
         double loss = 0;
         for (int i = 0; i < Options.Accumulation; i++)
         {
@@ -70,6 +71,7 @@ public sealed class Trainer : IDisposable
         float scale = Options.Clip > 0 && norm > Options.Clip ? (float)(Options.Clip / norm) : 1;
         StepsDone++;
         _optimizer.Step(StepsDone, rate, scale);
+        _model.Refresh(_pool);
         return new StepReport(StepsDone, loss, rate, norm, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
@@ -82,7 +84,11 @@ public sealed class Trainer : IDisposable
     /// <param name="path">The file.</param>
     /// <param name="fingerprint">What identifies model, method, data and options.</param>
     /// <exception cref="LowbitException">The checkpoint is damaged or belongs to another training.</exception>
-    public void Resume(string path, string fingerprint) => StepsDone = TrainingCheckpoint.Load(path, fingerprint, Options.Steps, _optimizer);
+    public void Resume(string path, string fingerprint)
+    {
+        StepsDone = TrainingCheckpoint.Load(path, fingerprint, Options.Steps, _optimizer);
+        _model.Refresh(_pool);
+    }
 
     /// <inheritdoc/>
     public void Dispose()

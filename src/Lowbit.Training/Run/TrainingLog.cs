@@ -32,7 +32,7 @@ public sealed class TrainingLog : IDisposable
             throw new LowbitException($"{path}: the log cannot be written: {e.Message}", e);
         }
         foreach (StepReport step in _steps) _writer.WriteLine(JsonSerializer.Serialize(step, LoggedSteps.Default.StepReport));
-        _writer.Flush();
+        _writer.AutoFlush = true; // no checkpoint is ahead of the log, even after a kill
     }
 
     /// <summary>All steps of the training.</summary>
@@ -43,7 +43,6 @@ public sealed class TrainingLog : IDisposable
     {
         _steps.Add(step);
         _writer.WriteLine(JsonSerializer.Serialize(step, LoggedSteps.Default.StepReport));
-        if (step.Step % 10 == 0) _writer.Flush();
     }
 
     /// <inheritdoc/>
