@@ -280,6 +280,17 @@ public sealed class PipelineTests : IDisposable
         Assert.Contains("quantized already", error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void AQuantizationConfigOfNullIsNone()
+    {
+        string source = _folder.File("null"), output = _folder.File("out");
+        TinyLlama.Write(source, config: TinyLlama.Config.Replace("\"model_type\"", "\"quantization_config\": null, \"model_type\"", StringComparison.Ordinal));
+        using LanguageModel model = LanguageModel.Open(source);
+        Run(model, output, Options(output));
+        using LanguageModel packed = LanguageModel.Open(output);
+        Assert.IsType<PartiallyBinarizedMatrix>(packed.Blocks[0].Up.Weight);
+    }
+
     [Theory]
     [InlineData(EmbeddingFormat.F16, 2.0)]
     [InlineData(EmbeddingFormat.Q8_0, 34.0 / 32)]
