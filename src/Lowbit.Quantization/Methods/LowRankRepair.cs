@@ -71,9 +71,9 @@ public sealed record LowRankRepairOptions : MethodOptions
     internal static MethodOptions Read(MethodSettings settings, MethodOptions method)
     {
         RepairMetric? metric = settings.Choice<RepairMetric?>("repair", null, ("svd", RepairMetric.Svd), ("activation", RepairMetric.Activation), ("eigen", RepairMetric.Eigen));
-        int rank = settings.Integer("repair-rank", 0);
-        return metric is null && rank == 0 ? method
-            : new LowRankRepairOptions { Base = method, Metric = metric ?? RepairMetric.Eigen, Rank = rank == 0 ? UsualRank : rank };
+        int? rank = settings.Integer("repair-rank");
+        return metric is null && rank is null ? method
+            : new LowRankRepairOptions { Base = method, Metric = metric ?? RepairMetric.Eigen, Rank = rank ?? UsualRank };
     }
 
     /// <inheritdoc/>
