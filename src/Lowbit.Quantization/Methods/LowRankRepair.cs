@@ -158,9 +158,7 @@ public static unsafe class LowRankRepair
     {
         for (int k = 0; k < codes.Rank; k++)
         {
-            float u = 0, v = 0;
-            for (int r = 0; r < codes.Rows; r++) u = MathF.Max(u, MathF.Abs(directions[k * codes.Rows + r]));
-            for (int c = 0; c < codes.Columns; c++) v = MathF.Max(v, MathF.Abs(right[(long)k * codes.Columns + c]));
+            float u = Vectors.Largest(directions.AsSpan(k * codes.Rows, codes.Rows)), v = Vectors.Largest(new(right + (long)k * codes.Columns, codes.Columns));
             float balance = u == 0 || v == 0 ? 1 : MathF.Pow(2, MathF.Round(0.5f * MathF.Log2(v / u)));
             for (int r = 0; r < codes.Rows; r++) codes.Left[r * codes.Rank + k] = (float)(Half)(directions[k * codes.Rows + r] * balance);
             for (int c = 0; c < codes.Columns; c++) codes.Right[k * codes.Columns + c] = (float)(Half)(right[(long)k * codes.Columns + c] / balance);

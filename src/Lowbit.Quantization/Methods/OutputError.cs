@@ -2,6 +2,7 @@ using System;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Quantization.Calibration;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -103,15 +104,8 @@ public static unsafe class OutputError
         for (int t = 0; t < tokens; t++)
         {
             ReadOnlySpan<float> row = output.Span<float>((long)t * outFeatures, outFeatures);
-            sum += Dot(row, row);
+            sum += Vectors.Dot(row, row);
         }
-        return sum;
-    }
-
-    private static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
-    {
-        double sum = 0;
-        for (int i = 0; i < a.Length; i++) sum += (double)a[i] * b[i];
         return sum;
     }
 
