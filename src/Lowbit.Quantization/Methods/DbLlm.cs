@@ -51,7 +51,7 @@ public sealed record DbLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         RequireGroupSize(GroupSize);
         Require(Iterations is >= 0 and <= 1000, "--iterations", Iterations, "0 to 1000");

@@ -57,7 +57,7 @@ public sealed record FloatRtnOptions : MethodOptions
         elements.Length == 1 ? elements[0] : settings.Choice("format", elements[0], Array.ConvertAll(elements, element => (element.Name, element)));
 
     /// <inheritdoc/>
-    protected override void Validate() => RequireGroupSizeOrMatrix(GroupSize);
+    public override void Validate() => RequireGroupSizeOrMatrix(GroupSize);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) => FloatRtn.Quantize(layer, this, pool);

@@ -64,7 +64,7 @@ public sealed record HbllmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         RequireCompensation(Damping, BlockSize);
         Require(BlockSize % 2 == 0, "--block-size", BlockSize, "an even number of columns");

@@ -2,7 +2,6 @@ using System;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Quantization.Calibration;
-using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -78,35 +77,6 @@ public static unsafe class OutputError
                 pool.Run(ref work, count, 16);
             }
         }
-    }
-
-    /// <summary>From the inputs themselves.</summary>
-    /// <param name="pool">Threads.</param>
-    /// <param name="weight">[outFeatures, inFeatures].</param>
-    /// <param name="quantized">[outFeatures, inFeatures].</param>
-    /// <param name="outFeatures">Rows of the weight.</param>
-    /// <param name="inputs">[tokens, inFeatures].</param>
-    public static double FromInputs(WorkerPool pool, ReadOnlySpan<float> weight, ReadOnlySpan<float> quantized, int outFeatures, ReadOnlySpan<float> inputs)
-    {
-        int columns = weight.Length / outFeatures;
-        var error = new float[weight.Length];
-        for (int i = 0; i < error.Length; i++) error[i] = weight[i] - quantized[i];
-        return Share(SquaredOutput(pool, error, outFeatures, inputs, columns), SquaredOutput(pool, weight, outFeatures, inputs, columns));
-    }
-
-    private static double SquaredOutput(WorkerPool pool, ReadOnlySpan<float> matrix, int outFeatures, ReadOnlySpan<float> inputs, int columns)
-    {
-        int tokens = inputs.Length / columns;
-        using var output = new NativeBuffer((long)tokens * outFeatures * sizeof(float));
-        fixed (float* x = inputs, w = matrix)
-            Gemm.MultiplyTransposed(pool, x, columns, w, columns, output.Floats, outFeatures, tokens, outFeatures, columns);
-        double sum = 0;
-        for (int t = 0; t < tokens; t++)
-        {
-            ReadOnlySpan<float> row = output.Span<float>((long)t * outFeatures, outFeatures);
-            sum += Vectors.Dot(row, row);
-        }
-        return sum;
     }
 
     // Rounding may leave a tiny negative loss where the error lies where the inputs never went.

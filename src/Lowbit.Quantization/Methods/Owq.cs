@@ -46,7 +46,7 @@ public sealed record OwqOptions : CompensatingOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         base.Validate();
         Require(Share is >= 0 and <= 1, "--outliers", Share, "a share of 0 to 1");

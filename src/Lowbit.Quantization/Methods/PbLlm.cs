@@ -82,7 +82,8 @@ public sealed record PbLlmOptions : MethodOptions
             BinaryKind.TwoBit => 2,
             _ => 1,
         };
-        double scales = 2 * ScaleBits * PackedBits.Groups(GroupSize, columns) + (ScaleBits + 8.0) / columns;
+        int scale = ScalePrecision == ScalePrecision.Float16 ? 16 : 32;
+        double scales = 2 * scale * PackedBits.Groups(GroupSize, columns) + (scale + 8.0) / columns;
         return positions + low * plane + (SalientBits - low) * r + scales;
     }
 
@@ -104,7 +105,7 @@ public sealed record PbLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(SalientShare is >= 0 and <= 1, "--salient", SalientShare, "a share of 0 to 1");
         Require(SalientBits is >= 2 and <= 8, "--salient-bits", SalientBits, "2 to 8");

@@ -52,7 +52,7 @@ public sealed record RtnOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 1 and <= 8, "--bits", Bits, "1 to 8");
         Require(Bits > 1 || ScaleSearch != ScaleSearch.Lp, "--scale-search", "lp", "minmax or mse with one bit");

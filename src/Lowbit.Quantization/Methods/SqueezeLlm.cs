@@ -54,7 +54,7 @@ public sealed record SqueezeLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 1 and <= 4, "--bits", Bits, "1 to 4");
         Require(Share is >= 0 and <= 1, "--outliers", Share, "a share of 0 to 1");

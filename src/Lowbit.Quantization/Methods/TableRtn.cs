@@ -54,7 +54,7 @@ public sealed record TableRtnOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate() =>
+    public override void Validate() =>
         Require(GroupSize is > 0 and <= 4096 && GroupSize % 2 == 0, "--group-size", GroupSize, "an even number of elements, 2 to 4096,");
 
     /// <inheritdoc/>

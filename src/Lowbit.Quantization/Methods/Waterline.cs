@@ -68,7 +68,7 @@ public sealed record WaterlineOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 0.5 and <= 6, "--bits", Bits, "0.5 to 6");
         RequireCompensation(Damping, BlockSize);

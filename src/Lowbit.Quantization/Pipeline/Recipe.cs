@@ -113,7 +113,7 @@ public sealed class Recipe
             if (method == Keep) return settings.IsEmpty ? new RecipeRule(match, method, settings, null)
                 : throw new LowbitException("a linear that is kept has no options; leave them out");
             MethodOptions checkedOptions = MethodRegistry.Find(method).Options(settings) with { ScalePrecision = precision };
-            checkedOptions.Check();
+            checkedOptions.Validate();
             return new RecipeRule(match, method, settings, checkedOptions);
         }
         catch (LowbitException e)
