@@ -77,7 +77,11 @@ public sealed record LowRankRepairOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    public override void Validate() => Require(Rank > 0, "--repair-rank", Rank, "a number above 0");
+    public override void Validate()
+    {
+        Base.Validate();
+        Require(Rank > 0, "--repair-rank", Rank, "a number above 0");
+    }
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>

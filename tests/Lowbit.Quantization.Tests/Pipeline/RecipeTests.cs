@@ -104,6 +104,7 @@ public sealed class RecipeTests
     [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"bits\": 99 } }", "--bits: 99")]
     [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"salient\": 0.1 } }", "--salient")]
     [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"repair-rank\": 0 } }", "--repair-rank: 0")]
+    [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"bits\": 99, \"repair\": \"svd\" } }", "--bits: 99")]
     [InlineData("{ \"match\": \"*\", \"method\": \"keep\", \"options\": { \"bits\": 4 } }", "kept")]
     public void WhatAMethodDoesNotTakeIsRefused(string rule, string found)
     {
