@@ -39,7 +39,7 @@ public abstract record CompensatingOptions : MethodOptions
         Bits = settings.Integer("bits", Bits),
         GroupSize = settings.Integer("group-size", GroupSize),
         Symmetric = settings.Flag("symmetric", Symmetric),
-        ScaleSearch = ScaleSearches.Read(settings),
+        ScaleSearch = ReadScaleSearch(settings),
         ActivationOrder = settings.Flag("activation-order", ActivationOrder),
         Damping = settings.Number("damping", Damping),
         BlockSize = settings.Integer("block-size", BlockSize),

@@ -43,6 +43,10 @@ public abstract record MethodOptions
     /// <summary>The method itself.</summary>
     protected abstract QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation);
 
+    /// <summary>The range that grids span, <see cref="ScaleSearch.MinMax"/> where it is not given.</summary>
+    private protected static ScaleSearch ReadScaleSearch(MethodSettings settings) =>
+        settings.Choice("scale-search", ScaleSearch.MinMax, ("minmax", ScaleSearch.MinMax), ("mse", ScaleSearch.Mse), ("lp", ScaleSearch.Lp));
+
     /// <summary>Throws unless a setting is as expected.</summary>
     /// <param name="valid">Whether it is.</param>
     /// <param name="option">Name on the command line.</param>

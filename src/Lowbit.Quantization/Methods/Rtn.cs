@@ -47,7 +47,7 @@ public sealed record RtnOptions : MethodOptions
             Bits = settings.Integer("bits", defaults.Bits),
             GroupSize = settings.Integer("group-size", defaults.GroupSize),
             Symmetric = settings.Flag("symmetric", defaults.Symmetric),
-            ScaleSearch = ScaleSearches.Read(settings),
+            ScaleSearch = ReadScaleSearch(settings),
         };
     }
 
