@@ -16,12 +16,13 @@ internal sealed unsafe class ModelSource
 {
     private readonly Checkpoint _checkpoint;
     private readonly bool _transposed;
-    private readonly Dictionary<string, PackedTensor> _packed;
+    private readonly IReadOnlyDictionary<string, PackedTensor> _packed;
 
     public ModelSource(Checkpoint checkpoint, bool linearsTransposed)
     {
         _checkpoint = checkpoint;
         _transposed = linearsTransposed;
+        PackedTensor.CheckMethod(checkpoint);
         _packed = PackedTensor.ReadAll(checkpoint);
     }
 

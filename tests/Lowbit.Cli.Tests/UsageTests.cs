@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Lowbit.Quantization.Methods;
 using Xunit;
 
 namespace Lowbit.Cli.Tests;
@@ -25,6 +26,16 @@ public class UsageTests
         Assert.Equal(0, result.ExitCode);
         Assert.Contains($"  lowbit {verb} ", result.Output[result.Output.IndexOf("Example:", StringComparison.Ordinal)..]);
         foreach (string option in new[] { "--json", "--threads <N>", "--quiet", "--verbose" }) Assert.Contains(option, result.Output);
+    }
+
+    [Theory]
+    [InlineData("quantize")]
+    [InlineData("layer")]
+    public void TheHelpSaysWhatEachMethodIs(string verb)
+    {
+        string[] lines = LowbitProcess.Run(verb, "--help").Output.ReplaceLineEndings("\n").Split('\n');
+        foreach (QuantizationMethod method in MethodRegistry.All)
+            Assert.Contains(lines, line => line.StartsWith($"  {method.Name} ", StringComparison.Ordinal) && line.EndsWith($" {method.Summary}", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -29,6 +29,23 @@ public sealed class VerbTests(TinyModel model) : IClassFixture<TinyModel>
         Assert.Equal(8192, tensor.GetProperty("bytes").GetInt64());
     }
 
+    [Theory]
+    [InlineData("null", null)]
+    [InlineData("""{ "quant_method": "gptq", "bits": 4 }""", null)]
+    [InlineData("5", "\"quantization_config\" is 5; expected an object")]
+    [InlineData("""{ "quant_method": "lowbit", "version": 1, "tensors": [] }""", "\"tensors\" is []; expected an object")]
+    [InlineData("""{ "quant_method": "lowbit", "version": 1, "tensors": { "lm_head": null } }""", "\"lm_head\" is null; expected an object")]
+    [InlineData("""{ "quant_method": "lowbit", "version": 1, "tensors": { "lm_head": { "rows": "many", "columns": 32, "format": "Q8_0" } } }""", "\"rows\" is \"many\"; expected a whole number")]
+    public void InspectReadsAnyQuantizationConfigOrSaysWhatIsWrong(string quantization, string? error)
+    {
+        string folder = Directory.CreateDirectory(model.In("configured")).FullName, config = File.ReadAllText(Path.Combine(model.Path, "config.json"));
+        File.Copy(Path.Combine(model.Path, "model.safetensors"), Path.Combine(folder, "model.safetensors"), overwrite: true);
+        File.WriteAllText(Path.Combine(folder, "config.json"), config.Replace("\"model_type\"", $"\"quantization_config\": {quantization}, \"model_type\"", StringComparison.Ordinal));
+        LowbitResult result = LowbitProcess.Run("inspect", folder);
+        Assert.Equal(error is null ? 0 : 1, result.ExitCode);
+        if (error is not null) Assert.Contains(error, result.Error);
+    }
+
     [Fact]
     public void InAPipeTablesArePlainText()
     {

@@ -49,6 +49,29 @@ public sealed class PipelineTests : IDisposable
     }
 
     [Fact]
+    public void TheModelIsAsBeforeAfterARun()
+    {
+        string whole = _folder.File("whole"), stopped = _folder.File("stopped");
+        using LanguageModel model = LanguageModel.Open(Source());
+        WeightMatrix[] weights = Weights();
+        float[] logits = Logits(model);
+        Run(model, whole, Options(whole));
+        Assert.Equal(weights, Weights());
+        Assert.Equal(logits, Logits(model));
+
+        using CancellationTokenSource stop = new();
+        Reports reports = new(progress =>
+        {
+            if (progress.Fraction >= 0.3) stop.Cancel(); // all of the first block is packed
+        });
+        Assert.ThrowsAny<OperationCanceledException>(() => QuantizePipeline.Run(Options(stopped), model, Calibration(), _pool, reports, stop.Token));
+        Assert.Equal(weights, Weights());
+        Assert.Equal(logits, Logits(model));
+
+        WeightMatrix[] Weights() => [.. model.Blocks.SelectMany(block => block.Linears()).Select(entry => entry.Linear.Weight)];
+    }
+
+    [Fact]
     public void ItemsAddUpToTheFile()
     {
         string output = _folder.File("out");
@@ -255,6 +278,17 @@ public sealed class PipelineTests : IDisposable
         using LanguageModel packed = LanguageModel.Open(output);
         LowbitException error = Assert.Throws<LowbitException>(() => Run(packed, _folder.File("twice"), Options(_folder.File("twice"))));
         Assert.Contains("quantized already", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AQuantizationConfigOfNullIsNone()
+    {
+        string source = _folder.File("null"), output = _folder.File("out");
+        TinyLlama.Write(source, config: TinyLlama.Config.Replace("\"model_type\"", "\"quantization_config\": null, \"model_type\"", StringComparison.Ordinal));
+        using LanguageModel model = LanguageModel.Open(source);
+        Run(model, output, Options(output));
+        using LanguageModel packed = LanguageModel.Open(output);
+        Assert.IsType<PartiallyBinarizedMatrix>(packed.Blocks[0].Up.Weight);
     }
 
     [Theory]

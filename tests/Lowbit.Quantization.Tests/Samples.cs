@@ -34,6 +34,27 @@ internal static class Samples
 
     public static Hessian HessianOf(float[] inputs, int features) => Hessian.FromInputs(Pool, "sample", inputs, features, 64);
 
+    /// <summary>‖X(W − Ŵ)ᵀ‖² / ‖XWᵀ‖² as it is defined.</summary>
+    public static double OutputError(float[] weight, float[] quantized, int rows, float[] inputs)
+    {
+        int columns = weight.Length / rows;
+        double lost = 0, all = 0;
+        for (int t = 0; t < inputs.Length; t += columns)
+            for (int r = 0; r < rows; r++)
+            {
+                double error = 0, output = 0;
+                for (int j = 0; j < columns; j++)
+                {
+                    double w = weight[r * columns + j];
+                    error += inputs[t + j] * (w - quantized[r * columns + j]);
+                    output += inputs[t + j] * w;
+                }
+                lost += error * error;
+                all += output * output;
+            }
+        return lost / all;
+    }
+
     public static LinearLayer Layer(int rows, int columns, int seed, int tokens = 256, Action<float[]>? editInputs = null, Action<float[]>? editWeight = null)
     {
         float[] inputs = Inputs(tokens, columns, seed), weight = Normal(rows * columns, seed + 7, 0.02f);

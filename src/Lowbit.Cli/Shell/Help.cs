@@ -1,10 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using System.IO;
+using System.Linq;
+using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Cli.Shell;
 
-/// <summary>The generated help, and below it an example.</summary>
+/// <summary>The generated help, and below it the methods where there are some to choose from, and an example.</summary>
 internal sealed class Help(HelpAction generated) : SynchronousCommandLineAction
 {
     /// <summary>What <c>lowbit</c> alone prints.</summary>
@@ -29,9 +32,19 @@ internal sealed class Help(HelpAction generated) : SynchronousCommandLineAction
         generated.Invoke(parseResult);
         if (parseResult.CommandResult.Command is Verb verb)
         {
-            parseResult.InvocationConfiguration.Output.WriteLine("Example:");
-            foreach (string line in verb.Example.Split('\n')) parseResult.InvocationConfiguration.Output.WriteLine($"  {line}");
+            TextWriter output = parseResult.InvocationConfiguration.Output;
+            if (verb.Options.Contains(MethodArguments.Method)) WriteMethods(output);
+            output.WriteLine("Example:");
+            foreach (string line in verb.Example.Split('\n')) output.WriteLine($"  {line}");
         }
         return ExitCode.Done;
+    }
+
+    private static void WriteMethods(TextWriter output)
+    {
+        int width = MethodRegistry.All.Max(method => method.Name.Length);
+        output.WriteLine("Methods:");
+        foreach (QuantizationMethod method in MethodRegistry.All) output.WriteLine($"  {method.Name.PadRight(width)}  {method.Summary}");
+        output.WriteLine();
     }
 }

@@ -1,9 +1,9 @@
 using System.Collections.Generic;
-using System.Linq;
 using System.Text.Json;
 using Lowbit.Cli.Verbs;
 using Lowbit.Core;
 using Lowbit.Formats;
+using Lowbit.Models;
 
 namespace Lowbit.Cli.Shell;
 
@@ -15,7 +15,7 @@ internal static class StoredMatrices
 {
     public static IEnumerable<TensorReport> Of(Checkpoint checkpoint)
     {
-        Dictionary<string, JsonElement> packed = Declared(checkpoint);
+        IReadOnlyDictionary<string, PackedTensor> packed = PackedTensor.ReadAll(checkpoint);
         var bytes = new Dictionary<string, long>();
         foreach (Tensor tensor in checkpoint.Tensors.Values)
         {
@@ -32,8 +32,8 @@ internal static class StoredMatrices
         }
         foreach ((string name, long size) in bytes)
         {
-            JsonElement entry = packed[name];
-            yield return new TensorReport(name, [entry.GetProperty("rows").GetInt64(), entry.GetProperty("columns").GetInt64()], entry.GetProperty("format").GetString()!, size);
+            PackedTensor matrix = packed[name];
+            yield return new TensorReport(name, [matrix.Rows, matrix.Columns], matrix.Format, size);
         }
     }
 
@@ -43,23 +43,8 @@ internal static class StoredMatrices
         ?? (checkpoint.Config is { } config && config.TryGetProperty("model_type", out JsonElement type) && type.ValueKind == JsonValueKind.String ? type.GetString()! : null)
         ?? (checkpoint.Kind == CheckpointKind.Llama2C ? "llama" : "unknown");
 
-    private static Dictionary<string, JsonElement> Declared(Checkpoint checkpoint)
-    {
-        if (checkpoint.Config is not { } config
-            || !config.TryGetProperty("quantization_config", out JsonElement quantization)
-            || !quantization.TryGetProperty("tensors", out JsonElement tensors)
-            || tensors.ValueKind != JsonValueKind.Object) return [];
-        return tensors.EnumerateObject().Where(IsWhole).ToDictionary(entry => entry.Name, entry => entry.Value);
-    }
-
-    private static bool IsWhole(JsonProperty entry) =>
-        entry.Value.ValueKind == JsonValueKind.Object
-        && entry.Value.TryGetProperty("rows", out JsonElement rows) && rows.TryGetInt64(out _)
-        && entry.Value.TryGetProperty("columns", out JsonElement columns) && columns.TryGetInt64(out _)
-        && entry.Value.TryGetProperty("format", out JsonElement format) && format.ValueKind == JsonValueKind.String;
-
     // model.layers.0.mlp.up_proj.signs belongs to model.layers.0.mlp.up_proj if that is declared, and so do parts of its terms.
-    private static string? Owner(string tensor, Dictionary<string, JsonElement> packed)
+    private static string? Owner(string tensor, IReadOnlyDictionary<string, PackedTensor> packed)
     {
         for (int dot = tensor.LastIndexOf('.'); dot > 0; dot = tensor.LastIndexOf('.', dot - 1))
         {

@@ -1,5 +1,6 @@
 using System;
 using Lowbit.Kernels.Codebooks;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Grids;
 
@@ -15,8 +16,7 @@ internal static class Codebook
     /// <summary>Rounds levels to the precision they are stored in. The error of one counts beside the largest.</summary>
     public static void Round(Span<float> levels, ScaleRounding rounding)
     {
-        float size = SmallestNormal;
-        foreach (float level in levels) size = MathF.Max(size, MathF.Abs(level));
+        float size = MathF.Max(SmallestNormal, Vectors.Largest(levels));
         foreach (ref float level in levels) level = rounding.Mean(level, size);
     }
 

@@ -1,6 +1,5 @@
 using System;
 using System.Runtime.Intrinsics;
-using Lowbit.Quantization.Methods;
 
 namespace Lowbit.Quantization.Grids;
 
@@ -20,10 +19,6 @@ internal static class ScaleSearches
 {
     private const double Exponent = 2.4;
     private const int Shares = 80, Grid = 100;
-
-    /// <summary>Reads the setting.</summary>
-    public static ScaleSearch Read(MethodSettings settings) =>
-        settings.Choice("scale-search", ScaleSearch.MinMax, ("minmax", ScaleSearch.MinMax), ("mse", ScaleSearch.Mse), ("lp", ScaleSearch.Lp));
 
     /// <summary>The grid of the least error, the widest of equals.</summary>
     /// <param name="weights">The group.</param>

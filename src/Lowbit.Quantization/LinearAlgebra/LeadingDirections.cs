@@ -52,15 +52,15 @@ internal static class LeadingDirections
         for (int k = 0; k < count; k++)
         {
             Span<float> vector = vectors.AsSpan(k * size, size);
-            double before = Math.Sqrt(Dot(vector, vector));
+            double before = Math.Sqrt(Vectors.Dot(vector, vector));
             for (int pass = 0; pass < 2; pass++)
                 for (int i = 0; i < k; i++)
                 {
                     ReadOnlySpan<float> other = vectors.AsSpan(i * size, size);
-                    float share = (float)Dot(vector, other);
+                    float share = (float)Vectors.Dot(vector, other);
                     for (int j = 0; j < size; j++) vector[j] -= share * other[j];
                 }
-            double norm = Math.Sqrt(Dot(vector, vector));
+            double norm = Math.Sqrt(Vectors.Dot(vector, vector));
             if (!(norm > 1e-6 * before))
             {
                 foreach (ref float value in vector) value = Random(ref random);
@@ -77,7 +77,7 @@ internal static class LeadingDirections
     {
         var b = new double[basis, basis];
         for (int i = 0; i < basis; i++)
-            for (int j = 0; j < basis; j++) b[i, j] = Dot(vectors.AsSpan(i * size, size), image.AsSpan(j * size, size));
+            for (int j = 0; j < basis; j++) b[i, j] = Vectors.Dot(vectors.AsSpan(i * size, size), image.AsSpan(j * size, size));
         for (int i = 0; i < basis; i++)
             for (int j = 0; j < i; j++) b[i, j] = b[j, i] = (b[i, j] + b[j, i]) / 2;
         double[,] axes = Jacobi(b, basis);
@@ -125,11 +125,4 @@ internal static class LeadingDirections
     }
 
     private static float Random(ref SplitMix64 random) => (float)(2 * random.NextDouble() - 1);
-
-    private static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
-    {
-        double sum = 0;
-        for (int i = 0; i < a.Length; i++) sum += (double)a[i] * b[i];
-        return sum;
-    }
 }

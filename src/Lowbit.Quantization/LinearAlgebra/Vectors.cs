@@ -6,6 +6,24 @@ namespace Lowbit.Quantization.LinearAlgebra;
 /// <summary>Steps on vectors of any length.</summary>
 internal static unsafe class Vectors
 {
+    /// <summary>Σ a · b in double precision, summed in order.</summary>
+    /// <param name="a">One vector.</param>
+    /// <param name="b">At least as many.</param>
+    public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    {
+        double sum = 0;
+        for (int i = 0; i < a.Length; i++) sum += (double)a[i] * b[i];
+        return sum;
+    }
+
+    /// <summary>max |x|; 0 of none.</summary>
+    public static float Largest(ReadOnlySpan<float> x)
+    {
+        float largest = 0;
+        foreach (float value in x) largest = MathF.Max(largest, MathF.Abs(value));
+        return largest;
+    }
+
     /// <summary>sum += factor · x.</summary>
     /// <param name="x">As many as <paramref name="sum"/> has.</param>
     /// <param name="factor">Factor.</param>

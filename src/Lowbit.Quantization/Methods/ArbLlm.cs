@@ -93,7 +93,7 @@ public sealed record ArbLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Iterations is >= 0 and <= 1000, "--iterations", Iterations, "0 to 1000");
         RequireCompensation(Damping, BlockSize);

@@ -29,6 +29,7 @@ using System.Threading;
 using Lowbit.Core;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -75,7 +76,7 @@ public sealed record AwqOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
         RequireGroupSize(GroupSize);
@@ -159,18 +160,11 @@ public static unsafe class Awq
             for (int r = 0; r < rows; r++)
             {
                 Span<float> group = clipped.AsSpan(r * columns + start, work.Width);
-                float bound = bounds[r] * Largest(group);
+                float bound = bounds[r] * Vectors.Largest(group);
                 if (bounds[r] < 1) foreach (ref float w in group) w = Math.Clamp(w, -bound, bound);
             }
         }
         return new LinearLayer(layer.Name, rows, columns, clipped, layer.Hessian);
-    }
-
-    private static float Largest(ReadOnlySpan<float> group)
-    {
-        float largest = 0;
-        foreach (float w in group) largest = MathF.Max(largest, MathF.Abs(w));
-        return largest;
     }
 
     // (W' − Q(clamp(W', ±c))) · diag(f) of one group of columns for a given share c / max |W'|.
@@ -188,7 +182,7 @@ public static unsafe class Awq
             for (int r = start; r < end; r++)
             {
                 ReadOnlySpan<float> group = Weight.AsSpan(r * Columns + Start, Width);
-                float bound = Share * Largest(group), min = 0, max = 0;
+                float bound = Share * Vectors.Largest(group), min = 0, max = 0;
                 foreach (float w in group)
                 {
                     min = MathF.Min(min, w);

@@ -7,7 +7,7 @@
 //           for three parts: concentrated and sparse weights (scores below a break point, and from it on) and salient
 //           columns, whose residual is binarized once more in the same way.
 // Symbols   paper        here                  meaning
-//           s            BlockSearch.Scores    w, or w² / U_jj² with (H + λ)⁻¹ = UᵀU
+//           s            BlockSearch.Score     w, or w² / U_jj² with (H + λ)⁻¹ = UᵀU
 //           N salient    BlockSearch           number of salient columns, those with the largest sums of |s|: 1 to 49, the
 //                                              one that binarizes the scores (both sides twice) with the least squared error
 //           p*           BlockSearch           break point: of 81 quantiles (10 to 90 %) of |s|, salient ones counted as
@@ -67,7 +67,7 @@ public sealed record BiLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate() => RequireCompensation(Damping, BlockSize);
+    public override void Validate() => RequireCompensation(Damping, BlockSize);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>

@@ -39,14 +39,14 @@ public abstract record CompensatingOptions : MethodOptions
         Bits = settings.Integer("bits", Bits),
         GroupSize = settings.Integer("group-size", GroupSize),
         Symmetric = settings.Flag("symmetric", Symmetric),
-        ScaleSearch = ScaleSearches.Read(settings),
+        ScaleSearch = ReadScaleSearch(settings),
         ActivationOrder = settings.Flag("activation-order", ActivationOrder),
         Damping = settings.Number("damping", Damping),
         BlockSize = settings.Integer("block-size", BlockSize),
     });
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
         RequireGroupSize(GroupSize);

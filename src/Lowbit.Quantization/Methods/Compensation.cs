@@ -7,7 +7,7 @@ using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
-/// <summary>Says what becomes of a column; implemented by a struct whose fields point to grids and codes.</summary>
+/// <summary>Says what becomes of a column.</summary>
 internal unsafe interface IColumnQuantizer
 {
     /// <summary>
@@ -49,7 +49,7 @@ internal static unsafe class Compensation
     /// <param name="cancellation">Stops the work between two blocks.</param>
     public static void Run<TQuantizer>(
         WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, CancellationToken cancellation)
-        where TQuantizer : struct, IColumnQuantizer => Run(pool, copy, factor, blockSize, quantizer, null, cancellation);
+        where TQuantizer : IColumnQuantizer => Run(pool, copy, factor, blockSize, quantizer, null, cancellation);
 
     /// <summary>The same with a feedback.</summary>
     /// <param name="pool">Threads.</param>
@@ -61,7 +61,7 @@ internal static unsafe class Compensation
     /// <param name="cancellation">Stops the work between two blocks.</param>
     public static void Run<TQuantizer>(
         WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, float* feedback, CancellationToken cancellation)
-        where TQuantizer : struct, IColumnQuantizer
+        where TQuantizer : IColumnQuantizer
     {
         int columns = copy.Columns, stride = copy.Stride;
         long blockBytes = (long)Math.Min(blockSize, columns) * stride * sizeof(float);
@@ -95,7 +95,7 @@ internal static unsafe class Compensation
         }
     }
 
-    private struct BlockWork<TQuantizer> : IParallelWork where TQuantizer : struct, IColumnQuantizer
+    private struct BlockWork<TQuantizer> : IParallelWork where TQuantizer : IColumnQuantizer
     {
         public float* Weights, Errors, Compensated, UTransposed, FeedbackTransposed;
         public int Stride, Columns, Start, End;

@@ -20,6 +20,7 @@ using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Codebooks;
 using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -50,7 +51,7 @@ public sealed record DbLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         RequireGroupSize(GroupSize);
         Require(Iterations is >= 0 and <= 1000, "--iterations", Iterations, "0 to 1000");
@@ -82,8 +83,7 @@ public static class DbLlm
     /// <param name="iterations">Most rounds.</param>
     internal static (double First, double Second) Fit(ReadOnlySpan<float> weights, Span<byte> codes, int iterations)
     {
-        float largest = 0;
-        foreach (float w in weights) largest = MathF.Max(largest, MathF.Abs(w));
+        float largest = Vectors.Largest(weights);
         double first = largest, second = -largest / 2.0;
         Span<float> levels = stackalloc float[4];
         Assign(weights, codes, first, second, levels);

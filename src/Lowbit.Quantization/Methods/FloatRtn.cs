@@ -18,6 +18,7 @@ using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Floats;
 using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -56,7 +57,7 @@ public sealed record FloatRtnOptions : MethodOptions
         elements.Length == 1 ? elements[0] : settings.Choice("format", elements[0], Array.ConvertAll(elements, element => (element.Name, element)));
 
     /// <inheritdoc/>
-    protected override void Validate() => RequireGroupSizeOrMatrix(GroupSize);
+    public override void Validate() => RequireGroupSizeOrMatrix(GroupSize);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) => FloatRtn.Quantize(layer, this, pool);
@@ -76,7 +77,7 @@ public static class FloatRtn
         var rounding = new ScaleRounding(options.ScalePrecision);
         var dequantized = new float[layer.Weight.Length];
         var work = new RowWork { Weight = layer.Weight, Codes = codes, Dequantized = dequantized, Rounding = rounding };
-        if (options.GroupSize == 0) work.OfMatrix = Scale(Largest(layer.Weight.Span), codes, rounding);
+        if (options.GroupSize == 0) work.OfMatrix = Scale(Vectors.Largest(layer.Weight.Span), codes, rounding);
         pool.Run(ref work, layer.OutFeatures, 16);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool);
         return new QuantizedMatrix(codes, dequantized, options.Element.Bits, options.ScalePrecision);
@@ -106,15 +107,8 @@ public static class FloatRtn
 
     private static float MatrixScale(ReadOnlySpan<float> weight, SmallFloat element)
     {
-        float scale = Largest(weight) / element.Largest / SmallFloat.E4M3.Largest;
+        float scale = Vectors.Largest(weight) / element.Largest / SmallFloat.E4M3.Largest;
         return float.IsNormal(scale) ? scale : 0; // 0: a matrix of zeros, or near enough
-    }
-
-    private static float Largest(ReadOnlySpan<float> weights)
-    {
-        float largest = 0;
-        foreach (float w in weights) largest = MathF.Max(largest, MathF.Abs(w));
-        return largest;
     }
 
     private struct RowWork : IParallelWork
@@ -132,7 +126,7 @@ public static class FloatRtn
                 {
                     int first = r * Codes.Columns + b * Codes.BlockSize, width = Math.Min(Codes.BlockSize, Codes.Columns - b * Codes.BlockSize);
                     ReadOnlySpan<float> block = Weight.Span.Slice(first, width);
-                    float stored = OfMatrix ?? Scale(Largest(block), Codes, Rounding), scale = stored * Codes.MatrixScale;
+                    float stored = OfMatrix ?? Scale(Vectors.Largest(block), Codes, Rounding), scale = stored * Codes.MatrixScale;
                     Codes.Scales[r * Codes.Blocks + b] = stored;
                     for (int j = 0; j < width; j++)
                     {

@@ -41,7 +41,7 @@ public sealed record GgmlOptions : MethodOptions
     internal static GgmlOptions Read(MethodSettings settings) => new() { Type = settings.Choice("type", new GgmlOptions().Type, Types) };
 
     /// <inheritdoc/>
-    protected override void Validate() =>
+    public override void Validate() =>
         Require(Type.BlockLength() > 1 && BlockEncoder.Formats.Contains(Type), "--type", Type, $"one of {string.Join(", ", Types.Select(type => type.Word))}");
 
     /// <inheritdoc/>

@@ -41,7 +41,7 @@ public sealed record GptaqOptions : CompensatingOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         base.Validate();
         Require(Strength is >= 0 and <= 1, "--strength", Strength, "0 to 1");

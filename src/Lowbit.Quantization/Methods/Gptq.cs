@@ -20,7 +20,6 @@
 
 using System.Threading;
 using Lowbit.Core;
-using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.LinearAlgebra;
@@ -49,50 +48,12 @@ public static unsafe class Gptq
     {
         Hessian hessian = layer.RequireHessian("gptq");
         int rows = layer.OutFeatures, columns = layer.InFeatures;
-        int[]? order = options.ActivationOrder ? hessian.ActivationOrder() : null;
-        int groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
-        var codes = new UniformCodes(rows, columns, options.Bits, groupSize, order is null ? null : GroupOfColumn(order, groupSize));
-        var rounding = new ScaleRounding(options.ScalePrecision);
-
-        using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, order);
-        using var scales = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
-        using var zeros = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
-        var quantizer = new UniformColumns
-        {
-            Weights = copy.Weights,
-            Codes = copy.Codes,
-            Scales = scales.Floats,
-            Zeros = zeros.Floats,
-            Columns = columns,
-            Stride = copy.Stride,
-            GroupSize = groupSize,
-            WholeRow = options.GroupSize < 0,
-            Bits = options.Bits,
-            Symmetric = options.Symmetric,
-            Search = options.ScaleSearch,
-            Rounding = rounding,
-        };
-        if (quantizer.WholeRow)
-        {
-            for (int row = 0; row < copy.Stride; row += WorkingCopy.Strip) quantizer.FitGroup(0, row);
-        }
+        using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, options.ActivationOrder ? hessian.ActivationOrder() : null);
+        using var grids = new UniformColumns(copy, options, columns);
         copy.ClearDeadInputs(hessian);
         InverseFactor factor = hessian.Factor(pool, options.Damping, options.ActivationOrder, cancellation);
-        Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, feedback, cancellation);
-        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, feedback, pool, cancellation);
-
-        var dequantized = new float[layer.Weight.Length];
-        copy.CopyWeightsTo(pool, dequantized);
-        copy.CopyCodesTo(pool, codes.Codes);
-        quantizer.CopyGridsTo(codes);
-        return new QuantizedMatrix(codes, dequantized, options.Bits, options.ScalePrecision);
-    }
-
-    /// <summary>The group of every column where groups are consecutive in an order.</summary>
-    internal static int[] GroupOfColumn(int[] order, int groupSize)
-    {
-        var groups = new int[order.Length];
-        for (int j = 0; j < order.Length; j++) groups[order[j]] = j / groupSize;
-        return groups;
+        Compensation.Run(pool, copy, factor, options.BlockSize, grids, feedback, cancellation);
+        if (grids.Rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, feedback, pool, cancellation);
+        return new QuantizedMatrix(grids.ToCodes(pool), copy.NaturalWeights(pool), options.Bits, options.ScalePrecision);
     }
 }

@@ -12,7 +12,7 @@
 // Symbols   paper        here          meaning
 //           H            HaarInput, HaarOutput   the transform, its own inverse
 //           W_low, W_high  sums, differences   in their places: at even and odd columns (row) or rows (col)
-//           s            BlockSearch.Scores  w² / U_jj²
+//           s            BlockSearch.Score   w² / U_jj²
 //           N salient    BlockSearch   as in BiLLM; columns are ranked by Σ s²
 // Order     block by block, BlockCompensation.cs.
 // Bits      paper: row 1 + r with r the share of salient columns, col 1. Stored: two bits a coefficient, side and sign, and in
@@ -64,7 +64,7 @@ public sealed record HbllmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         RequireCompensation(Damping, BlockSize);
         Require(BlockSize % 2 == 0, "--block-size", BlockSize, "an even number of columns");

@@ -2,6 +2,7 @@ using System;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Quantization.Calibration;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -65,11 +66,7 @@ internal sealed unsafe class LayerObjective : IDisposable
         public readonly void Execute(int start, int end)
         {
             for (int r = start; r < end; r++)
-            {
-                double sum = 0;
-                for (long i = (long)r * Columns; i < (long)(r + 1) * Columns; i++) sum += (double)Errors[i] * Gradient[i];
-                Losses[r] = sum;
-            }
+                Losses[r] = Vectors.Dot(new(Errors + (long)r * Columns, Columns), new(Gradient + (long)r * Columns, Columns));
         }
     }
 }

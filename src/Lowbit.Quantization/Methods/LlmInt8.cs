@@ -57,7 +57,7 @@ public sealed record LlmInt8Options : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
         RequireGroupSize(GroupSize);

@@ -71,13 +71,17 @@ public sealed record LowRankRepairOptions : MethodOptions
     internal static MethodOptions Read(MethodSettings settings, MethodOptions method)
     {
         RepairMetric? metric = settings.Choice<RepairMetric?>("repair", null, ("svd", RepairMetric.Svd), ("activation", RepairMetric.Activation), ("eigen", RepairMetric.Eigen));
-        int rank = settings.Integer("repair-rank", 0);
-        return metric is null && rank == 0 ? method
-            : new LowRankRepairOptions { Base = method, Metric = metric ?? RepairMetric.Eigen, Rank = rank == 0 ? UsualRank : rank };
+        int? rank = settings.Integer("repair-rank");
+        return metric is null && rank is null ? method
+            : new LowRankRepairOptions { Base = method, Metric = metric ?? RepairMetric.Eigen, Rank = rank ?? UsualRank };
     }
 
     /// <inheritdoc/>
-    protected override void Validate() => Require(Rank > 0, "--repair-rank", Rank, "a number above 0");
+    public override void Validate()
+    {
+        Base.Validate();
+        Require(Rank > 0, "--repair-rank", Rank, "a number above 0");
+    }
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>
@@ -158,9 +162,7 @@ public static unsafe class LowRankRepair
     {
         for (int k = 0; k < codes.Rank; k++)
         {
-            float u = 0, v = 0;
-            for (int r = 0; r < codes.Rows; r++) u = MathF.Max(u, MathF.Abs(directions[k * codes.Rows + r]));
-            for (int c = 0; c < codes.Columns; c++) v = MathF.Max(v, MathF.Abs(right[(long)k * codes.Columns + c]));
+            float u = Vectors.Largest(directions.AsSpan(k * codes.Rows, codes.Rows)), v = Vectors.Largest(new(right + (long)k * codes.Columns, codes.Columns));
             float balance = u == 0 || v == 0 ? 1 : MathF.Pow(2, MathF.Round(0.5f * MathF.Log2(v / u)));
             for (int r = 0; r < codes.Rows; r++) codes.Left[r * codes.Rank + k] = (float)(Half)(directions[k * codes.Rows + r] * balance);
             for (int c = 0; c < codes.Columns; c++) codes.Right[k * codes.Columns + c] = (float)(Half)(right[(long)k * codes.Columns + c] / balance);

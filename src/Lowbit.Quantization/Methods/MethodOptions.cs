@@ -38,13 +38,14 @@ public abstract record MethodOptions
 
     /// <summary>Checks the settings before any work is done.</summary>
     /// <exception cref="LowbitException">A setting is out of range.</exception>
-    public void Check() => Validate();
-
-    /// <summary>Throws where a setting is out of range.</summary>
-    protected abstract void Validate();
+    public abstract void Validate();
 
     /// <summary>The method itself.</summary>
     protected abstract QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation);
+
+    /// <summary>The range that grids span, <see cref="ScaleSearch.MinMax"/> where it is not given.</summary>
+    private protected static ScaleSearch ReadScaleSearch(MethodSettings settings) =>
+        settings.Choice("scale-search", ScaleSearch.MinMax, ("minmax", ScaleSearch.MinMax), ("mse", ScaleSearch.Mse), ("lp", ScaleSearch.Lp));
 
     /// <summary>Throws unless a setting is as expected.</summary>
     /// <param name="valid">Whether it is.</param>
@@ -73,9 +74,6 @@ public abstract record MethodOptions
 
     /// <summary>Throws unless a number of descent steps is one.</summary>
     protected static void RequireIterations(int iterations) => Require(iterations is >= 0 and <= 100000, "--iterations", iterations, "0 to 100000");
-
-    /// <summary>Bits of a stored scale or mean.</summary>
-    protected int ScaleBits => ScalePrecision == ScalePrecision.Float16 ? 16 : 32;
 
     /// <summary>Columns of a group in a row of <paramref name="columns"/>, where −1 and 0 stand for the whole row.</summary>
     internal static int GroupColumns(int groupSize, int columns) => groupSize <= 0 || groupSize > columns ? columns : groupSize;

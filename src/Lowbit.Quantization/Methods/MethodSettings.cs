@@ -16,10 +16,14 @@ public sealed class MethodSettings(IReadOnlyDictionary<string, string> values)
 
     /// <summary>A whole number.</summary>
     /// <exception cref="LowbitException">The text is none.</exception>
-    public int Integer(string name, int fallback)
+    public int Integer(string name, int fallback) => Integer(name) ?? fallback;
+
+    /// <summary>A whole number, or null where it is not given.</summary>
+    /// <exception cref="LowbitException">The text is none.</exception>
+    public int? Integer(string name)
     {
         _whole.Add(name);
-        return Text(name) is not string text ? fallback
+        return Text(name) is not string text ? null
             : int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) ? value
             : throw Invalid(name, text, "a whole number");
     }

@@ -79,7 +79,7 @@ public sealed record OmniQuantOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
         RequireGroupSize(GroupSize);

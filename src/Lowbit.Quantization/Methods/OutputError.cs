@@ -79,42 +79,6 @@ public static unsafe class OutputError
         }
     }
 
-    /// <summary>From the inputs themselves.</summary>
-    /// <param name="pool">Threads.</param>
-    /// <param name="weight">[outFeatures, inFeatures].</param>
-    /// <param name="quantized">[outFeatures, inFeatures].</param>
-    /// <param name="outFeatures">Rows of the weight.</param>
-    /// <param name="inputs">[tokens, inFeatures].</param>
-    public static double FromInputs(WorkerPool pool, ReadOnlySpan<float> weight, ReadOnlySpan<float> quantized, int outFeatures, ReadOnlySpan<float> inputs)
-    {
-        int columns = weight.Length / outFeatures;
-        var error = new float[weight.Length];
-        for (int i = 0; i < error.Length; i++) error[i] = weight[i] - quantized[i];
-        return Share(SquaredOutput(pool, error, outFeatures, inputs, columns), SquaredOutput(pool, weight, outFeatures, inputs, columns));
-    }
-
-    private static double SquaredOutput(WorkerPool pool, ReadOnlySpan<float> matrix, int outFeatures, ReadOnlySpan<float> inputs, int columns)
-    {
-        int tokens = inputs.Length / columns;
-        using var output = new NativeBuffer((long)tokens * outFeatures * sizeof(float));
-        fixed (float* x = inputs, w = matrix)
-            Gemm.MultiplyTransposed(pool, x, columns, w, columns, output.Floats, outFeatures, tokens, outFeatures, columns);
-        double sum = 0;
-        for (int t = 0; t < tokens; t++)
-        {
-            ReadOnlySpan<float> row = output.Span<float>((long)t * outFeatures, outFeatures);
-            sum += Dot(row, row);
-        }
-        return sum;
-    }
-
-    private static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
-    {
-        double sum = 0;
-        for (int i = 0; i < a.Length; i++) sum += (double)a[i] * b[i];
-        return sum;
-    }
-
     // Rounding may leave a tiny negative loss where the error lies where the inputs never went.
     private static double Share(double lost, double all) => lost <= 0 ? 0 : lost / all;
 

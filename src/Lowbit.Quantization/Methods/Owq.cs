@@ -21,7 +21,6 @@ using System;
 using System.Linq;
 using System.Threading;
 using Lowbit.Core;
-using Lowbit.Kernels.Uniform;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
 using Lowbit.Quantization.LinearAlgebra;
@@ -47,7 +46,7 @@ public sealed record OwqOptions : CompensatingOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         base.Validate();
         Require(Share is >= 0 and <= 1, "--outliers", Share, "a share of 0 to 1");
@@ -65,53 +64,27 @@ public static unsafe class Owq
     internal static QuantizedMatrix Quantize(LinearLayer layer, OwqOptions options, WorkerPool pool, CancellationToken cancellation)
     {
         Hessian hessian = layer.RequireHessian("owq");
-        int rows = layer.OutFeatures, columns = layer.InFeatures, groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
+        int rows = layer.OutFeatures, columns = layer.InFeatures;
         int[] weak = OutlierColumns.Largest(Sensitivities(layer, hessian, options, pool), (int)Math.Round(options.Share * columns));
-        int[] natural = options.ActivationOrder ? hessian.ActivationOrder() : [.. Enumerable.Range(0, columns)];
-        int[] order = [.. natural.Where(j => Array.BinarySearch(weak, j) < 0), .. weak];
-        bool reordered = weak.Length > 0 || options.ActivationOrder;
-        var codes = new UniformCodes(rows, columns, options.Bits, groupSize, reordered ? Gptq.GroupOfColumn(order, groupSize) : null);
-        var rounding = new ScaleRounding(options.ScalePrecision);
-
+        int[]? order = weak.Length > 0 || options.ActivationOrder ? WeakLast(weak, hessian, options.ActivationOrder) : null;
         using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, order);
-        using var scales = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
-        using var zeros = new NativeBuffer((long)codes.Groups * copy.Stride * sizeof(float));
-        var quantizer = new ColumnQuantizer
-        {
-            Layer = layer.Name,
-            Strong = columns - weak.Length,
-            Grids = new UniformColumns
-            {
-                Weights = copy.Weights,
-                Codes = copy.Codes,
-                Scales = scales.Floats,
-                Zeros = zeros.Floats,
-                Columns = columns - weak.Length,
-                Stride = copy.Stride,
-                GroupSize = groupSize,
-                WholeRow = options.GroupSize < 0,
-                Bits = options.Bits,
-                Symmetric = options.Symmetric,
-                Search = options.ScaleSearch,
-                Rounding = rounding,
-            },
-        };
-        if (options.GroupSize < 0)
-        {
-            for (int row = 0; row < copy.Stride; row += WorkingCopy.Strip) quantizer.Grids.FitGroup(0, row);
-        }
+        using var grids = new UniformColumns(copy, options, columns - weak.Length);
         copy.ClearDeadInputs(hessian);
         using InverseFactor factor = hessian.FactorInOrder(pool, options.Damping, order, cancellation);
+        var quantizer = new ColumnQuantizer { Layer = layer.Name, Strong = columns - weak.Length, Grids = grids };
         Compensation.Run(pool, copy, factor, options.BlockSize, quantizer, cancellation);
-        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
+        if (grids.Rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
 
-        var dequantized = new float[layer.Weight.Length];
-        copy.CopyWeightsTo(pool, dequantized);
-        copy.CopyCodesTo(pool, codes.Codes);
-        quantizer.Grids.CopyGridsTo(codes);
-        float[] kept = OutlierColumns.Values(dequantized, columns, weak, layer.Name);
+        float[] dequantized = copy.NaturalWeights(pool), kept = OutlierColumns.Values(dequantized, columns, weak, layer.Name);
         double share = weak.Length / (double)columns;
-        return new QuantizedMatrix(OutlierColumns.Beside(codes, weak, kept), dequantized, options.Bits * (1 - share) + 16 * share, options.ScalePrecision);
+        return new QuantizedMatrix(
+            OutlierColumns.Beside(grids.ToCodes(pool), weak, kept), dequantized, options.Bits * (1 - share) + 16 * share, options.ScalePrecision);
+    }
+
+    private static int[] WeakLast(int[] weak, Hessian hessian, bool activationOrder)
+    {
+        int[] all = activationOrder ? hessian.ActivationOrder() : [.. Enumerable.Range(0, hessian.Features)];
+        return [.. all.Where(j => Array.BinarySearch(weak, j) < 0), .. weak];
     }
 
     // λ_j, with Q rounding to nearest on the same grids.
@@ -142,11 +115,11 @@ public static unsafe class Owq
                 Grids.Quantize(column, row, weights, quantized);
                 return;
             }
-            long parameters = (long)(column / Grids.GroupSize) * Grids.Stride + row;
-            byte* codes = Grids.Codes + (long)column * Grids.Stride + row;
+            byte* codes = Grids.Codes(column, row);
+            float* zeros = Grids.Zeros(column, row);
             for (int r = 0; r < WorkingCopy.Strip; r++)
             {
-                codes[r] = (byte)Grids.Zeros[parameters + r]; // nothing on the grid
+                codes[r] = (byte)zeros[r]; // nothing on the grid
                 quantized[r] = 0 + HalfPrecision.Round(weights[r], Layer);
             }
         }

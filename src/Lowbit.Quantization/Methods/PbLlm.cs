@@ -82,7 +82,8 @@ public sealed record PbLlmOptions : MethodOptions
             BinaryKind.TwoBit => 2,
             _ => 1,
         };
-        double scales = 2 * ScaleBits * PackedBits.Groups(GroupSize, columns) + (ScaleBits + 8.0) / columns;
+        int scale = ScalePrecision == ScalePrecision.Float16 ? 16 : 32;
+        double scales = 2 * scale * PackedBits.Groups(GroupSize, columns) + (scale + 8.0) / columns;
         return positions + low * plane + (SalientBits - low) * r + scales;
     }
 
@@ -104,7 +105,7 @@ public sealed record PbLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(SalientShare is >= 0 and <= 1, "--salient", SalientShare, "a share of 0 to 1");
         Require(SalientBits is >= 2 and <= 8, "--salient-bits", SalientBits, "2 to 8");
@@ -139,13 +140,8 @@ public static unsafe class PbLlm
         pool.Run(ref fit, rows, 16);
         if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
 
-        var dequantized = new float[weight.Length];
-        if (options.Compensate) Compensate(pool, weight, codes, thresholds, factor!, options.BlockSize, dequantized, cancellation);
-        else
-        {
-            var round = new RoundWork { Weight = weight, Codes = codes, Thresholds = thresholds, Dequantized = dequantized };
-            pool.Run(ref round, rows, 16);
-        }
+        float[] dequantized = options.Compensate
+            ? Compensate(pool, weight, codes, thresholds, factor!, options.BlockSize, cancellation) : RoundToNearest(pool, weight, codes, thresholds);
         return new QuantizedMatrix(codes, dequantized, NominalBits(codes), options.ScalePrecision);
     }
 
@@ -191,6 +187,13 @@ public static unsafe class PbLlm
     }
 
     // PB-RTN: every weight to the nearest level of its own grid.
+    private static float[] RoundToNearest(WorkerPool pool, float[] weight, PartiallyBinarizedCodes codes, float[] thresholds)
+    {
+        var work = new RoundWork { Weight = weight, Codes = codes, Thresholds = thresholds, Dequantized = new float[weight.Length] };
+        pool.Run(ref work, codes.Rows, 16);
+        return work.Dequantized;
+    }
+
     private struct RoundWork : IParallelWork
     {
         public float[] Weight, Thresholds, Dequantized;
@@ -219,9 +222,8 @@ public static unsafe class PbLlm
     }
 
     // PB-GPTQ: the same, column by column, with compensation.
-    private static void Compensate(
-        WorkerPool pool, float[] weight, PartiallyBinarizedCodes codes, float[] thresholds, InverseFactor factor, int blockSize,
-        float[] dequantized, CancellationToken cancellation)
+    private static float[] Compensate(
+        WorkerPool pool, float[] weight, PartiallyBinarizedCodes codes, float[] thresholds, InverseFactor factor, int blockSize, CancellationToken cancellation)
     {
         int rows = codes.Rows, groups = codes.LowGroups;
         using var copy = new WorkingCopy(pool, weight, rows, codes.Columns, order: null);
@@ -256,8 +258,8 @@ public static unsafe class PbLlm
             }
         }
         Compensation.Run(pool, copy, factor, blockSize, quantizer, cancellation);
-        copy.CopyWeightsTo(pool, dequantized);
         copy.CopyCodesTo(pool, codes.Codes);
+        return copy.NaturalWeights(pool);
     }
 
     private struct ColumnQuantizer : IColumnQuantizer

@@ -66,7 +66,7 @@ public sealed record Pt2LlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate() => RequireCompensation(Damping, BlockSize);
+    public override void Validate() => RequireCompensation(Damping, BlockSize);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) =>

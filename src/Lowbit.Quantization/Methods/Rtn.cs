@@ -47,12 +47,12 @@ public sealed record RtnOptions : MethodOptions
             Bits = settings.Integer("bits", defaults.Bits),
             GroupSize = settings.Integer("group-size", defaults.GroupSize),
             Symmetric = settings.Flag("symmetric", defaults.Symmetric),
-            ScaleSearch = ScaleSearches.Read(settings),
+            ScaleSearch = ReadScaleSearch(settings),
         };
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 1 and <= 8, "--bits", Bits, "1 to 8");
         Require(Bits > 1 || ScaleSearch != ScaleSearch.Lp, "--scale-search", "lp", "minmax or mse with one bit");

@@ -65,7 +65,7 @@ public sealed record SignRoundOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
         RequireGroupSize(GroupSize);

@@ -73,7 +73,7 @@ public sealed record SpqrOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 2 and <= 8, "--bits", Bits, "2 to 8");
         RequireGroupSize(GroupSize);
@@ -93,51 +93,32 @@ public static unsafe class Spqr
     internal static QuantizedMatrix Quantize(LinearLayer layer, SpqrOptions options, WorkerPool pool, CancellationToken cancellation)
     {
         Hessian hessian = layer.RequireHessian("spqr");
-        int rows = layer.OutFeatures, columns = layer.InFeatures, groupSize = MethodOptions.GroupColumns(options.GroupSize, columns);
-        int[] order = hessian.ActivationOrder();
-        int groups = (columns + groupSize - 1) / groupSize;
-        NestedScales? nested = options.DoubleQuantization ? new NestedScales(rows, groups) : null;
-        var codes = new UniformCodes(rows, columns, options.Bits, groupSize, Gptq.GroupOfColumn(order, groupSize)) { Nested = nested };
-        var rounding = new ScaleRounding(options.ScalePrecision);
+        int rows = layer.OutFeatures, columns = layer.InFeatures;
         InverseFactor factor = hessian.Factor(pool, options.Damping, activationOrder: true, cancellation);
-
-        using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, order);
+        using var copy = new WorkingCopy(pool, layer.Weight.Span, rows, columns, hessian.ActivationOrder());
+        using var grids = new UniformColumns(copy, options.Bits, options.GroupSize, options.ScalePrecision);
         copy.ClearDeadInputs(hessian);
-        using var grids = new NativeBuffer(2L * codes.Groups * copy.Stride * sizeof(float));
         using var kept = new NativeBuffer((long)columns * copy.Stride);
         var quantizer = new ColumnQuantizer
         {
             Layer = layer.Name,
-            Grids = new UniformColumns
-            {
-                Weights = copy.Weights,
-                Codes = copy.Codes,
-                Scales = grids.Floats,
-                Zeros = grids.Floats + (long)codes.Groups * copy.Stride,
-                Columns = columns,
-                Stride = copy.Stride,
-                GroupSize = groupSize,
-                Bits = options.Bits,
-                Rounding = rounding,
-            },
-            Nested = nested,
+            Grids = grids,
+            Nested = options.DoubleQuantization ? new NestedScales(rows, grids.Groups) : null,
             Rows = rows,
+            Stride = copy.Stride,
             Kept = (bool*)kept.Pointer,
             Factor = factor,
             Threshold = options.Threshold * MeanVariance(copy, factor),
         };
-        Compensation.Run(pool, copy, factor, groupSize, quantizer, cancellation);
-        if (rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
+        Compensation.Run(pool, copy, factor, grids.GroupSize, quantizer, cancellation);
+        if (grids.Rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, pool, cancellation);
 
-        var dequantized = new float[layer.Weight.Length];
+        float[] dequantized = copy.NaturalWeights(pool);
         var isKept = new bool[dequantized.Length];
-        copy.CopyWeightsTo(pool, dequantized);
-        copy.CopyCodesTo(pool, codes.Codes);
         copy.TurnBack(pool, quantizer.Kept, isKept);
-        quantizer.Grids.CopyGridsTo(codes);
         SparseCodes sparse = SparseElements.Of(rows, columns, isKept, dequantized);
         double share = sparse.Values.Length / (double)dequantized.Length;
-        return new QuantizedMatrix(SparseElements.Beside(codes, sparse), dequantized, options.Bits + 32 * share, options.ScalePrecision);
+        return new QuantizedMatrix(SparseElements.Beside(grids.ToCodes(pool, quantizer.Nested), sparse), dequantized, options.Bits + 32 * share, options.ScalePrecision);
     }
 
     // The mean over the columns of var W_:,j / U_jj².
@@ -164,7 +145,7 @@ public static unsafe class Spqr
         public string Layer;
         public UniformColumns Grids;
         public NestedScales? Nested;
-        public int Rows;
+        public int Rows, Stride;
         public bool* Kept; // [columns, stride]
         public InverseFactor Factor;
         public double Threshold;
@@ -176,21 +157,16 @@ public static unsafe class Spqr
                 for (int r = row; r < row + WorkingCopy.Strip; r++) FitGroup(column, r);
                 for (int r = row; Nested is not null && r < Math.Min(Rows, row + WorkingCopy.Strip); r += NestedScales.Rows) NestScales(column, r);
             }
+            byte* codes = Grids.Codes(column, row);
+            bool* kept = Kept + (long)column * Stride + row;
             for (int r = 0; r < WorkingCopy.Strip; r++)
             {
-                long position = (long)column * Grids.Stride + row + r;
-                UniformGrid grid = Grid(column, row + r);
+                UniformGrid grid = Grids.Grid(column, row + r);
                 float code = grid.Encode(weights[r]);
-                Kept[position] = SquaredError(grid, weights[r], column) > Threshold;
-                Grids.Codes[position] = (byte)(Kept[position] ? grid.Zero : code);
-                quantized[r] = Kept[position] ? 0 + HalfPrecision.Round(weights[r], Layer) : grid.Decode(code);
+                kept[r] = SquaredError(grid, weights[r], column) > Threshold;
+                codes[r] = (byte)(kept[r] ? grid.Zero : code);
+                quantized[r] = kept[r] ? 0 + HalfPrecision.Round(weights[r], Layer) : grid.Decode(code);
             }
-        }
-
-        private readonly UniformGrid Grid(int column, int row)
-        {
-            long parameter = (long)(column / Grids.GroupSize) * Grids.Stride + row;
-            return new UniformGrid(Grids.Scales[parameter], Grids.Zeros[parameter], (1 << Grids.Bits) - 1);
         }
 
         private readonly double SquaredError(UniformGrid grid, float weight, int column)
@@ -202,20 +178,15 @@ public static unsafe class Spqr
         // The working copy holds the group as all columns before have left it, since blocks are as long as groups.
         private readonly void FitGroup(int column, int row)
         {
-            int width = Math.Min(Grids.GroupSize, Grids.Columns - column);
-            Span<float> group = new float[width];
-            for (int j = 0; j < width; j++) group[j] = Grids.Weights[(long)(column + j) * Grids.Stride + row];
-            UniformGrid grid = double.IsPositiveInfinity(Threshold) ? Fit(group) : Fit(WithoutOutliers(group, column));
-            long parameter = (long)(column / Grids.GroupSize) * Grids.Stride + row;
-            Grids.Scales[parameter] = grid.Scale;
-            Grids.Zeros[parameter] = grid.Zero;
+            float[] group = Grids.Group(column, row);
+            Grids.Keep(column, row, double.IsPositiveInfinity(Threshold) ? Fit(group) : Fit(WithoutOutliers(group, column)));
         }
 
         // Strips of the working copy are a multiple of sixteen rows.
         private readonly void NestScales(int column, int row)
         {
-            int group = column / Grids.GroupSize, groups = (Grids.Columns + Grids.GroupSize - 1) / Grids.GroupSize;
-            Span<float> scales = new(Grids.Scales + (long)group * Grids.Stride + row, Math.Min(NestedScales.Rows, Rows - row));
+            int group = column / Grids.GroupSize, groups = Grids.Groups;
+            Span<float> scales = new(Grids.Scales(column, row), Math.Min(NestedScales.Rows, Rows - row));
             float lowest = float.PositiveInfinity, largest = 0;
             foreach (float scale in scales)
             {

@@ -27,6 +27,7 @@ using Lowbit.Kernels.Codebooks;
 using Lowbit.Kernels.Composite;
 using Lowbit.Quantization.Calibration;
 using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -53,7 +54,7 @@ public sealed record SqueezeLlmOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 1 and <= 4, "--bits", Bits, "1 to 4");
         Require(Share is >= 0 and <= 1, "--outliers", Share, "a share of 0 to 1");
@@ -156,24 +157,16 @@ public static class SqueezeLlm
                 Array.Sort(values, weights, 0, dense);
                 Span<float> levels = Codes.Levels.AsSpan(r * count, count);
                 fit.Fit(values.AsSpan(0, dense), weights.AsSpan(0, dense), levels);
-                float size = 0;
-                foreach (float level in levels) size = MathF.Max(size, MathF.Abs(level));
+                float size = Vectors.Largest(levels);
                 foreach (ref float level in levels) level = Rounding.Mean(level, size);
                 for (int j = 0; j < columns; j++)
                 {
-                    int i = r * columns + j, code = Nearest(levels, row[j]);
-                    Codes.Codes[i] = (byte)code;
+                    int i = r * columns + j;
+                    byte code = Codebook.Nearest(levels, row[j]);
+                    Codes.Codes[i] = code;
                     if (Apart[i]) Residuals[i] = HalfPrecision.Round(row[j] - levels[code], Layer.Name);
                 }
             }
-        }
-
-        private static int Nearest(ReadOnlySpan<float> levels, float weight)
-        {
-            int best = 0;
-            for (int k = 1; k < levels.Length; k++)
-                if (MathF.Abs(weight - levels[k]) < MathF.Abs(weight - levels[best])) best = k;
-            return best;
         }
     }
 }

@@ -19,6 +19,7 @@ using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Tables;
 using Lowbit.Quantization.Grids;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Methods;
 
@@ -53,7 +54,7 @@ public sealed record TableRtnOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate() =>
+    public override void Validate() =>
         Require(GroupSize is > 0 and <= 4096 && GroupSize % 2 == 0, "--group-size", GroupSize, "an even number of elements, 2 to 4096,");
 
     /// <inheritdoc/>
@@ -101,9 +102,7 @@ public static class TableRtn
     // Returns the scale.
     private static float Encode(CodeTable table, ReadOnlySpan<float> values, Span<byte> codes)
     {
-        float largest = 0;
-        foreach (float value in values) largest = MathF.Max(largest, MathF.Abs(value));
-        float factor = largest == 0 ? 0 : 1 / largest;
+        float largest = Vectors.Largest(values), factor = largest == 0 ? 0 : 1 / largest;
         if (!float.IsFinite(factor)) (largest, factor) = (0, 0); // so small that its inverse overflows
         for (int i = 0; i < values.Length; i++) codes[i] = (byte)table.Encode(Math.Clamp(values[i] * factor, -1, 1));
         return largest;

@@ -42,7 +42,7 @@ public sealed record TernaryRtnOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate() => RequireGroupSize(GroupSize);
+    public override void Validate() => RequireGroupSize(GroupSize);
 
     /// <inheritdoc/>
     protected override QuantizedMatrix Run(LinearLayer layer, WorkerPool pool, CancellationToken cancellation) => TernaryRtn.Quantize(layer, this, pool);

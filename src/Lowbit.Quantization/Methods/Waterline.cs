@@ -25,6 +25,7 @@
 // In memory columns lie by how far they spread, 64 at a time in the form that takes the fewest bits (ColumnOrder).
 
 using System;
+using System.Runtime.InteropServices;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Composite;
@@ -67,7 +68,7 @@ public sealed record WaterlineOptions : MethodOptions
     }
 
     /// <inheritdoc/>
-    protected override void Validate()
+    public override void Validate()
     {
         Require(Bits is >= 0.5 and <= 6, "--bits", Bits, "0.5 to 6");
         RequireCompensation(Damping, BlockSize);
@@ -182,11 +183,9 @@ public static unsafe class Waterline
         using var copy = new WorkingCopy(pool, weight, rows, columns, order);
         fixed (float* step = steps)
             Compensation.Run(pool, copy, factor, blockSize, new ColumnQuantizer { Steps = step, Codes = copy.Codes, Stride = copy.Stride }, cancellation);
-        var dequantized = new float[weight.Length];
         var codes = new IntegerCodes(rows, columns);
-        copy.CopyWeightsTo(pool, dequantized);
-        copy.CopyCodesTo(pool, System.Runtime.InteropServices.MemoryMarshal.AsBytes(codes.Values.AsSpan()));
-        return new Attempt(steps, codes, dequantized, IntegerPacking.Bits(codes) / weight.Length + StepBits / rows);
+        copy.CopyCodesTo(pool, MemoryMarshal.AsBytes(codes.Values.AsSpan()));
+        return new Attempt(steps, codes, copy.NaturalWeights(pool), IntegerPacking.Bits(codes) / weight.Length + StepBits / rows);
     }
 
     private struct ColumnQuantizer : IColumnQuantizer

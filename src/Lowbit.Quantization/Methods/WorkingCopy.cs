@@ -15,7 +15,6 @@ internal sealed unsafe class WorkingCopy : IDisposable
     public const int Strip = 32;
 
     private readonly NativeBuffer _weights, _codes;
-    private readonly int[]? _order;
 
     /// <summary>Turns the weight.</summary>
     /// <param name="pool">Threads.</param>
@@ -28,7 +27,7 @@ internal sealed unsafe class WorkingCopy : IDisposable
         Rows = rows;
         Columns = columns;
         Stride = (rows + Strip - 1) / Strip * Strip;
-        _order = order;
+        Order = order;
         _weights = new NativeBuffer((long)columns * Stride * sizeof(float));
         _codes = new NativeBuffer((long)columns * Stride);
         Turn(pool, weight, Weights);
@@ -37,6 +36,9 @@ internal sealed unsafe class WorkingCopy : IDisposable
     public int Rows { get; }
 
     public int Columns { get; }
+
+    /// <summary>The columns in the order to take them; null for the natural one.</summary>
+    public int[]? Order { get; }
 
     /// <summary>Elements from one column to the next.</summary>
     public int Stride { get; }
@@ -67,10 +69,13 @@ internal sealed unsafe class WorkingCopy : IDisposable
         }
     }
 
-    /// <summary>Turns the weights back.</summary>
-    /// <param name="pool">Threads.</param>
-    /// <param name="destination">[rows, columns], natural order.</param>
-    public void CopyWeightsTo(WorkerPool pool, Span<float> destination) => TurnBack(pool, Weights, destination);
+    /// <summary>The weights turned back, [rows, columns] in natural order.</summary>
+    public float[] NaturalWeights(WorkerPool pool)
+    {
+        var weights = new float[(long)Rows * Columns];
+        TurnBack(pool, Weights, weights.AsSpan());
+        return weights;
+    }
 
     /// <summary>Turns the codes back.</summary>
     /// <param name="pool">Threads.</param>
@@ -97,7 +102,7 @@ internal sealed unsafe class WorkingCopy : IDisposable
         _codes.Dispose();
     }
 
-    private int NaturalColumn(int column) => _order is null ? column : _order[column];
+    private int NaturalColumn(int column) => Order is null ? column : Order[column];
 
     private struct TurnWork<T> : IParallelWork where T : unmanaged
     {

@@ -42,7 +42,7 @@ public sealed record BitTarget(double Bits, ImmutableArray<BitCandidate> Candida
             {
                 ImmutableSortedDictionary<string, string> all = settings.ToImmutableSortedDictionary().SetItem(setting, value.ToString(CultureInfo.InvariantCulture));
                 MethodOptions options = found.Options(all) with { ScalePrecision = precision };
-                options.Check();
+                options.Validate();
                 return new BitCandidate(all, options);
             })]);
         }

@@ -21,7 +21,7 @@ public sealed record Coverage(long Tokens, int DistinctTokens, int Vocabulary, I
         vocabulary,
         [.. layers.Where(layer => layer.DeadInputs > 0).Select(layer => new DeadInputs(layer.Name, layer.DeadInputs))]);
 
-    /// <summary>Bits that a token takes for one who knows only how often each occurs, in natural units: a model that needs more has learned nothing of the text.</summary>
+    /// <summary>What a token takes, in nats, for one who knows only how often each occurs: a model that needs more has learned nothing of the text.</summary>
     internal static double UnigramEntropy(CalibrationSet calibration)
     {
         double tokens = (double)calibration.Windows.Count * calibration.Context;

@@ -3,6 +3,7 @@ using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels;
 using Lowbit.Models;
+using Lowbit.Quantization.LinearAlgebra;
 
 namespace Lowbit.Quantization.Pipeline;
 
@@ -57,7 +58,7 @@ internal sealed unsafe class DivergenceProbe : IDisposable
                 ReadOnlySpan<float> logits = Row(_logits, i);
                 logits.CopyTo(p);
                 Softmax.InPlace(p);
-                _entropies[w * _scored + i] = Dot(p, logits) - Softmax.LogSumExp(logits);
+                _entropies[w * _scored + i] = Vectors.Dot(p, logits) - Softmax.LogSumExp(logits);
             }
         }
     }
@@ -73,7 +74,7 @@ internal sealed unsafe class DivergenceProbe : IDisposable
             for (int i = 0; i < _scored; i++)
             {
                 ReadOnlySpan<float> logits = Row(_logits, i);
-                sum += _entropies[w * _scored + i] - Dot(Row(_probabilities, w * _scored + i), logits) + Softmax.LogSumExp(logits);
+                sum += _entropies[w * _scored + i] - Vectors.Dot(Row(_probabilities, w * _scored + i), logits) + Softmax.LogSumExp(logits);
             }
         }
         return sum / (_windows * _scored);
@@ -99,13 +100,6 @@ internal sealed unsafe class DivergenceProbe : IDisposable
         foreach (Block block in _model.Blocks.Skip(firstBlock)) _forward.Run(block, _copy.Floats, _context, 0, _keys.Floats, _values.Floats);
         for (int i = 0; i < _scored; i++) Rows.Copy(_copy.Floats + (long)i * Every * dim, _picked.Floats + (long)i * dim, dim);
         _head.Run(_picked.Floats, _scored, _logits.Floats);
-    }
-
-    private static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
-    {
-        double sum = 0;
-        for (int i = 0; i < a.Length; i++) sum += (double)a[i] * b[i];
-        return sum;
     }
 
     private float* Hidden(int window) => _hidden.Floats + (long)window * _context * _model.Config.ModelDim;

@@ -45,7 +45,7 @@ internal static unsafe class LowbitFolder
     /// <summary>Refuses a source whose linears are quantized by Lowbit already.</summary>
     public static void CheckSource(Checkpoint checkpoint)
     {
-        if (checkpoint.Config is { } config && config.TryGetProperty("quantization_config", out _))
+        if (PackedTensor.ReadAll(checkpoint).Count > 0)
             throw new LowbitException($"{checkpoint.Path}: the model is quantized already; start from the original.");
     }
 

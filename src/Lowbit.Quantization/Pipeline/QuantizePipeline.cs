@@ -46,8 +46,9 @@ public sealed class QuantizePipeline
     }
 
     /// <summary>
-    /// Quantizes the decoder's linears and writes a folder that stands alone. The model's own linears are replaced by
-    /// the packed ones on the way. After an interruption the same call goes on where it stopped and gives the same bytes.
+    /// Quantizes the decoder's linears and writes a folder that stands alone. The model is as before afterwards: the packed
+    /// linears take the place of its own only until their block is done. After an interruption the same call goes on where it
+    /// stopped and gives the same bytes.
     /// </summary>
     /// <param name="options">What to do.</param>
     /// <param name="model">The float model.</param>
@@ -200,8 +201,12 @@ public sealed class QuantizePipeline
         }
         finally
         {
-            // What belonged to this block is not needed in memory again.
-            foreach ((_, Linear linear) in linears) _model.ReleasePages(linear.Name);
+            // The packed matrices lie in the files, which close now.
+            foreach ((_, Linear linear) in linears)
+            {
+                block.Replace(linear.Name, linear.Weight);
+                _model.ReleasePages(linear.Name);
+            }
             foreach (SafetensorsFile file in open) file.Dispose();
         }
     }

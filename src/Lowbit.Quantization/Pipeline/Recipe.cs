@@ -28,7 +28,7 @@ public sealed class Recipe
     /// <summary>Stands in the place of a method for a linear that stays as it is.</summary>
     public const string Keep = "keep";
 
-    private const long LargestFile = 1 << 24;
+    private const int LargestFile = 1 << 24;
 
     /// <summary>Takes rules as they are.</summary>
     public Recipe(ImmutableArray<RecipeRule> rules) => Rules = rules;
@@ -44,9 +44,11 @@ public sealed class Recipe
     {
         try
         {
-            if (new FileInfo(path) is { Exists: true, Length: > LargestFile })
-                throw new LowbitFormatException(path, $"the file has more than {LargestFile} bytes, which no recipe has; give another with --recipe.");
-            return Parse(path, File.ReadAllBytes(path), precision);
+            using FileStream file = File.OpenRead(path);
+            byte[] json = new byte[LargestFile + 1];
+            int count = file.ReadAtLeast(json, json.Length, throwOnEndOfStream: false);
+            return count <= LargestFile ? Parse(path, json.AsMemory(0, count), precision)
+                : throw new LowbitFormatException(path, $"the file has more than {LargestFile} bytes, which no recipe has; give another with --recipe.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -111,7 +113,7 @@ public sealed class Recipe
             if (method == Keep) return settings.IsEmpty ? new RecipeRule(match, method, settings, null)
                 : throw new LowbitException("a linear that is kept has no options; leave them out");
             MethodOptions checkedOptions = MethodRegistry.Find(method).Options(settings) with { ScalePrecision = precision };
-            checkedOptions.Check();
+            checkedOptions.Validate();
             return new RecipeRule(match, method, settings, checkedOptions);
         }
         catch (LowbitException e)

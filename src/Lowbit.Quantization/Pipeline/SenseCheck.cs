@@ -69,7 +69,7 @@ internal sealed unsafe class SenseCheck
     /// <exception cref="LowbitException">The model computes noise, the float model did not.</exception>
     public void Judge(double after, bool force, List<string> warnings)
     {
-        double lot = Math.Log(_vocabulary);
+        double lot = Math.Log(_vocabulary), unigram = Coverage.UnigramEntropy(_calibration);
         string found = FormattableString.Invariant($"on its own calibration text the quantized model has perplexity {Math.Exp(after):G4} where the original has {Math.Exp(Before):G4}");
         if (!(after < lot) && Before < lot)
         {
@@ -77,7 +77,7 @@ internal sealed unsafe class SenseCheck
             if (!force) throw new LowbitException($"{problem}; use milder settings (more salient weights or bits), or write it all the same with --force.");
             warnings.Add(problem + ".");
         }
-        else if (after > Coverage.UnigramEntropy(_calibration) && Before < Coverage.UnigramEntropy(_calibration))
+        else if (after > unigram && Before < unigram)
         {
             warnings.Add($"{found}: worse than knowing only how often each token occurs; use milder settings (more salient weights or bits).");
         }

@@ -20,7 +20,7 @@ public sealed record TrainedMethod(string Name, string Settings, double NominalB
     public override string ToString() => Settings;
 
     /// <inheritdoc/>
-    protected override void Validate() =>
+    public override void Validate() =>
         throw new LowbitException($"--method {Name} is a method of training; use the verb finetune.");
 
     /// <inheritdoc/>

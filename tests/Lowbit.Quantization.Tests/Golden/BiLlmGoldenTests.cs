@@ -40,7 +40,7 @@ public sealed class BiLlmGoldenTests(ITestOutputHelper log)
             for (int i = r * columns; i < (r + 1) * columns; i++)
                 if (MathF.Abs(result.Dequantized[i] - expected[i]) <= 1e-5f * largest) agree++;
         }
-        double error = OutputError.FromInputs(s_pool, weight, result.Dequantized, rows, inputs);
+        double error = Samples.OutputError(weight, result.Dequantized, rows, inputs);
         double reference = double.Parse(golden.Metadata["output_error"], CultureInfo.InvariantCulture);
         log.WriteLine($"RESULT {file} agree {agree} of {weight.Length} ({100.0 * agree / weight.Length:f3} %) error {error:g6} reference {reference:g6} off {100 * (error / reference - 1):f5} % nominal {result.NominalBitsPerWeight:f3}");
         Assert.True(agree >= 0.998 * weight.Length, $"{agree} of {weight.Length} elements agree");

@@ -80,9 +80,9 @@ public sealed class GoldenTests(ITestOutputHelper log)
             for (int c = 0; c < columns; c++)
                 if (MathF.Abs(result.Dequantized[r * columns + c] - expected[r * columns + c]) <= 1e-5f * largest) agree++;
         }
-        double direct = OutputError.FromInputs(s_pool, weight, result.Dequantized, rows, inputs);
+        double direct = Samples.OutputError(weight, result.Dequantized, rows, inputs);
         double reference = golden.Metadata.TryGetValue("output_error", out string? text)
-            ? double.Parse(text, CultureInfo.InvariantCulture) : OutputError.FromInputs(s_pool, weight, expected, rows, inputs);
+            ? double.Parse(text, CultureInfo.InvariantCulture) : Samples.OutputError(weight, expected, rows, inputs);
         int dead = Enumerable.Range(0, columns).Count(hessian.IsDead);
         log.WriteLine($"RESULT {options.GetType().Name} agree {agree} of {rows * columns} ({100.0 * agree / (rows * columns):f3} %) " +
             $"error {direct:g6} reference {reference:g6} off {100 * (direct / reference - 1):f5} %; by Hessian {result.OutputError:g6} off {100 * (result.OutputError!.Value / direct - 1):f5} %; dead {dead}");

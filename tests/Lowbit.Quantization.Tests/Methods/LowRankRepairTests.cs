@@ -134,7 +134,8 @@ public sealed class LowRankRepairTests
         Assert.Equal(new LowRankRepairOptions { Base = new RtnOptions(), Metric = RepairMetric.Svd }, Options(("repair", "svd")));
         Assert.Equal(new LowRankRepairOptions { Base = new RtnOptions { Bits = 3 }, Rank = 7 }, Options(("repair-rank", "7"), ("bits", "3")));
         Assert.Throws<LowbitException>(() => Options(("repair", "best")));
-        Assert.Throws<LowbitException>(() => Options(("repair-rank", "-1")).Quantize(Samples.Layer(2, 4, 1), Samples.Pool));
+        foreach (string rank in (string[])["-1", "0"])
+            Assert.Throws<LowbitException>(() => Options(("repair-rank", rank)).Quantize(Samples.Layer(2, 4, 1), Samples.Pool));
     }
 
     private static void Apply(float[] matrix, float[] rows, int count, int size)

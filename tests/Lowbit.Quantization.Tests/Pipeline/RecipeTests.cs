@@ -103,6 +103,8 @@ public sealed class RecipeTests
     [InlineData("{ \"match\": \"*\", \"method\": \"none\" }", "--method")]
     [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"bits\": 99 } }", "--bits: 99")]
     [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"salient\": 0.1 } }", "--salient")]
+    [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"repair-rank\": 0 } }", "--repair-rank: 0")]
+    [InlineData("{ \"match\": \"*\", \"method\": \"rtn\", \"options\": { \"bits\": 99, \"repair\": \"svd\" } }", "--bits: 99")]
     [InlineData("{ \"match\": \"*\", \"method\": \"keep\", \"options\": { \"bits\": 4 } }", "kept")]
     public void WhatAMethodDoesNotTakeIsRefused(string rule, string found)
     {
@@ -116,6 +118,19 @@ public sealed class RecipeTests
     {
         LowbitException error = Assert.Throws<LowbitFormatException>(() => Parse("{\n \"rules\": oops }"));
         Assert.Contains("line 2", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AFileThatIsTooLargeIsRefusedBehindALinkToo()
+    {
+        using TemporaryFolder folder = new();
+        string file = folder.File("recipe.json"), link = folder.File("link.json");
+        File.CreateSymbolicLink(link, file);
+        File.WriteAllText(file, """{ "rules": [ { "match": "*", "method": "rtn" } ] }""");
+        Assert.Equal("rtn", Recipe.Read(link, ScalePrecision.Float16).Find("a")!.Method);
+        File.AppendAllText(file, new string(' ', 1 << 24));
+        foreach (string path in (string[])[file, link])
+            Assert.Contains("which no recipe has", Assert.Throws<LowbitFormatException>(() => Recipe.Read(path, ScalePrecision.Float16)).Message, StringComparison.Ordinal);
     }
 
     private static Recipe Parse(string json) => Recipe.Parse("recipe.json", Encoding.UTF8.GetBytes(json), ScalePrecision.Float16);
