@@ -70,11 +70,11 @@ public sealed class BadModelTests : IDisposable
     {
         string folder = _folder.File("model");
         TinyLlama.Write(folder);
-        using (LanguageModel model = LanguageModel.Open(folder)) Assert.Equal([2], model.Config.EndIds);
+        using (LanguageModel model = LanguageModel.Open(folder)) Assert.Equal([2], model.Config.EndIds.AsSpan().ToArray());
         _folder.Write("model/generation_config.json", "{ \"eos_token_id\": [3, 4] }");
         using (LanguageModel model = LanguageModel.Open(folder))
         {
-            Assert.Equal([3, 4], model.Config.EndIds);
+            Assert.Equal([3, 4], model.Config.EndIds.AsSpan().ToArray());
             Assert.Equal(1, model.Config.BeginId);
         }
     }
