@@ -1,7 +1,6 @@
 using System.IO;
 using System.Linq;
 using Lowbit.Core;
-using Lowbit.Formats;
 using Lowbit.Formats.Gguf;
 using Lowbit.Formats.Llama2C;
 using Lowbit.Tokenizers;

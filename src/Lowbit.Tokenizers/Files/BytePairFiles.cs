@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Text;
 using Lowbit.Core;
-using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 

@@ -1,7 +1,6 @@
 using System.Collections.Generic;
 using System.Text.Json;
 using Lowbit.Core;
-using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 

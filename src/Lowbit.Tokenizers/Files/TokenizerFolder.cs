@@ -4,7 +4,6 @@ using System.IO;
 using System.Linq;
 using System.Text;
 using Lowbit.Core;
-using Lowbit.Formats;
 
 namespace Lowbit.Tokenizers.Files;
 

@@ -1,9 +1,8 @@
 using System;
 using System.Text.Json;
 using System.Text.Unicode;
-using Lowbit.Core;
 
-namespace Lowbit.Formats;
+namespace Lowbit.Core;
 
 /// <summary>JSON files beside the weights.</summary>
 public static class JsonFile

@@ -1,7 +1,6 @@
 using System;
-using Lowbit.Core;
 
-namespace Lowbit.Formats;
+namespace Lowbit.Core;
 
 /// <summary>Small files, read as a whole.</summary>
 public static class WholeFile
