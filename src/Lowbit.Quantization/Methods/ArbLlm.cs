@@ -217,42 +217,50 @@ public static unsafe class ArbLlm
         public readonly void Execute(int start, int end)
         {
             var part = new RefinedPart(Width, Iterations, Inputs, Start);
-            Span<float> two = stackalloc float[2], four = stackalloc float[4];
             for (int r = start; r < end; r++)
             {
-                // Codes rise with the level: sparse −, concentrated −, concentrated +, sparse +.
-                Span<float> levels = First.Levels.AsSpan((int)First.Codebook(r, Start) & ~7, 8), salientLevels = levels[4..];
+                Span<float> levels = First.Levels.AsSpan((int)First.Codebook(r, Start) & ~7, 8); // four of columns that are not salient, four of those that are
                 Span<byte> codes = First.Codes.AsSpan(r * First.Columns + Start, Width);
-                levels = levels[..4];
-                part.Take(Weights + r, Scores + r, Stride, Others, BreakPoint, sparse: false);
-                part.Binarize(levels.Slice(1, 2), orders: 1);
-                for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(1 + part.Codes[i]);
-                part.Take(Weights + r, Scores + r, Stride, Others, BreakPoint, sparse: true);
-                part.Binarize(two, orders: 1);
-                (levels[0], levels[3]) = (two[0], two[1]);
-                for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(3 * part.Codes[i]);
-                Codebook.Round(levels, Rounding);
-                if (Salient.Length == 0) continue;
-
-                // Of salient columns: concentrated − and +, sparse − and +.
-                double size = 0;
-                for (int sparse = 0; sparse < 2; sparse++)
-                {
-                    part.Take(Weights + r, Scores + r, Stride, Salient, SalientBreakPoint, sparse == 1);
-                    part.Binarize(four, orders: 2);
-                    (double mean, double scale) = (part.Parameters[0], part.Parameters[1]);
-                    (salientLevels[2 * sparse], salientLevels[2 * sparse + 1]) = ((float)(mean - scale), (float)(mean + scale));
-                    two[sparse] = (float)part.Parameters[2];
-                    size = Math.Max(size, Math.Abs(mean) + Math.Abs(scale));
-                    for (int i = 0; i < part.Codes.Length; i++)
-                    {
-                        codes[part.Columns[i]] = (byte)(2 * sparse + (part.Codes[i] >> 1));
-                        Second.Codes[r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i])] = (byte)((part.Codes[i] & 1) == 0 ? 1 - sparse : 2 + sparse);
-                    }
-                }
-                Codebook.Round(salientLevels, Rounding);
-                Codebook.TwoScales(two[0], two[1], size, Second.Levels.AsSpan(4 * r, 4), Rounding);
+                BinarizeOthers(part, r, levels[..4], codes);
+                if (Salient.Length > 0) BinarizeSalient(part, r, levels[4..], codes);
             }
+        }
+
+        // Codes rise with the level: sparse −, concentrated −, concentrated +, sparse +.
+        private readonly void BinarizeOthers(RefinedPart part, int r, Span<float> levels, Span<byte> codes)
+        {
+            Span<float> outer = stackalloc float[2];
+            part.Take(Weights + r, Scores + r, Stride, Others, BreakPoint, sparse: false);
+            part.Binarize(levels.Slice(1, 2), orders: 1);
+            for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(1 + part.Codes[i]);
+            part.Take(Weights + r, Scores + r, Stride, Others, BreakPoint, sparse: true);
+            part.Binarize(outer, orders: 1);
+            (levels[0], levels[3]) = (outer[0], outer[1]);
+            for (int i = 0; i < part.Codes.Length; i++) codes[part.Columns[i]] = (byte)(3 * part.Codes[i]);
+            Codebook.Round(levels, Rounding);
+        }
+
+        // Codes of the first signs: concentrated − and +, sparse − and +; of the second ones as those of the other columns.
+        private readonly void BinarizeSalient(RefinedPart part, int r, Span<float> levels, Span<byte> codes)
+        {
+            Span<float> four = stackalloc float[4], seconds = stackalloc float[2]; // α₂ of either part
+            double size = 0;
+            for (int sparse = 0; sparse < 2; sparse++)
+            {
+                part.Take(Weights + r, Scores + r, Stride, Salient, SalientBreakPoint, sparse == 1);
+                part.Binarize(four, orders: 2);
+                (double mean, double scale) = (part.Parameters[0], part.Parameters[1]);
+                (levels[2 * sparse], levels[2 * sparse + 1]) = ((float)(mean - scale), (float)(mean + scale));
+                seconds[sparse] = (float)part.Parameters[2];
+                size = Math.Max(size, Math.Abs(mean) + Math.Abs(scale));
+                for (int i = 0; i < part.Codes.Length; i++)
+                {
+                    codes[part.Columns[i]] = (byte)(2 * sparse + (part.Codes[i] >> 1));
+                    Second.Codes[r * Salient.Length + Array.BinarySearch(Salient, part.Columns[i])] = (byte)((part.Codes[i] & 1) == 0 ? 1 - sparse : 2 + sparse);
+                }
+            }
+            Codebook.Round(levels, Rounding);
+            Codebook.TwoScales(seconds[0], seconds[1], size, Second.Levels.AsSpan(4 * r, 4), Rounding);
         }
     }
 }

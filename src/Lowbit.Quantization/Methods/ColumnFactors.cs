@@ -58,7 +58,7 @@ internal static unsafe class ColumnFactors
         return Solve(factor, right);
     }
 
-    // x = A⁻¹ b = Uᵀ U b.
+    // f = 1 + A⁻¹ b with A⁻¹ = UᵀU.
     private static double[] Solve(InverseFactor factor, double[] right)
     {
         int size = factor.Size;

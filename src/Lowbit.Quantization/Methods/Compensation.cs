@@ -29,8 +29,9 @@ internal unsafe interface IColumnQuantizer
 /// <code>
 /// e_j = (w_j − q_j) / U_jj,   w_k ← w_k − e_j · U_jk   for all k &gt; j
 /// </code>
-/// GPTAQ adds a feedback of the weights themselves (Gptaq.cs): w_k ← w_k − w_j · F_jk. Columns go in blocks of B. Within a block a column collects the errors of the columns before it when its turn comes;
-/// the columns behind the block get all of its errors in one product of matrices.
+/// GPTAQ adds a feedback of the weights themselves (Gptaq.cs): w_k ← w_k − w_j · F_jk. Columns go in blocks of B. Within a
+/// block a column collects the errors of the columns before it when its turn comes; the columns behind the block get all of
+/// its errors in one product of matrices.
 /// </summary>
 /// <remarks>
 /// Cost: in² · out multiplications, nearly all of them in <see cref="Gemm.MultiplyAdd"/>; memory: B · out floats. Rows do
@@ -47,20 +48,9 @@ internal static unsafe class Compensation
     /// <param name="blockSize">Columns of a block; the last block may be shorter.</param>
     /// <param name="quantizer">What becomes of a column.</param>
     /// <param name="cancellation">Stops the work between two blocks.</param>
-    public static void Run<TQuantizer>(
-        WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, CancellationToken cancellation)
-        where TQuantizer : IColumnQuantizer => Run(pool, copy, factor, blockSize, quantizer, null, cancellation);
-
-    /// <summary>The same with a feedback.</summary>
-    /// <param name="pool">Threads.</param>
-    /// <param name="copy">The weights, columns in the order of <paramref name="factor"/>.</param>
-    /// <param name="factor">U of the damped Hessian.</param>
-    /// <param name="blockSize">Columns of a block; the last block may be shorter.</param>
-    /// <param name="quantizer">What becomes of a column.</param>
     /// <param name="feedback">Fᵀ, [columns, columns], lower triangular without the diagonal, in the order of the copy; null for none.</param>
-    /// <param name="cancellation">Stops the work between two blocks.</param>
     public static void Run<TQuantizer>(
-        WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, float* feedback, CancellationToken cancellation)
+        WorkerPool pool, WorkingCopy copy, InverseFactor factor, int blockSize, TQuantizer quantizer, CancellationToken cancellation, float* feedback = null)
         where TQuantizer : IColumnQuantizer
     {
         int columns = copy.Columns, stride = copy.Stride;

@@ -11,8 +11,9 @@
 //           B       BlockSize                columns between two updates of the rest
 //           E       Compensation             errors of a block, (w − q) / U_jj
 //           quant   UniformGrid              round to nearest on s · (q − z)
-// Grids     of a whole row: fitted to the original weights, those of dead inputs included. Of groups: fitted when the group's turn comes, to the weights
-//           as the blocks before have updated them; the columns inside the same block have not yet (as in gptq.py).
+// Grids     of a whole row: fitted to the original weights, those of dead inputs included. Of groups: fitted when the group's
+//           turn comes, to the weights as the blocks before have updated them; the columns inside the same block have not
+//           yet (as in gptq.py).
 // Order     natural, or by falling diag(H) (act-order); groups are then consecutive in that order.
 // Cost      in³ · 2/3 for U, once for all layers that share an input, and in² · out for the loop.
 // Departs   from the repository: U in double precision by the shorter way (InverseFactor.cs); a symmetric group without
@@ -52,7 +53,7 @@ public static unsafe class Gptq
         using var grids = new UniformColumns(copy, options, columns);
         copy.ClearDeadInputs(hessian);
         InverseFactor factor = hessian.Factor(pool, options.Damping, options.ActivationOrder, cancellation);
-        Compensation.Run(pool, copy, factor, options.BlockSize, grids, feedback, cancellation);
+        Compensation.Run(pool, copy, factor, options.BlockSize, grids, cancellation, feedback);
         if (grids.Rounding.Failed) return Quantize(layer, options with { ScalePrecision = ScalePrecision.Float32 }, feedback, pool, cancellation);
         return new QuantizedMatrix(grids.ToCodes(pool), copy.NaturalWeights(pool), options.Bits, options.ScalePrecision);
     }

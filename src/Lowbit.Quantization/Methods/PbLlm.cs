@@ -28,7 +28,6 @@
 //           set to zero.
 
 using System;
-using System.Runtime.Intrinsics;
 using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.PartiallyBinarized;
@@ -225,69 +224,10 @@ public static unsafe class PbLlm
     private static float[] Compensate(
         WorkerPool pool, float[] weight, PartiallyBinarizedCodes codes, float[] thresholds, InverseFactor factor, int blockSize, CancellationToken cancellation)
     {
-        int rows = codes.Rows, groups = codes.LowGroups;
-        using var copy = new WorkingCopy(pool, weight, rows, codes.Columns, order: null);
-        using var salient = new NativeBuffer((long)codes.Columns * copy.Stride);
-        copy.Turn(pool, codes.Salient, (bool*)salient.Pointer);
-        using var parameters = new NativeBuffer((2L + 3L * groups) * copy.Stride * sizeof(float));
-        var quantizer = new ColumnQuantizer
-        {
-            Codes = copy.Codes,
-            Salient = salient.Pointer,
-            Stride = copy.Stride,
-            GroupSize = codes.LowGroupSize,
-            LowBits = codes.LowBits,
-            MaxCode = (1 << codes.HighBits) - 1,
-            HighScale = parameters.Floats,
-            HighZero = parameters.Floats + copy.Stride,
-            LowScale = parameters.Floats + 2L * copy.Stride,
-            LowMean = parameters.Floats + (2L + groups) * copy.Stride,
-            Threshold = parameters.Floats + (2L + 2L * groups) * copy.Stride,
-        };
-        new Span<float>(parameters.Floats, copy.Stride * (2 + groups)).Fill(1); // the rows of the padding need some scale
-        for (int r = 0; r < rows; r++)
-        {
-            quantizer.HighScale[r] = codes.HighScale[r];
-            quantizer.HighZero[r] = codes.HighZero[r];
-            for (int g = 0; g < groups; g++)
-            {
-                long turned = (long)g * copy.Stride + r;
-                quantizer.LowScale[turned] = codes.LowScale[r * groups + g];
-                quantizer.LowMean[turned] = codes.LowMean[r * groups + g];
-                quantizer.Threshold[turned] = thresholds[r * groups + g];
-            }
-        }
+        using var copy = new WorkingCopy(pool, weight, codes.Rows, codes.Columns, order: null);
+        using var quantizer = new PartiallyBinarizedColumns(pool, copy, codes, thresholds);
         Compensation.Run(pool, copy, factor, blockSize, quantizer, cancellation);
         copy.CopyCodesTo(pool, codes.Codes);
         return copy.NaturalWeights(pool);
-    }
-
-    private struct ColumnQuantizer : IColumnQuantizer
-    {
-        public byte* Codes, Salient;                    // [columns, stride]
-        public float* HighScale, HighZero;              // [stride]
-        public float* LowScale, LowMean, Threshold;     // [groups, stride]
-        public int Stride, GroupSize, LowBits;
-        public float MaxCode;
-
-        public readonly void Quantize(int column, int row, float* weights, float* quantized)
-        {
-            long position = (long)column * Stride + row, parameters = (long)(column / GroupSize) * Stride + row;
-            Vector256<float> maxCode = Vector256.Create(MaxCode);
-            for (int r = 0; r < WorkingCopy.Strip; r += Vector256<float>.Count)
-            {
-                Vector256<float> w = Vector256.Load(weights + r);
-                Vector256<float> highScale = Vector256.Load(HighScale + row + r), highZero = Vector256.Load(HighZero + row + r);
-                Vector256<float> high = VectorCodes.EncodeUniform(w, highScale, highZero, maxCode);
-                Vector256<float> lowScale = Vector256.Load(LowScale + parameters + r), lowMean = Vector256.Load(LowMean + parameters + r);
-                Vector256<float> low = VectorCodes.EncodeBinary(LowBits, w, lowMean, lowScale, Vector256.Load(Threshold + parameters + r));
-                Vector256<float> salient = VectorCodes.LoadMask(Salient + position + r);
-                VectorCodes.Store(Vector256.ConditionalSelect(salient, high, low), Codes + position + r);
-                Vector256.ConditionalSelect(
-                    salient,
-                    VectorCodes.DecodeUniform(high, highScale, highZero),
-                    VectorCodes.DecodeBinary(LowBits, low, lowMean, lowScale)).Store(quantized + r);
-            }
-        }
     }
 }

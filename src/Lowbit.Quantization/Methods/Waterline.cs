@@ -99,12 +99,29 @@ public static unsafe class Waterline
         float[] least = LeastSteps(weight, layer.OutFeatures, order);
 
         double target = Math.Max(options.Bits, options.Bits / 2 + StepBits / layer.OutFeatures + IntegerPacking.Overhead(layer.OutFeatures, layer.InFeatures));
+        Attempt? best = Nearest(
+            target, FirstDelta(weight, layer.OutFeatures, order, shape, target),
+            delta => RoundColumns(layer, weight, order, factor, Steps(delta, shape, least), options.BlockSize, pool, cancellation));
+        if (best is null)
+            throw new LowbitException($"{layer.Name}: no step that half precision holds brings [{layer.OutFeatures}, {layer.InFeatures}] weights to {options.Bits} bits; raise --bits, or look for the fault in the weight.");
+        double[] factors = ColumnFactors.Fit(pool, weight, best.Dequantized, layer.OutFeatures, hessian, options.Damping, cancellation);
+        var steps = new float[layer.InFeatures];
+        for (int j = 0; j < order.Length; j++)
+            steps[order[j]] = (float)(Half)Math.Clamp((float)(best.Steps[j] * factors[order[j]]), -LargestHalf, LargestHalf);
+        var codes = new CompositeCodes(layer.OutFeatures, layer.InFeatures, [new CompositeTerm(new ScaledInput(steps), best.Codes)]);
+        codes.Dequantize(best.Dequantized);
+        return new QuantizedMatrix(codes, best.Dequantized, best.Bits - StepBits / layer.OutFeatures, options.ScalePrecision);
+    }
+
+    // The attempt with the most bits that do not exceed the target; null where none has as few.
+    private static Attempt? Nearest(double target, double delta, Func<double, Attempt> round)
+    {
         // Bits fall by nearly one when Δ doubles; a bracket keeps the steps of the search within what is known.
-        double delta = FirstDelta(weight, layer.OutFeatures, order, shape, target), below = 0, above = double.PositiveInfinity;
+        double below = 0, above = double.PositiveInfinity;
         Attempt? best = null;
-        for (int round = 0; round < MostRounds; round++)
+        for (int i = 0; i < MostRounds; i++)
         {
-            Attempt attempt = Round(layer, weight, order, factor, Steps(delta, shape, least), options.BlockSize, pool, cancellation);
+            Attempt attempt = round(delta);
             double excess = attempt.Bits - target;
             if (excess <= 0)
             {
@@ -116,15 +133,7 @@ public static unsafe class Waterline
             delta *= Math.Pow(2, excess + CloseEnough / 2);
             if (!(delta > below && delta < above)) delta = double.IsFinite(above) ? Math.Sqrt(below * above) : 2 * below;
         }
-        if (best is null)
-            throw new LowbitException($"{layer.Name}: no step that half precision holds brings [{layer.OutFeatures}, {layer.InFeatures}] weights to {options.Bits} bits; raise --bits, or look for the fault in the weight.");
-        double[] factors = ColumnFactors.Fit(pool, weight, best.Dequantized, layer.OutFeatures, hessian, options.Damping, cancellation);
-        var steps = new float[layer.InFeatures];
-        for (int j = 0; j < order.Length; j++)
-            steps[order[j]] = (float)(Half)Math.Clamp((float)(best.Steps[j] * factors[order[j]]), -LargestHalf, LargestHalf);
-        var codes = new CompositeCodes(layer.OutFeatures, layer.InFeatures, [new CompositeTerm(new ScaledInput(steps), best.Codes)]);
-        codes.Dequantize(best.Dequantized);
-        return new QuantizedMatrix(codes, best.Dequantized, best.Bits - StepBits / layer.OutFeatures, options.ScalePrecision);
+        return best;
     }
 
     // Result of one round: with these steps, so many bits.
@@ -176,7 +185,7 @@ public static unsafe class Waterline
         return steps;
     }
 
-    private static Attempt Round(
+    private static Attempt RoundColumns(
         LinearLayer layer, float[] weight, int[] order, InverseFactor factor, float[] steps, int blockSize, WorkerPool pool, CancellationToken cancellation)
     {
         int rows = layer.OutFeatures, columns = layer.InFeatures;
