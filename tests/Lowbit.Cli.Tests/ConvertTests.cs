@@ -30,9 +30,15 @@ public sealed class ConvertTests : IDisposable
         Assert.Equal(2, LowbitProcess.Run("convert", "-o", path, "--type", "F16").ExitCode);
         Assert.Equal(2, LowbitProcess.Run("convert", "--random", "tiny", "-o", path).ExitCode);
         Assert.Equal(1, LowbitProcess.Run("convert", "--random", "tiny", "-o", path, "--type", "Q99").ExitCode);
-        File.WriteAllText(path, "mine");
-        Assert.Equal(2, LowbitProcess.Run("convert", "--random", "tiny", "-o", path, "--type", "F16").ExitCode);
-        Assert.Equal("mine", File.ReadAllText(path));
         Assert.Equal(2, LowbitProcess.Run("bench").ExitCode);
+    }
+
+    [Fact]
+    public void WhatIsThereAlreadyIsKept()
+    {
+        string path = _folder.File("x.gguf");
+        File.WriteAllText(path, "mine");
+        Assert.Equal(1, LowbitProcess.Run("convert", "--random", "tiny", "-o", path, "--type", "F16").ExitCode);
+        Assert.Equal("mine", File.ReadAllText(path));
     }
 }
