@@ -16,7 +16,7 @@ namespace Lowbit.Evaluation;
 /// <param name="DecodeWeightsPerSecond">Weights a second with one token.</param>
 /// <param name="DecodeBytesPerSecond">Bytes of weights a second with one token.</param>
 /// <param name="RooflineFraction">The latter as a share of the memory's bandwidth.</param>
-/// <param name="PrefillOperationsPerSecond">Multiplications and additions a second with 128 tokens.</param>
+/// <param name="PrefillOperationsPerSecond">Multiplications and additions a second with 128 tokens, of code without vectors with four.</param>
 public sealed record KernelSpeed(
     string Format, int VectorBits, bool Chosen, double BitsPerWeight, double DecodeWeightsPerSecond, double DecodeBytesPerSecond, double RooflineFraction, double PrefillOperationsPerSecond)
 {
