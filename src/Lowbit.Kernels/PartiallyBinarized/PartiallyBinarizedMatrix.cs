@@ -186,7 +186,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     /// <summary>The product with integer sums from tiles.</summary>
     internal void MultiplyTiles<TKernel>(WorkerPool pool, Activations activations, float* output) where TKernel : struct, ITileProduct
     {
-        RowTiles tiles = Tiles(pool, TKernel.Window);
+        RowTiles tiles = Tiles(pool, TKernel.Form);
         for (int first = 0; first < activations.Tokens; first += TokensAtOnce)
         {
             int tokens = Math.Min(TokensAtOnce, activations.Tokens - first);
@@ -197,7 +197,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
 
     /// <inheritdoc/>
     internal override int PrepareTiles(WorkerPool pool, Activations activations) =>
-        activations.Tokens <= FewTokens && TileProductAvx2.IsSupported && UsesIntegers(activations) ? Tiles(pool, TileProductAvx512.IsSupported ? TileProductAvx512.Window : TileProductAvx2.Window).Count : 0;
+        activations.Tokens <= FewTokens && TileProductAvx2.IsSupported && UsesIntegers(activations) ? Tiles(pool, TileProductAvx512.IsSupported ? TileProductAvx512.Form : TileProductAvx2.Form).Count : 0;
 
     /// <inheritdoc/>
     internal override byte* TileStart(int tile) => _tiles![tile].Data;
@@ -213,13 +213,13 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
     private TileWork<TKernel> Work<TKernel>(RowTiles tiles, RoundedTokens input, int tokens, float* output) where TKernel : struct, ITileProduct =>
         new() { Matrix = this, Tiles = tiles, Input = input, Tokens = tokens, Output = output };
 
-    private RowTiles Tiles(WorkerPool pool, StepWindow window)
+    private RowTiles Tiles(WorkerPool pool, StepForm form)
     {
-        if (Volatile.Read(ref _tiles) is { } tiles && tiles.Window == window) return tiles;
+        if (Volatile.Read(ref _tiles) is { } tiles && tiles.Form == form) return tiles;
         lock (_tilesLock)
         {
-            if (_tiles is { } others && others.Window == window) return others;
-            RowTiles made = new(pool, _rows, window);
+            if (_tiles is { } others && others.Form == form) return others;
+            RowTiles made = new(pool, _rows, form);
             foreach (object owner in _owners) (owner as Tensor)?.ReleasePages(); // the next product needs the tiles alone
             Volatile.Write(ref _tiles, made);
             return made;

@@ -42,7 +42,7 @@ internal unsafe struct RoundedTokens : IParallelWork
     /// <summary>What is in every table entry too much, so that none is negative.</summary>
     public const int SumOffset = 8192;
 
-    private const int Padding = RowTiles.WidestWindow; // a window may begin at the last column
+    private const int Padding = StepForm.WidestWindow; // a window may begin at the last column
     private const int Largest = 2047;
     private const int LinesOfBlock = 16; // of the weights that are fetched while the tables of a block are made
     private const float SmallestLargest = 1e-30f;

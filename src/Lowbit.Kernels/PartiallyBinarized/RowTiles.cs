@@ -11,93 +11,86 @@ internal unsafe struct RowTile
     /// <summary>Scales, planes and steps, segment after segment.</summary>
     public byte* Data;
 
-    /// <summary>For every segment the number of its steps, and of each step the first column of its window, from the segment's on.</summary>
-    public ushort* Windows;
+    /// <summary>For every segment the number of its steps, in two bytes, and for each step how many columns its window begins after the one before it.</summary>
+    public byte* Moves;
 
     /// <summary>[16] the matrix's rows of the tile; those beyond the last are −1 and in the end.</summary>
     public int* Rows;
-}
 
-/// <summary>Which columns a step can reach: those from the first that is left on, or from where a window can begin before it.</summary>
-/// <param name="Columns">Their number, at most 255.</param>
-/// <param name="Start">Windows begin at multiples of this.</param>
-internal readonly record struct StepWindow(int Columns, int Start);
+    /// <summary>Whether the steps have gaps instead of places.</summary>
+    public bool Gaps;
+}
 
 /// <summary>
 /// The weights of a packed matrix once more, in the order in which <see cref="TileProduct{TKernel}"/> reads them: tiles of sixteen rows, and in a
 /// tile the segments of <see cref="SegmentProduct"/>. Rows with as many salient weights are in a tile, whatever their places in the matrix. A
-/// segment is, in units of 64 bytes,
+/// segment is
 /// <list type="bullet">
 /// <item>the scales of the rows, as <see cref="TileScales"/> has them;</item>
-/// <item>for each low plane and each block of 64 columns two units, the halves of the block: byte 16 g + r is bits 8 g to 8 g + 7 of the half of row
-/// <see cref="RowOfByte"/>(r), with zeros for salient weights;</item>
-/// <item>steps of two units for the salient weights: bytes 4 r to 4 r + 3 are the places of up to four of row r, then their codes, at the same bytes.
-/// A place is a column of the step's window; 255 and the code 0 stand where a row has none.</item>
+/// <item>for each low plane and each block of 64 columns two vectors of 64 bytes, the halves of the block: byte 16 g + r is bits 8 g to 8 g + 7 of
+/// the half of row <see cref="RowOfByte"/>(r), with zeros for salient weights;</item>
+/// <item>steps of the salient weights (<see cref="StepForm"/>).</item>
 /// </list>
-/// A step takes from every row what comes next, if its window (<see cref="StepWindow"/>) holds it. So rows need not have the same number of
-/// salient weights near a column, and at a tenth of salient weights 93 % of the places are filled with windows of 255 columns, 76 % with 64.
 /// </summary>
 internal sealed unsafe class RowTiles
 {
     /// <summary>Rows of a tile.</summary>
     public const int Rows = WeightMatrix.RowsOfTile;
 
-    /// <summary>Bytes of a unit.</summary>
+    /// <summary>Bytes of a vector of a plane, and of a line of memory.</summary>
     public const int Unit = 64;
 
-    /// <summary>What is read from the begin of a window on, at most.</summary>
-    public const int WidestWindow = 256;
-
-    private const int RowSlots = Unit / Rows;
-    private const byte NoPlace = 255;
+    private const double DenseShare = 0.15; // of salient weights, from which on steps have gaps
 
     private readonly object[] _owners; // of the memory; as with mapped tensors, it goes when nobody refers to it
-    private readonly byte* _data;
-    private readonly ushort* _windows;
+    private readonly byte* _data, _moves;
     private readonly int* _order;
-    private readonly long[] _dataStarts, _windowStarts;
+    private readonly long[] _dataStarts, _moveStarts;
+    private readonly bool _gaps;
 
     /// <summary>Makes the tiles.</summary>
     /// <param name="pool">Threads that share them.</param>
     /// <param name="rows">The matrix.</param>
-    /// <param name="window">The steps' windows.</param>
-    public RowTiles(WorkerPool pool, in PackedRows rows, StepWindow window)
+    /// <param name="form">How their steps lie.</param>
+    public RowTiles(WorkerPool pool, in PackedRows rows, StepForm form)
     {
-        Window = window;
+        Form = form;
         int tiles = (rows.Rows + Rows - 1) / Rows;
-        NativeBuffer order = BySalientWeights(pool, rows, tiles);
+        NativeBuffer order = BySalientWeights(pool, rows, tiles, out long salient);
         _order = (int*)order.Pointer;
+        _gaps = salient >= DenseShare * rows.Rows * rows.Columns;
         _dataStarts = new long[tiles + 1];
-        _windowStarts = new long[tiles + 1];
+        _moveStarts = new long[tiles + 1];
         Work work = new() { Packed = rows, Tiles = this };
         pool.Run(ref work, tiles, 1);
         for (int tile = 0; tile < tiles; tile++)
         {
             _dataStarts[tile + 1] += _dataStarts[tile];
-            _windowStarts[tile + 1] += _windowStarts[tile];
+            _moveStarts[tile + 1] += _moveStarts[tile];
         }
-        NativeBuffer windows = new(_windowStarts[tiles] * sizeof(ushort));
+        NativeBuffer moves = new(_moveStarts[tiles]);
         _data = LargePages.Take(_dataStarts[tiles], out object data);
-        _owners = [order, data, windows];
-        _windows = (ushort*)windows.Pointer;
+        _owners = [order, data, moves];
+        _moves = moves.Pointer;
         work.Fill = true;
         pool.Run(ref work, tiles, 1);
     }
 
-    /// <summary>The steps' windows.</summary>
-    public StepWindow Window { get; }
+    /// <summary>How the steps lie.</summary>
+    public StepForm Form { get; }
 
     /// <summary>Number of tiles.</summary>
     public int Count => _dataStarts.Length - 1;
 
     /// <summary>A tile.</summary>
-    public RowTile this[int tile] => new() { Data = _data + _dataStarts[tile], Windows = _windows + _windowStarts[tile], Rows = _order + Rows * tile };
+    public RowTile this[int tile] =>
+        new() { Data = _data + _dataStarts[tile], Moves = _moves + _moveStarts[tile], Rows = _order + Rows * tile, Gaps = _gaps };
 
     /// <summary>The row in its tile of a byte of sixteen: even bytes are rows 0 to 7, odd ones 8 to 15.</summary>
     public static int RowOfByte(int index) => index / 2 + index % 2 * 8;
 
     // [tiles, 16] rows by their number of salient weights.
-    private static NativeBuffer BySalientWeights(WorkerPool pool, in PackedRows rows, int tiles)
+    private static NativeBuffer BySalientWeights(WorkerPool pool, in PackedRows rows, int tiles, out long salient)
     {
         using NativeBuffer memory = new(rows.Rows * sizeof(long));
         Span<long> keys = memory.Span<long>(0, rows.Rows);
@@ -107,7 +100,12 @@ internal sealed unsafe class RowTiles
         NativeBuffer order = new((long)tiles * Rows * sizeof(int));
         Span<int> all = order.Span<int>(0, tiles * Rows);
         all.Fill(-1);
-        for (int i = 0; i < keys.Length; i++) all[i] = (int)keys[i];
+        salient = 0;
+        for (int i = 0; i < keys.Length; i++)
+        {
+            all[i] = (int)keys[i];
+            salient += keys[i] >> 32;
+        }
         return order;
     }
 
@@ -154,14 +152,12 @@ internal sealed unsafe class RowTiles
                 rest[r] = codes + (long)r * Packed.CodeStride;
                 Packed.UnpackHigh(target.Rows[r], rest[r]);
             }
-            byte* data = target.Data;
-            ushort* windows = target.Windows;
-            long units = 0, steps = 0;
-            int segments = 0;
-            for (int block = 0, end; block < Packed.Words; block = end, segments++)
+            byte* data = target.Data, moves = target.Moves;
+            long bytes = 0, moveBytes = 0;
+            for (int block = 0, end; block < Packed.Words; block = end)
             {
                 end = SegmentProduct.SegmentEnd(Packed, block);
-                units += TileScales.Units(Packed) + 2L * Packed.LowBits * (end - block);
+                bytes += Unit * (TileScales.Units(Packed) + 2L * Packed.LowBits * (end - block));
                 if (Fill)
                 {
                     TileScales.Store(Packed, target.Rows, rowCount, block, data);
@@ -169,11 +165,13 @@ internal sealed unsafe class RowTiles
                     for (int plane = 0; plane < Packed.LowBits; plane++)
                         for (int b = block; b < end; b++, data += 2 * Unit) Plane(target.Rows, rowCount, plane, b, data);
                 }
-                steps += Steps(target.Rows, rowCount, block, end, entries, rest, ref data, ref windows);
+                int steps = Steps(target.Rows, rowCount, block, end, entries, rest, ref data, ref moves);
+                bytes += Tiles.Form.Bytes(steps, target.Gaps);
+                moveBytes += sizeof(ushort) + steps;
             }
             if (Fill) return;
-            Tiles._dataStarts[tile + 1] = (units + 2 * steps) * Unit;
-            Tiles._windowStarts[tile + 1] = segments + steps;
+            Tiles._dataStarts[tile + 1] = bytes;
+            Tiles._moveStarts[tile + 1] = moveBytes;
         }
 
         private readonly void Plane(int* rows, int rowCount, int plane, int block, byte* target)
@@ -187,45 +185,56 @@ internal sealed unsafe class RowTiles
         }
 
         // Gives the number of steps of a segment.
-        private readonly int Steps(int* rows, int rowCount, int block, int end, ushort* entries, byte** rest, ref byte* data, ref ushort* windows)
+        private readonly int Steps(int* rows, int rowCount, int block, int end, ushort* entries, byte** rest, ref byte* data, ref byte* moves)
         {
             const int Most = 64 * SegmentProduct.SegmentBlocks;
+            StepForm form = Tiles.Form;
+            bool gaps = Tiles._gaps;
             ushort** next = stackalloc ushort*[Rows];
-            for (int r = 0; r < Rows; r++)
+            int* last = stackalloc int[Rows]; // column that a gap counts from
+            for (int r = 0; r < rowCount; r++)
             {
-                ushort* last = next[r] = entries + r * (Most + 1);
-                if (r < rowCount) last = Columns(Packed.Positions + (long)rows[r] * Packed.Words, block, end, last);
-                *last = ushort.MaxValue;
+                next[r] = entries + r * (Most + 1);
+                *Columns(Packed.Positions + (long)rows[r] * Packed.Words, block, end, next[r]) = ushort.MaxValue;
+                last[r] = -1;
             }
-            ushort* count = windows++;
-            for (int steps = 0; ; steps++)
+            byte* count = moves;
+            moves += sizeof(ushort);
+            for (int steps = 0, window = 0; ; steps++)
             {
                 int first = ushort.MaxValue;
-                for (int r = 0; r < rowCount; r++) first = Math.Min(first, *next[r]);
+                for (int r = 0; r < rowCount; r++) first = Math.Min(first, Next(r));
                 if (first == ushort.MaxValue)
                 {
-                    if (Fill) *count = (ushort)steps;
+                    if (Fill) *(ushort*)count = (ushort)steps;
                     return steps;
                 }
-                first -= first % Tiles.Window.Start;
+                int move = Math.Min(first - first % form.Start - window, form.FarthestMove);
+                window += move;
+                StepTarget target = default;
                 if (Fill)
                 {
-                    *windows++ = (ushort)first;
-                    new Span<byte>(data, Unit).Fill(NoPlace);
-                    new Span<byte>(data + Unit, Unit).Clear();
+                    *moves++ = (byte)move;
+                    target = form.Begin(ref data, steps, gaps);
                 }
                 for (int r = 0; r < rowCount; r++)
                 {
-                    for (int slot = RowSlots * r; slot < RowSlots * (r + 1) && *next[r] < first + Tiles.Window.Columns; slot++)
+                    for (int slot = form.Slots * r; slot < form.Slots * (r + 1) && Next(r) < window + form.Columns; slot++)
                     {
-                        int column = *next[r]++;
+                        int column = Next(r), gap = column - last[r];
+                        bool isWeight = column == *next[r];
+                        last[r] = column;
+                        if (isWeight) next[r]++;
                         if (!Fill) continue;
-                        data[slot] = (byte)(column - first);
-                        data[Unit + slot] = Code(rows[r], block + column / 64, column % 64, *rest[r]++);
+                        if (gaps) target.SetGap(slot, isWeight ? gap : StepForm.GapToNone);
+                        else target.Where[slot] = (byte)(column - window + form.Bias);
+                        if (isWeight) target.Codes[slot] = Code(rows[r], block + column / 64, column % 64, *rest[r]++);
                     }
                 }
-                if (Fill) data += 2 * Unit;
             }
+
+            // The column of a row's next weight, or, where the gap to it is long, one on the way.
+            int Next(int row) => gaps && *next[row] != ushort.MaxValue ? Math.Min(*next[row], last[row] + StepForm.LongestGap) : *next[row];
         }
 
         private readonly byte Code(int row, int word, int bit, byte rest)

@@ -12,8 +12,7 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
     /// <param name="results">[16].</param>
     public static void Run(in PackedRows rows, RowTile tile, in RoundedToken x, float* results)
     {
-        byte* data = tile.Data;
-        ushort* windows = tile.Windows;
+        byte* data = tile.Data, moves = tile.Moves;
         Vector256<float> y0 = default, y1 = default;
         for (int block = 0, end; block < rows.Words; block = end)
         {
@@ -28,9 +27,12 @@ internal static unsafe class TileProduct<TKernel> where TKernel : struct, ITileP
                 low0 += Vector256.ShiftLeft(sums0, plane);
                 low1 += Vector256.ShiftLeft(sums1, plane);
             }
-            int steps = *windows++;
-            TKernel.Salient(x, block, windows, steps, ref data, out SalientSums salient0, out SalientSums salient1);
-            windows += steps;
+            int steps = *(ushort*)moves;
+            moves += sizeof(ushort);
+            SalientSums salient0, salient1;
+            if (tile.Gaps) TKernel.Gaps(x, block, moves, steps, ref data, out salient0, out salient1);
+            else TKernel.Places(x, block, moves, steps, ref data, out salient0, out salient1);
+            moves += steps;
             y0 += new TileScales(rows, scales, 0).Apply(rows.LowBits, total, low0, salient0.High, salient0.Codes);
             y1 += new TileScales(rows, scales, 8).Apply(rows.LowBits, total, low1, salient1.High, salient1.Codes);
         }

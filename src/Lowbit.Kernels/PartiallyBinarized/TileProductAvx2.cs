@@ -7,13 +7,15 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
 /// As <see cref="TileProductAvx512"/> with half the width. The 64 activations of a window are four tables of a byte shuffle: wider windows would
-/// leave fewer places empty, but arithmetic is what bounds this kernel.
+/// leave fewer places empty, but arithmetic is what bounds this kernel. A row has two weights in a step, a lane of 16 bits.
 /// </summary>
 internal readonly unsafe struct TileProductAvx2 : ITileProduct
 {
+    private const int Vector = 32;
+
     public static bool IsSupported => Avx2.IsSupported && VectorLimit.Bits >= 256;
 
-    public static StepWindow Window => new(64, 1);
+    public static StepForm Form => new(Slots: 2, Columns: 64, Start: 1, Bias: 16);
 
     // Of eight and eight rows the sums of the activations where a plane has ones.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -47,61 +49,124 @@ internal readonly unsafe struct TileProductAvx2 : ITileProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Sums(Vector256<ushort> lanes) => Avx2.ConvertToVector256Int32(lanes.GetLower() + lanes.GetUpper());
 
-    // By itself, so that its sums stay in registers. As with AVX-512, what fits is added up in 16 bits before it is widened.
+    public static void Places(in RoundedToken x, int block, byte* moves, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1) =>
+        Salient<PlaceSteps>(x, block, moves, steps, ref data, out sums0, out sums1);
+
+    public static void Gaps(in RoundedToken x, int block, byte* moves, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1) =>
+        Salient<GapSteps>(x, block, moves, steps, ref data, out sums0, out sums1);
+
+    // By itself, so that its sums stay in registers. Two steps at a time, whose sums fit 16 bits: the codes' 4 · 255 · 32, and of the activations
+    // those of many more.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static void Salient(in RoundedToken x, int block, ushort* windows, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1)
+    private static void Salient<TSteps>(in RoundedToken x, int block, byte* moves, int steps, ref byte* data, out SalientSums sums0, out SalientSums sums1)
+        where TSteps : struct, IStepsAvx2
     {
-        const int Fit = 256; // steps whose sums of activations fit 16 bits
+        const int Fit = 256;
         byte* units = data;
         sbyte* lower = x.Lower + 64 * block, upper = x.Upper + 64 * block;
-        Vector256<int> sum0 = default, sum1 = default, codeSum0 = default, codeSum1 = default;
+        // Of rows 0 to 3 and 8 to 11, and of rows 4 to 7 and 12 to 15.
+        Vector256<int> sum0 = default, sum1 = default, codeSum0 = default, codeSum1 = default, weights = Vector256.Create(1 | 64 << 16);
+        Vector256<ushort> last = Vector256.Create((ushort)(Form.Bias - 1));
         for (int step = 0; step < steps;)
         {
-            Vector256<short> low0 = default, low1 = default, up0 = default, up1 = default;
-            for (int end = Math.Min(steps, step + Fit); step < end; step++, units += 2 * RowTiles.Unit)
+            Vector256<short> low = default, up = default;
+            for (int end = Math.Min(steps, step + Fit); step < end; step += 2)
             {
                 Sse.Prefetch0(units + WeightMatrix.Ahead);
                 Sse.Prefetch0(units + WeightMatrix.Ahead + RowTiles.Unit);
-                nint window = windows[step];
-                Vector256<byte> places0 = Vector256.Load(units), places1 = Vector256.Load(units + 32);
-                Choose(lower + window, places0, places1, out Vector256<sbyte> x0, out Vector256<sbyte> x1);
-                low0 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x0);
-                low1 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x1);
-                codeSum0 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit), x0), Vector256<short>.One);
-                codeSum1 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit + 32), x1), Vector256<short>.One);
-                Choose(upper + window, places0, places1, out x0, out x1);
-                up0 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x0);
-                up1 += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, x1);
-                codeSum0 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit), x0), Vector256.Create((short)64));
-                codeSum1 += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(units + RowTiles.Unit + 32), x1), Vector256.Create((short)64));
+                nint move = moves[step];
+                lower += move;
+                upper += move;
+                Vector256<byte> places = TSteps.First(units, moves + step, ref last), code = Vector256.Load(units + Vector);
+                Vector256<sbyte> l = Choose(lower, places), u = Choose(upper, places);
+                Vector256<short> codeLow = Avx2.MultiplyAddAdjacent(code, l), codeUp = Avx2.MultiplyAddAdjacent(code, u);
+                if (step + 1 < end)
+                {
+                    move = moves[step + 1];
+                    lower += move;
+                    upper += move;
+                    places = TSteps.Second(units, moves + step + 1, ref last);
+                    code = Vector256.Load(units + TSteps.PairBytes - Vector);
+                    Vector256<sbyte> l1 = Choose(lower, places), u1 = Choose(upper, places);
+                    codeLow += Avx2.MultiplyAddAdjacent(code, l1);
+                    codeUp += Avx2.MultiplyAddAdjacent(code, u1);
+                    l += l1;
+                    u += u1;
+                    units += TSteps.PairBytes;
+                }
+                else
+                {
+                    units += 2 * Vector;
+                }
+                low += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, l);
+                up += Avx2.MultiplyAddAdjacent(Vector256<byte>.One, u);
+                codeSum0 += Avx2.MultiplyAddAdjacent(Avx2.UnpackLow(codeLow, codeUp), weights.AsInt16());
+                codeSum1 += Avx2.MultiplyAddAdjacent(Avx2.UnpackHigh(codeLow, codeUp), weights.AsInt16());
             }
-            sum0 += Avx2.MultiplyAddAdjacent(low0, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up0, Vector256.Create((short)64));
-            sum1 += Avx2.MultiplyAddAdjacent(low1, Vector256<short>.One) + Avx2.MultiplyAddAdjacent(up1, Vector256.Create((short)64));
+            sum0 += Avx2.MultiplyAddAdjacent(Avx2.UnpackLow(low, up), weights.AsInt16());
+            sum1 += Avx2.MultiplyAddAdjacent(Avx2.UnpackHigh(low, up), weights.AsInt16());
         }
         data = units;
-        sums0 = new SalientSums(sum0, codeSum0);
-        sums1 = new SalientSums(sum1, codeSum1);
+        sums0 = new SalientSums(Avx2.Permute2x128(sum0, sum1, 0x20), Avx2.Permute2x128(codeSum0, codeSum1, 0x20));
+        sums1 = new SalientSums(Avx2.Permute2x128(sum0, sum1, 0x31), Avx2.Permute2x128(codeSum0, codeSum1, 0x31));
     }
 
-    // One part of the activations of a step. Bits 4 and 5 of a place choose among the tables; a byte shuffle sees the lower four bits, and
-    // gives zero where bit 7 is set.
+    // One part of the activations of a step. Bits 4 and 5 of a place, which is 16 to 79, choose among the tables; a byte shuffle sees the lower
+    // four bits, and gives zero where bit 7 is set.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Choose(sbyte* x, Vector256<byte> places0, Vector256<byte> places1, out Vector256<sbyte> x0, out Vector256<sbyte> x1)
+    private static Vector256<sbyte> Choose(sbyte* x, Vector256<byte> places)
     {
-        Vector256<byte> fours0 = Vector256.ShiftLeft(places0.AsUInt16(), 3).AsByte(), fours1 = Vector256.ShiftLeft(places1.AsUInt16(), 3).AsByte();
-        Vector256<byte> table = Table(x), a0 = Avx2.Shuffle(table, places0), a1 = Avx2.Shuffle(table, places1);
-        table = Table(x + 16);
-        a0 = Avx2.BlendVariable(a0, Avx2.Shuffle(table, places0), fours0);
-        a1 = Avx2.BlendVariable(a1, Avx2.Shuffle(table, places1), fours1);
-        table = Table(x + 32);
-        Vector256<byte> b0 = Avx2.Shuffle(table, places0), b1 = Avx2.Shuffle(table, places1);
-        table = Table(x + 48);
-        b0 = Avx2.BlendVariable(b0, Avx2.Shuffle(table, places0), fours0);
-        b1 = Avx2.BlendVariable(b1, Avx2.Shuffle(table, places1), fours1);
-        x0 = Avx2.BlendVariable(a0, b0, Vector256.ShiftLeft(places0.AsUInt16(), 2).AsByte()).AsSByte();
-        x1 = Avx2.BlendVariable(a1, b1, Vector256.ShiftLeft(places1.AsUInt16(), 2).AsByte()).AsSByte();
+        Vector256<byte> bit4 = Vector256.ShiftLeft(places.AsUInt16(), 3).AsByte(), bit5 = Vector256.ShiftLeft(places.AsUInt16(), 2).AsByte();
+        Vector256<byte> a = Avx2.BlendVariable(Avx2.Shuffle(Table(x + 48), places), Avx2.Shuffle(Table(x), places), bit4);
+        Vector256<byte> b = Avx2.BlendVariable(Avx2.Shuffle(Table(x + 16), places), Avx2.Shuffle(Table(x + 32), places), bit4);
+        return Avx2.BlendVariable(a, b, bit5).AsSByte();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<byte> Table(sbyte* x) => Avx2.BroadcastVector128ToVector256((byte*)x);
+
+    // The places of two steps.
+    private interface IStepsAvx2
+    {
+        static abstract int PairBytes { get; }
+
+        static abstract Vector256<byte> First(byte* units, byte* move, ref Vector256<ushort> last);
+
+        static abstract Vector256<byte> Second(byte* units, byte* move, ref Vector256<ushort> last);
+    }
+
+    private readonly struct PlaceSteps : IStepsAvx2
+    {
+        public static int PairBytes => 4 * Vector;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<byte> First(byte* units, byte* move, ref Vector256<ushort> last) => Vector256.Load(units);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<byte> Second(byte* units, byte* move, ref Vector256<ushort> last) => Vector256.Load(units + 2 * Vector);
+    }
+
+    // Places are sums of gaps. A lane is a row, and its last place is at least 1: the window begins no later than where the next gap leads.
+    private readonly struct GapSteps : IStepsAvx2
+    {
+        public static int PairBytes => 3 * Vector;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<byte> First(byte* units, byte* move, ref Vector256<ushort> last) =>
+            Places(Vector256.Load(units) & Vector256.Create((byte)15), move, ref last);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<byte> Second(byte* units, byte* move, ref Vector256<ushort> last) =>
+            Places(Vector256.ShiftRightLogical(Vector256.Load(units).AsUInt16(), 4).AsByte() & Vector256.Create((byte)15), move, ref last);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector256<byte> Places(Vector256<byte> gaps, byte* move, ref Vector256<ushort> last)
+        {
+            Vector256<byte> isNone = Avx2.Shuffle(Vector256.Create(0x80UL, 0x80UL << 56, 0x80UL, 0x80UL << 56).AsByte(), gaps); // 0 and 15
+            gaps = Avx2.Min(gaps, Vector256.Create((byte)StepForm.LongestGap));
+            Vector256<ushort> places = (gaps.AsUInt16() + last - Vector256.Create((ushort)*move)) * Vector256.Create((ushort)0x0101);
+            last = Vector256.ShiftRightLogical(places, 8);
+            return places.AsByte() | isNone;
+        }
+    }
 }

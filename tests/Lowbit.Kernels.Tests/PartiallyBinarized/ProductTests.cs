@@ -158,7 +158,7 @@ public unsafe class ProductTests
             {
                 for (int highBits = 2; highBits <= 8; highBits++)
                 {
-                    foreach (double salient in new[] { 0, 0.1, 0.5, 1 })
+                    foreach (double salient in new[] { 0, 0.1, 0.2, 0.5, 1 })
                     {
                         Compare(9, columns, salient, lowBits, highBits, columns, 128, false);
                         Compare(8, columns, salient, lowBits, highBits, 64, columns, true);
@@ -168,10 +168,32 @@ public unsafe class ProductTests
             }
         }
 
+        // One distance everywhere, from a column on that differs from row to row; behind a block of salient weights, so that there are many, or alone.
+        for (int distance = 1; distance <= 40; distance++)
+        {
+            foreach (int block in new[] { 0, 700 })
+            {
+                PartiallyBinarizedCodes codes = PackedMatrices.Random(21, 2500, 1, 1, 8, 2500, 2500, distance);
+                Thin(codes, (row, column) => column < block || column >= block + 20 * row && column % distance == row % distance);
+                CompareCodes(codes, distance, false);
+            }
+        }
+        foreach (int step in new[] { 64, 255, 256, 700, 2000 })
+        {
+            PartiallyBinarizedCodes codes = PackedMatrices.Random(16, 4500, 1, 1, 8, 4500, 4500, step);
+            Thin(codes, (_, column) => column % step == step - 1);
+            CompareCodes(codes, step, false);
+        }
+
         void Compare(int rows, int columns, double salient, int lowBits, int highBits, int lowGroup, int highGroup, bool extreme)
         {
             int seed = rows + columns;
-            PartiallyBinarizedCodes codes = PackedMatrices.Random(rows, columns, salient, lowBits, highBits, lowGroup, highGroup, seed, extreme);
+            CompareCodes(PackedMatrices.Random(rows, columns, salient, lowBits, highBits, lowGroup, highGroup, seed, extreme), seed, extreme);
+        }
+
+        void CompareCodes(PartiallyBinarizedCodes codes, int seed, bool extreme)
+        {
+            int rows = codes.Rows, columns = codes.Columns;
             PartiallyBinarizedMatrix matrix = PackedMatrices.Load(
                 PartiallyBinarizedPacking.Pack(codes, seed % 2 == 0 ? ElementFormat.F16 : ElementFormat.F32, PositionsForm.Bitmap));
             using Activations activations = Input(2, columns, seed, ActivationMode.EightBit, extreme);
@@ -179,6 +201,16 @@ public unsafe class ProductTests
             fixed (float* output = want) matrix.MultiplyScalar(_pool, activations, output);
             fixed (float* output = got) multiply(matrix, activations, (nint)output);
             Assert.Equal(want, got);
+        }
+    }
+
+    private static void Thin(PartiallyBinarizedCodes codes, Func<int, int, bool> isSalient)
+    {
+        for (int i = 0; i < codes.Codes.Length; i++)
+        {
+            if (isSalient(i / codes.Columns, i % codes.Columns)) continue;
+            codes.Salient[i] = false;
+            codes.Codes[i] &= (byte)((1 << codes.LowBits) - 1);
         }
     }
 
