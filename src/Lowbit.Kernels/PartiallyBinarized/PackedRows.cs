@@ -7,6 +7,9 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 /// <summary>Addresses and sizes of the parts of a packed matrix, all checked, as kernels take them.</summary>
 internal unsafe struct PackedRows
 {
+    /// <summary>Rows between two of <see cref="HighStarts"/>; where those in between begin is counted.</summary>
+    public const int RowsOfStart = 8;
+
     public int Rows, Columns, Words, LowBits, HighBits, RestBits, LowGroupSize, HighGroupSize, LowGroups, HighGroups;
     public bool HalfScales;
 
@@ -16,11 +19,14 @@ internal unsafe struct PackedRows
     /// <summary>[rows, lowBits, words].</summary>
     public ulong* Low;
 
-    /// <summary>Codes of row r lie at bytes RowStarts[r] to RowStarts[r + 1].</summary>
+    /// <summary>The codes of the rows' salient weights, each row from a byte on.</summary>
     public byte* High;
 
-    /// <summary>[rows + 1].</summary>
-    public uint* RowStarts;
+    /// <summary>Bytes of <see cref="High"/>.</summary>
+    public long HighBytes;
+
+    /// <summary>Where in them every <see cref="RowsOfStart"/>th row begins.</summary>
+    public uint* HighStarts;
 
     /// <summary>[rows, lowGroups] floats or halves; LowScale is null without low bits.</summary>
     public byte* LowScale, LowMean;
@@ -60,9 +66,9 @@ internal unsafe struct PackedRows
             new Span<byte>(codes, Columns).Clear();
             return;
         }
-        // As many as fit the row's bytes: what follows the last code is never looked at, so its ones need not be counted.
-        int count = (int)(8L * (RowStarts[row + 1] - RowStarts[row]) / RestBits);
-        CodeStream.Unpack(High + RowStarts[row], High + RowStarts[Rows], count, RestBits, codes);
+        long start = HighStarts[row / RowsOfStart];
+        for (int r = row / RowsOfStart * RowsOfStart; r < row; r++) start += CodeStream.Bytes(SalientCount(r), RestBits);
+        CodeStream.Unpack(High + start, High + HighBytes, SalientCount(row), RestBits, codes);
     }
 
     /// <summary>One element of a table of scales.</summary>

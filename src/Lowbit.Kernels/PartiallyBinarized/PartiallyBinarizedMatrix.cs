@@ -7,7 +7,7 @@ namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
 /// A packed partially binarized weight. Its parts are read as they lie in the file; only coded positions are expanded to a bitmap, where
-/// each row's codes begin is counted once, and products of few tokens put the weights once more in the order that they like.
+/// every eighth row's codes begin is counted once, and products of few tokens put the weights once more in the order that they like.
 /// </summary>
 /// <remarks>
 /// In 8-bit mode activations are rounded to 12 bits a token and sums are integers, the same with any kernel to the last bit
@@ -72,11 +72,11 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         rows.Low = (ulong*)reader.Bytes(PartiallyBinarizedPacking.Low, ElementFormat.U8, layout.LowBytes);
         CheckPadding(reader.NameOf(PartiallyBinarizedPacking.Low), rows.Low, (long)layout.Rows * layout.LowBits);
 
-        NativeBuffer starts = new((layout.Rows + 1L) * sizeof(uint));
+        NativeBuffer starts = new((layout.Rows / PackedRows.RowsOfStart + 1L) * sizeof(uint));
         _owners.Add(starts);
-        rows.RowStarts = (uint*)starts.Pointer;
-        long highBytes = CountRowStarts(name, rows);
-        rows.High = reader.Bytes(PartiallyBinarizedPacking.High, ElementFormat.U8, highBytes);
+        rows.HighStarts = (uint*)starts.Pointer;
+        rows.HighBytes = CountHighStarts(name, rows);
+        rows.High = reader.Bytes(PartiallyBinarizedPacking.High, ElementFormat.U8, rows.HighBytes);
 
         if (layout.LowBits > 0) rows.LowScale = reader.Scales(PartiallyBinarizedPacking.LowScale, layout.ScaleFormat, layout.LowScales);
         rows.LowMean = reader.Scales(PartiallyBinarizedPacking.LowMean, layout.ScaleFormat, layout.LowScales);
@@ -90,7 +90,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         _rows = rows;
         long tables = (layout.LowBits > 0 ? 2 : 1) * layout.LowScales + layout.HighScales;
         Parts = new PartiallyBinarizedBytes(
-            storedPositions, layout.BitmapBytes, layout.LowBytes, highBytes, layout.ScaleFormat.ByteCount(tables) + layout.HighScales);
+            storedPositions, layout.BitmapBytes, layout.LowBytes, rows.HighBytes, layout.ScaleFormat.ByteCount(tables) + layout.HighScales);
     }
 
     /// <summary>How the parts lie.</summary>
@@ -237,16 +237,15 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         }
     }
 
-    private static long CountRowStarts(string name, in PackedRows rows)
+    private static long CountHighStarts(string name, in PackedRows rows)
     {
         long start = 0;
         for (int r = 0; r < rows.Rows; r++)
         {
-            rows.RowStarts[r] = (uint)start;
+            if (r % PackedRows.RowsOfStart == 0) rows.HighStarts[r / PackedRows.RowsOfStart] = (uint)start;
             start += CodeStream.Bytes(rows.SalientCount(r), rows.RestBits);
             if (start > uint.MaxValue) throw new LowbitException($"{name}: the codes of the salient weights take over 4 GiB, which one matrix cannot have; split it by rows.");
         }
-        rows.RowStarts[rows.Rows] = (uint)start;
         return start;
     }
 
@@ -288,7 +287,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
                 for (int t = 0; t < Tokens; t++)
                 {
                     TileProduct<TKernel>.Run(rows, data, Input.Token(t), results);
-                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + data.Rows[i]] = results[i];
+                    for (int i = 0; i < count; i++) Output[(long)t * rows.Rows + data.Row(i)] = results[i];
                 }
             }
         }

@@ -14,16 +14,22 @@ internal unsafe struct RowTile
     /// <summary>For every segment the number of its steps, in two bytes, and for each step how many columns its window begins after the one before it.</summary>
     public byte* Moves;
 
-    /// <summary>[16] the matrix's rows of the tile; those beyond the last are −1 and in the end.</summary>
-    public int* Rows;
+    /// <summary>The tile's rows of the matrix are <see cref="FirstRow"/> and these more.</summary>
+    public ushort* Rows;
+
+    /// <summary>See <see cref="Rows"/>.</summary>
+    public int FirstRow;
 
     /// <summary>Whether the steps have gaps instead of places.</summary>
     public bool Gaps;
+
+    /// <summary>The matrix's row of a row of the tile.</summary>
+    public readonly int Row(int index) => FirstRow + Rows[index];
 }
 
 /// <summary>
 /// The weights of a packed matrix once more, in the order in which <see cref="TileProduct{TKernel}"/> reads them: tiles of sixteen rows, and in a
-/// tile the segments of <see cref="SegmentProduct"/>. Rows with as many salient weights are in a tile, whatever their places in the matrix. A
+/// tile the segments of <see cref="SegmentProduct"/>. Rows with as many salient weights are in a tile, whatever their places among 65536. A
 /// segment is
 /// <list type="bullet">
 /// <item>the scales of the rows, as <see cref="TileScales"/> has them;</item>
@@ -40,11 +46,12 @@ internal sealed unsafe class RowTiles
     /// <summary>Bytes of a vector of a plane, and of a line of memory.</summary>
     public const int Unit = 64;
 
+    private const int RowsOfOrder = ushort.MaxValue + 1;
     private const double DenseShare = 0.15; // of salient weights, from which on steps have gaps
 
     private readonly object[] _owners; // of the memory; as with mapped tensors, it goes when nobody refers to it
     private readonly byte* _data, _moves;
-    private readonly int* _order;
+    private readonly ushort* _order;
     private readonly long[] _dataStarts, _moveStarts;
     private readonly bool _gaps;
 
@@ -56,8 +63,8 @@ internal sealed unsafe class RowTiles
     {
         Form = form;
         int tiles = (rows.Rows + Rows - 1) / Rows;
-        NativeBuffer order = BySalientWeights(pool, rows, tiles, out long salient);
-        _order = (int*)order.Pointer;
+        NativeBuffer order = BySalientWeights(pool, rows, out long salient);
+        _order = (ushort*)order.Pointer;
         _gaps = salient >= DenseShare * rows.Rows * rows.Columns;
         _dataStarts = new long[tiles + 1];
         _moveStarts = new long[tiles + 1];
@@ -83,27 +90,31 @@ internal sealed unsafe class RowTiles
     public int Count => _dataStarts.Length - 1;
 
     /// <summary>A tile.</summary>
-    public RowTile this[int tile] =>
-        new() { Data = _data + _dataStarts[tile], Moves = _moves + _moveStarts[tile], Rows = _order + Rows * tile, Gaps = _gaps };
+    public RowTile this[int tile] => new()
+    {
+        Data = _data + _dataStarts[tile],
+        Moves = _moves + _moveStarts[tile],
+        Rows = _order + Rows * tile,
+        FirstRow = Rows * tile / RowsOfOrder * RowsOfOrder,
+        Gaps = _gaps,
+    };
 
     /// <summary>The row in its tile of a byte of sixteen: even bytes are rows 0 to 7, odd ones 8 to 15.</summary>
     public static int RowOfByte(int index) => index / 2 + index % 2 * 8;
 
-    // [tiles, 16] rows by their number of salient weights.
-    private static NativeBuffer BySalientWeights(WorkerPool pool, in PackedRows rows, int tiles, out long salient)
+    // [rows] the rows by their number of salient weights, span after span.
+    private static NativeBuffer BySalientWeights(WorkerPool pool, in PackedRows rows, out long salient)
     {
         using NativeBuffer memory = new(rows.Rows * sizeof(long));
         Span<long> keys = memory.Span<long>(0, rows.Rows);
         CountWork work = new() { Packed = rows, Keys = (long*)memory.Pointer };
         pool.Run(ref work, rows.Rows, 64);
-        keys.Sort();
-        NativeBuffer order = new((long)tiles * Rows * sizeof(int));
-        Span<int> all = order.Span<int>(0, tiles * Rows);
-        all.Fill(-1);
+        for (int first = 0; first < rows.Rows; first += RowsOfOrder) keys[first..Math.Min(rows.Rows, first + RowsOfOrder)].Sort();
+        NativeBuffer order = new(rows.Rows * sizeof(ushort));
         salient = 0;
         for (int i = 0; i < keys.Length; i++)
         {
-            all[i] = (int)keys[i];
+            ((ushort*)order.Pointer)[i] = (ushort)keys[i];
             salient += keys[i] >> 32;
         }
         return order;
@@ -146,11 +157,13 @@ internal sealed unsafe class RowTiles
         {
             RowTile target = Tiles[tile];
             int rowCount = Math.Min(Rows, Packed.Rows - tile * Rows);
+            int* rows = stackalloc int[Rows];
             byte** rest = stackalloc byte*[Rows];
-            for (int r = 0; Fill && r < rowCount; r++)
+            for (int r = 0; r < rowCount; r++)
             {
+                rows[r] = target.Row(r);
                 rest[r] = codes + (long)r * Packed.CodeStride;
-                Packed.UnpackHigh(target.Rows[r], rest[r]);
+                if (Fill) Packed.UnpackHigh(rows[r], rest[r]);
             }
             byte* data = target.Data, moves = target.Moves;
             long bytes = 0, moveBytes = 0;
@@ -160,12 +173,12 @@ internal sealed unsafe class RowTiles
                 bytes += Unit * (TileScales.Units(Packed) + 2L * Packed.LowBits * (end - block));
                 if (Fill)
                 {
-                    TileScales.Store(Packed, target.Rows, rowCount, block, data);
+                    TileScales.Store(Packed, rows, rowCount, block, data);
                     data += TileScales.Units(Packed) * Unit;
                     for (int plane = 0; plane < Packed.LowBits; plane++)
-                        for (int b = block; b < end; b++, data += 2 * Unit) Plane(target.Rows, rowCount, plane, b, data);
+                        for (int b = block; b < end; b++, data += 2 * Unit) Plane(rows, rowCount, plane, b, data);
                 }
-                int steps = Steps(target.Rows, rowCount, block, end, entries, rest, ref data, ref moves);
+                int steps = Steps(rows, rowCount, block, end, entries, rest, ref data, ref moves);
                 bytes += Tiles.Form.Bytes(steps, target.Gaps);
                 moveBytes += sizeof(ushort) + steps;
             }

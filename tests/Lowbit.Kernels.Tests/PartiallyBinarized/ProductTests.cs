@@ -178,6 +178,7 @@ public unsafe class ProductTests
                 CompareCodes(codes, distance, false);
             }
         }
+        Compare(65_536 + 20, 40, 0.1, 1, 8, 40, 40, false); // rows are sorted in spans
         foreach (int step in new[] { 64, 255, 256, 700, 2000 })
         {
             PartiallyBinarizedCodes codes = PackedMatrices.Random(16, 4500, 1, 1, 8, 4500, 4500, step);
