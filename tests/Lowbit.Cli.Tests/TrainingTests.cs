@@ -53,6 +53,20 @@ public sealed class TrainingTests(TinyModel model) : IClassFixture<TinyModel>
         Assert.Equal(reported, evaluated.GetProperty("perplexity").GetDouble(), 1e-3 * reported);
     }
 
+    [Fact]
+    public void ATokenizerIsTakenFromItsFileAndRefusedBeforeTrainingWhereItCouldNotBeCopied()
+    {
+        string tokenizer = Path.Combine(model.Path, "tokenizer.json"), other = model.In("words.json"), output = model.In("trained-words");
+        string[] command = ["train", Path.Combine(model.Path, "config.json"), "--text", model.Text, "-o", output, .. s_short];
+        LowbitProcess.Json([.. command, "--tokenizer", tokenizer]);
+        Assert.Equal(File.ReadAllBytes(tokenizer), File.ReadAllBytes(Path.Combine(output, "tokenizer.json")));
+        File.Copy(tokenizer, other);
+        var refused = LowbitProcess.Run([.. command, "--force", "--tokenizer", other]);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("words.json", refused.Error);
+        Assert.False(Directory.Exists(output + ".training"));
+    }
+
     [Theory]
     [InlineData("pb-llm")]
     [InlineData("bitnet")]

@@ -207,5 +207,8 @@ public sealed class TrainerTests : IDisposable
         Assert.Contains("line 2", Assert.Throws<LowbitFormatException>(() => new TrainingLog(path, 2)).Message);
         using TrainingLog log = new(path, 1); // what lies behind the step is nobody's business
         Assert.Equal(2, Assert.Single(log.Steps).Loss);
+        log.Dispose();
+        Assert.Contains("1 of the 2 steps", Assert.Throws<LowbitException>(() => new TrainingLog(path, 2)).Message);
+        Assert.Contains("0 of the 2 steps", Assert.Throws<LowbitException>(() => new TrainingLog(_folder.File("none.jsonl"), 2)).Message);
     }
 }

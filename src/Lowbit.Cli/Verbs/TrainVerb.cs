@@ -5,7 +5,9 @@ using Lowbit.Cli.Shell;
 using Lowbit.Core;
 using Lowbit.Inference;
 using Lowbit.Models;
+using Lowbit.Tokenizers;
 using Lowbit.Tokenizers.Training;
+using Lowbit.Training.Export;
 using Lowbit.Training.Model;
 
 namespace Lowbit.Cli.Verbs;
@@ -54,6 +56,8 @@ internal static class TrainVerb
 
     private static void Train(Invocation invocation, TrainingMethod method, ModelConfig config, string path, string file, string tokenizer)
     {
+        Tokenizer words = TokenizerLoader.Load(tokenizer);
+        FloatFolder.RequireTokenizer(tokenizer);
         using TrainableModel model = TrainableModel.Random(config, TrainingCommand.Seed(invocation));
         using var pool = new WorkerPool(invocation.Threads);
         var job = new TrainingJob
@@ -62,7 +66,7 @@ internal static class TrainVerb
             Method = method.Name,
             Settings = TrainingMethods.Describe(invocation),
             Model = model,
-            Tokenizer = TokenizerLoader.Load(tokenizer),
+            Tokenizer = words,
             Apply = (ids, folder) => TrainingMethods.Apply(method, new TrainingContext(invocation, pool, model, null, ids, folder)),
             Write = report => TrainingMethods.Write(invocation, method, model, null, (JsonObject)JsonNode.Parse(File.ReadAllText(file))!, tokenizer, report, pool),
         };

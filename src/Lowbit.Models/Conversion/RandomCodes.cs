@@ -21,6 +21,7 @@ namespace Lowbit.Models.Conversion;
 internal static class RandomCodes
 {
     private const int GroupSize = 128;
+    private const int RowsDrawn = 2048; // of more rows the first ones come again: drawing takes longer than all that is done with them
     private const string Coded = "waterline-";
 
     /// <summary>
@@ -63,7 +64,7 @@ internal static class RandomCodes
     {
         PartiallyBinarizedCodes codes = new(rows, columns, lowBits: 1, highBits: 8, lowGroupSize: columns, highGroupSize: columns);
         int salient = (int)Math.Round(share * columns);
-        for (int row = 0; row < rows; row++)
+        for (int row = 0; row < Math.Min(rows, RowsDrawn); row++)
         {
             Span<byte> code = codes.Codes.AsSpan(row * columns, columns);
             Span<bool> isSalient = codes.Salient.AsSpan(row * columns, columns);
@@ -80,6 +81,8 @@ internal static class RandomCodes
                 if (!isSalient[column]) code[column] &= 1;
             }
         }
+        Repeat(codes.Codes, rows);
+        Repeat(codes.Salient, rows);
         Array.Fill(codes.LowScale, deviation / 2);
         Array.Fill(codes.HighScale, deviation / 32);
         Array.Fill(codes.HighZero, (byte)128);
@@ -89,9 +92,11 @@ internal static class RandomCodes
     private static UniformCodes Uniform(int rows, int columns, int bits, float deviation, ref SplitMix64 random)
     {
         UniformCodes codes = new(rows, columns, bits, GroupSize);
-        RandomBlocks.FillBits(ref random, codes.Codes);
         int mask = (1 << bits) - 1;
-        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] &= (byte)mask;
+        Span<byte> drawn = Drawn(codes.Codes, rows);
+        RandomBlocks.FillBits(ref random, drawn);
+        foreach (ref byte code in drawn) code &= (byte)mask;
+        Repeat(codes.Codes, rows);
         Array.Fill(codes.Scales, deviation / (mask / MathF.Sqrt(12)));
         Array.Fill(codes.Zeros, (byte)(mask / 2));
         return codes;
@@ -105,13 +110,13 @@ internal static class RandomCodes
     }
 
     // Normal weights on steps that differ from column to column as the diagonal of a factor does, all wider or narrower until a part of the
-    // rows takes as many bits as are asked for. Of more rows than 2048 the first ones come again.
+    // rows takes as many bits as are asked for.
     private static CompositeCodes Waterline(int rows, int columns, double bits, float deviation, ref SplitMix64 random)
     {
         const double Octaves = 0.7; // the integers of the first two blocks of SmolLM2 at 2.2 bits, all linears: 0.4 to 1.1
         const int Rounds = 20;
         IntegerCodes part = new(Math.Min(rows, 128), columns), codes = new(rows, columns);
-        float[] weights = new float[Math.Min(rows, 2048) * columns], shape = new float[columns], steps = new float[columns];
+        float[] weights = new float[Math.Min(rows, RowsDrawn) * columns], shape = new float[columns], steps = new float[columns];
         for (int i = 0; i < weights.Length; i++) weights[i] = deviation * Normal(ref random);
         for (int c = 0; c < columns; c++) shape[c] = deviation * MathF.Pow(2, MathF.Round(8 * (float)Octaves * Normal(ref random)) / 8);
         double target = bits - 16.0 / rows - IntegerPacking.Overhead(rows, columns) + IntegerPacking.Overhead(part.Rows, columns), narrow = 0.01, wide = 10;
@@ -122,10 +127,8 @@ internal static class RandomCodes
             if (IntegerPacking.Bits(part) > target * part.Values.Length) narrow = width;
             else wide = width;
         }
-        Span<sbyte> different = codes.Values.AsSpan(0, weights.Length);
-        Fill(different, wide);
-        for (int first = weights.Length; first < codes.Values.Length; first += weights.Length)
-            different[..Math.Min(weights.Length, codes.Values.Length - first)].CopyTo(codes.Values.AsSpan(first));
+        Fill(Drawn(codes.Values, rows), wide);
+        Repeat(codes.Values, rows);
         return new CompositeCodes(rows, columns, [new CompositeTerm(new ScaledInput(steps), codes)]);
 
         void Fill(Span<sbyte> values, double width)
@@ -133,6 +136,15 @@ internal static class RandomCodes
             for (int c = 0; c < columns; c++) steps[c] = (float)(Half)(width * shape[c]);
             for (int i = 0; i < values.Length; i++) values[i] = (sbyte)Math.Clamp(MathF.Round(weights[i] / steps[i % columns]), -127, 127);
         }
+    }
+
+    private static Span<T> Drawn<T>(T[] values, int rows) => values.AsSpan(0, values.Length / rows * Math.Min(rows, RowsDrawn));
+
+    private static void Repeat<T>(T[] values, int rows)
+    {
+        Span<T> drawn = Drawn(values, rows);
+        for (int first = drawn.Length; first < values.Length; first += drawn.Length)
+            drawn[..Math.Min(drawn.Length, values.Length - first)].CopyTo(values.AsSpan(first));
     }
 
     private static float Normal(ref SplitMix64 random) =>
@@ -143,7 +155,8 @@ internal static class RandomCodes
         bool[]? second = twoClasses ? new bool[columns] : null;
         for (int column = 0; twoClasses && column < columns; column++) second![column] = random.Below(10) == 0;
         CodebookCodes codes = new(rows, columns, bits, GroupSize, second);
-        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] = (byte)random.Below(levels.Length);
+        foreach (ref byte code in Drawn(codes.Codes, rows)) code = (byte)random.Below(levels.Length);
+        Repeat(codes.Codes, rows);
         for (int i = 0; i < codes.Levels.Length; i += 1 << bits) levels.CopyTo(codes.Levels.AsSpan(i));
         return codes;
     }
@@ -151,8 +164,10 @@ internal static class RandomCodes
     private static TableCodes Table(int rows, int columns, float deviation, ref SplitMix64 random)
     {
         TableCodes codes = new(rows, columns, [.. Enumerable.Range(0, 16).Select(i => (i - 7.5f) / 7.5f)], 64);
-        RandomBlocks.FillBits(ref random, codes.Codes);
-        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] &= 15;
+        Span<byte> drawn = Drawn(codes.Codes, rows);
+        RandomBlocks.FillBits(ref random, drawn);
+        foreach (ref byte code in drawn) code &= 15;
+        Repeat(codes.Codes, rows);
         Array.Fill(codes.Scales, 2 * deviation);
         return codes;
     }
@@ -160,7 +175,8 @@ internal static class RandomCodes
     private static FloatCodes Floats(int rows, int columns, SmallFloat element, int blockSize, BlockScale scale, float deviation, ref SplitMix64 random)
     {
         FloatCodes codes = new(rows, columns, element, blockSize, scale) { MatrixScale = scale == BlockScale.E4M3 ? 2 * deviation / element.Largest : 1 };
-        for (int i = 0; i < codes.Codes.Length; i++) codes.Codes[i] = (byte)element.Encode((2 * (float)random.NextDouble() - 1) * element.Largest);
+        foreach (ref byte code in Drawn(codes.Codes, rows)) code = (byte)element.Encode((2 * (float)random.NextDouble() - 1) * element.Largest);
+        Repeat(codes.Codes, rows);
         float size = 2 * deviation / element.Largest;
         Array.Fill(codes.Scales, scale switch { BlockScale.E4M3 => 1, BlockScale.E8M0 => MathF.ScaleB(1, (int)MathF.Round(MathF.Log2(size))), _ => (float)(Half)size });
         return codes;

@@ -21,7 +21,7 @@ public static unsafe class FloatFolder
     /// <param name="output">The folder to make; one that is there is replaced.</param>
     /// <param name="model">The model.</param>
     /// <param name="config">What <c>config.json</c> shall say.</param>
-    /// <param name="tokenizer">The model or folder whose tokenizer is copied.</param>
+    /// <param name="tokenizer">Where the tokenizer is copied from, see <see cref="RequireTokenizer"/>.</param>
     /// <param name="pool">Threads.</param>
     /// <param name="type">F32, or F16 for half the bytes.</param>
     /// <exception cref="LowbitException">A weight is too large for F16, or the folder cannot be written.</exception>
@@ -57,12 +57,24 @@ public static unsafe class FloatFolder
         return config;
     }
 
-    // A folder with a tokenizer need not have weights beside it.
+    /// <summary>Refuses what <see cref="Write"/> could not copy a tokenizer from.</summary>
+    /// <param name="path">A model, a folder with the files of a tokenizer, or one of these files.</param>
+    /// <exception cref="LowbitException">It is neither.</exception>
+    public static void RequireTokenizer(string path) => OpenModel(path)?.Dispose();
+
     private static void CopyTokenizer(string folder, string path)
     {
-        bool hasFiles = Directory.Exists(path) && LowbitFolder.CopiedFiles.Any(name => File.Exists(Path.Combine(path, name)));
-        using Checkpoint? checkpoint = hasFiles ? null : Checkpoint.Open(path);
+        using Checkpoint? checkpoint = OpenModel(path);
         LowbitFolder.CopyTokenizer(folder, path, checkpoint);
+    }
+
+    // The files of a tokenizer need not have weights beside them; then there is no model to open.
+    private static Checkpoint? OpenModel(string path)
+    {
+        bool hasFiles = Directory.Exists(path)
+            ? LowbitFolder.CopiedFiles.Any(name => File.Exists(Path.Combine(path, name)))
+            : LowbitFolder.CopiedFiles.Contains(Path.GetFileName(path));
+        return hasFiles ? null : Checkpoint.Open(path);
     }
 
     private static void WriteTensors(string path, TrainableModel model, WorkerPool pool, ElementFormat type)

@@ -25,6 +25,8 @@ public sealed class TrainingLog : IDisposable
         try
         {
             if (stepsDone > 0 && File.Exists(path)) Read(path, stepsDone);
+            if (_steps.Count < stepsDone)
+                throw new LowbitException($"{path}: the log has {_steps.Count} of the {stepsDone} steps before the checkpoint; put it back, or begin a new training with --force.");
             _writer = new StreamWriter(path, append: false) { NewLine = "\n" };
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
