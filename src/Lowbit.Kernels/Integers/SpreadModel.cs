@@ -1,4 +1,5 @@
 using System;
+using System.Numerics;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -11,6 +12,7 @@ namespace Lowbit.Kernels.Integers;
 internal sealed class SpreadModel(byte[] rowClasses, byte[] columnClasses)
 {
     private const int Middle = 24;
+    private const int ColumnsAtOnce = 64; // which are turned into lines
 
     /// <summary>[rows].</summary>
     public byte[] RowClasses { get; } = rowClasses;
@@ -36,47 +38,63 @@ internal sealed class SpreadModel(byte[] rowClasses, byte[] columnClasses)
         return model;
     }
 
+    private void FitRows(ReadOnlySpan<sbyte> values)
+    {
+        var line = new LineCosts();
+        for (int r = 0; r < RowClasses.Length; r++) RowClasses[r] = line.Best(values.Slice(r * ColumnClasses.Length, ColumnClasses.Length), ColumnClasses, out _);
+    }
+
     private void FitColumns(ReadOnlySpan<sbyte> values, out double bits)
     {
-        const int Classes = SpreadTables.Classes;
-        int columns = ColumnClasses.Length;
-        float[] costs = new float[columns * Classes]; // of each column in each class
-        for (int r = 0; r < RowClasses.Length; r++)
-        {
-            ReadOnlySpan<sbyte> row = values.Slice(r * columns, columns);
-            for (int k = 0; k < Classes; k++)
-            {
-                ReadOnlySpan<float> cost = SpreadTables.Bits(Cross(RowClasses[r], k));
-                Span<float> sums = costs.AsSpan(k * columns, columns);
-                for (int c = 0; c < columns; c++) sums[c] += cost[row[c] + 128];
-            }
-        }
+        int rows = RowClasses.Length, columns = ColumnClasses.Length;
+        var line = new LineCosts();
+        sbyte[] lines = new sbyte[ColumnsAtOnce * rows];
         bits = 0;
-        for (int c = 0; c < columns; c++)
+        for (int first = 0; first < columns; first += ColumnsAtOnce)
         {
-            int best = 0;
-            for (int k = 1; k < Classes; k++)
-                if (costs[k * columns + c] < costs[best * columns + c]) best = k;
-            ColumnClasses[c] = (byte)best;
-            bits += costs[best * columns + c];
+            int count = Math.Min(ColumnsAtOnce, columns - first);
+            for (int r = 0; r < rows; r++)
+            {
+                ReadOnlySpan<sbyte> part = values.Slice(r * columns + first, count);
+                for (int c = 0; c < part.Length; c++) lines[c * rows + r] = part[c];
+            }
+            for (int c = 0; c < count; c++)
+            {
+                ColumnClasses[first + c] = line.Best(lines.AsSpan(c * rows, rows), RowClasses, out float cost);
+                bits += cost;
+            }
         }
     }
 
-    private void FitRows(ReadOnlySpan<sbyte> values)
+    // Bits of a row or a column in each class. An integer that comes again where the other side has the same class is looked up once.
+    private sealed class LineCosts
     {
-        int columns = ColumnClasses.Length;
-        for (int r = 0; r < RowClasses.Length; r++)
+        private readonly int[] _counts = new int[SpreadTables.Classes * 256]; // of an integer and a class
+        private readonly int[] _found = new int[SpreadTables.Classes * 256];
+        private readonly float[] _costs = new float[SpreadTables.Classes];
+
+        public byte Best(ReadOnlySpan<sbyte> integers, ReadOnlySpan<byte> crossing, out float bits)
         {
-            ReadOnlySpan<sbyte> row = values.Slice(r * columns, columns);
-            double least = double.PositiveInfinity;
-            for (int k = 0; k < SpreadTables.Classes; k++)
+            int found = 0;
+            for (int i = 0; i < integers.Length; i++)
             {
-                double cost = 0;
-                for (int c = 0; c < columns; c++) cost += SpreadTables.Bits(Cross(k, ColumnClasses[c]))[row[c] + 128];
-                if (cost >= least) continue;
-                least = cost;
-                RowClasses[r] = (byte)k;
+                int place = crossing[i] * 256 + integers[i] + 128;
+                if (_counts[place]++ == 0) _found[found++] = place;
             }
+            Array.Clear(_costs);
+            foreach (int place in _found.AsSpan(0, found))
+            {
+                ReadOnlySpan<float> cost = SpreadTables.Bits(place % 256, place / 256);
+                var count = new Vector<float>(_counts[place]);
+                for (int k = 0; k < _costs.Length; k += Vector<float>.Count)
+                    (new Vector<float>(_costs, k) + count * new Vector<float>(cost[k..])).CopyTo(_costs, k);
+                _counts[place] = 0;
+            }
+            int best = 0;
+            for (int k = 1; k < _costs.Length; k++)
+                if (_costs[k] < _costs[best]) best = k;
+            bits = _costs[best];
+            return (byte)best;
         }
     }
 }

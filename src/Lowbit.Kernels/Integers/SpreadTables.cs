@@ -25,16 +25,18 @@ internal static class SpreadTables
     /// <summary>The symbol after which an integer follows in eight bits; other symbols are integers plus 128.</summary>
     public const int Escape = 256;
 
-    private const int Symbols = Escape + 1, Shares = 1 << ShareBits;
+    private const int Symbols = Escape + 1, Shares = 1 << ShareBits, CrossingClasses = 2 * Classes - 1; // sums of two classes
 
     private static readonly ushort[] s_shares = new ushort[Classes * Symbols];
     private static readonly ushort[] s_starts = new ushort[Classes * Symbols];
     private static readonly ushort[] s_symbols = new ushort[Classes * Shares];
-    private static readonly float[] s_bits = new float[Classes * 256];
+    private static readonly float[] s_bits = new float[256 * CrossingClasses];
 
     static SpreadTables()
     {
         for (int k = 0; k < Classes; k++) Fill(k);
+        for (int symbol = 0; symbol < Escape; symbol++)
+            for (int sum = 0; sum < CrossingClasses; sum++) s_bits[symbol * CrossingClasses + sum] = BitsOf(symbol, SpreadModel.Cross(sum, 0));
     }
 
     /// <summary>The share of an integer in a class before rounding.</summary>
@@ -56,8 +58,10 @@ internal static class SpreadTables
     /// <summary>The symbol to which one of the 4096 shares belongs.</summary>
     public static int Symbol(int spread, uint share) => s_symbols[spread * Shares + (int)share];
 
-    /// <summary>Bits of every integer in a class, [256], at the integer plus 128.</summary>
-    public static ReadOnlySpan<float> Bits(int spread) => s_bits.AsSpan(spread * 256, 256);
+    /// <summary>Bits of an integer where a class crosses each of the 48, see <see cref="SpreadModel.Cross"/>.</summary>
+    /// <param name="symbol">The integer plus 128.</param>
+    /// <param name="crossing">The class.</param>
+    public static ReadOnlySpan<float> Bits(int symbol, int crossing) => s_bits.AsSpan(symbol * CrossingClasses + crossing, Classes);
 
     private static void Fill(int spread)
     {
@@ -78,11 +82,9 @@ internal static class SpreadTables
             s_symbols.AsSpan(spread * Shares + start, shares[symbol]).Fill((ushort)symbol);
             start += shares[symbol];
         }
-        for (int symbol = 0; symbol < Escape; symbol++)
-        {
-            s_bits[spread * 256 + symbol] = shares[symbol] > 0
-                ? ShareBits - MathF.Log2(shares[symbol])
-                : 8 + ShareBits - MathF.Log2(shares[Escape]);
-        }
     }
+
+    private static float BitsOf(int symbol, int spread) => Share(spread, symbol) > 0
+        ? ShareBits - MathF.Log2(Share(spread, symbol))
+        : 8 + ShareBits - MathF.Log2(Share(spread, Escape));
 }

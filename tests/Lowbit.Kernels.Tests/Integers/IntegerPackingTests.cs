@@ -12,6 +12,42 @@ public sealed unsafe class IntegerPackingTests
 {
     private readonly WorkerPool _pool = new(2);
 
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(37, 200)]
+    [InlineData(130, 65)]
+    public void Classes_of_columns_take_the_fewest_bits_beside_those_of_rows(int rows, int columns)
+    {
+        Random random = new(rows);
+        sbyte[] values = new sbyte[rows * columns];
+        for (int i = 0; i < values.Length; i++)
+        {
+            double spread = Math.Pow(2, i / columns % 5 + i % columns % 3 - 2.0);
+            values[i] = (sbyte)Math.Clamp(Math.Round(spread * (random.NextDouble() + random.NextDouble() - random.NextDouble() - random.NextDouble())), -128, 127);
+        }
+        SpreadModel model = SpreadModel.Fit(values, rows, columns, out double bits);
+        double sum = 0;
+        for (int c = 0; c < columns; c++)
+        {
+            double least = Enumerable.Range(0, SpreadTables.Classes).Min(Cost);
+            Assert.Equal(least, Cost(model.ColumnClasses[c]), 1e-3);
+            sum += least;
+
+            double Cost(int columnClass)
+            {
+                double cost = 0;
+                for (int r = 0; r < rows; r++)
+                {
+                    int spread = SpreadModel.Cross(model.RowClasses[r], columnClass), symbol = values[r * columns + c] + 128;
+                    uint share = SpreadTables.Share(spread, symbol);
+                    cost += share > 0 ? 12 - Math.Log2(share) : 20 - Math.Log2(SpreadTables.Share(spread, SpreadTables.Escape));
+                }
+                return cost;
+            }
+        }
+        Assert.Equal(sum, bits, 1e-4 + 1e-5 * sum);
+    }
+
     [Fact]
     public void No_share_lies_so_near_a_half_that_another_machine_could_round_it_otherwise()
     {
