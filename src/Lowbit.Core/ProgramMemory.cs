@@ -19,13 +19,21 @@ public static unsafe partial class ProgramMemory
     }
 
     /// <summary>
-    /// Gives back what the start of the program has left: managed objects that nobody refers to any more, and, of a native program, the pages
-    /// of its file and its libraries that nothing writes to, most of which the start alone has used. What is run or read again comes back
-    /// from the cache of the file system. A runtime that compiles methods changes its own code in memory, so its pages stay. For a moment before long work.
+    /// Gives back what the start of the program has left: managed objects that nobody refers to any more, and the pages of
+    /// <see cref="ReleaseFiles"/>, most of which the start alone has used. For a moment before long work.
     /// </summary>
     public static void ReleaseUnused()
     {
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
+        ReleaseFiles();
+    }
+
+    /// <summary>
+    /// Gives back, of a native program, the pages of its file and its libraries that nothing writes to. What is run or read again comes back
+    /// from the cache of the file system. A runtime that compiles methods changes its own code in memory, so its pages stay.
+    /// </summary>
+    public static void ReleaseFiles()
+    {
         if (RuntimeFeature.IsDynamicCodeSupported || !OperatingSystem.IsLinux() || !Environment.Is64BitProcess) return;
         try { _ = ForEachFile(&ReleasePages, null); }
         catch (EntryPointNotFoundException) { } // a C library without such a list

@@ -70,6 +70,7 @@ internal static class RunVerb
             foreach (int token in generator.Generate(prompt, ends, invocation.Cancellation))
             {
                 generated.Add(token);
+                if (generated.Count == 1) ProgramMemory.ReleaseFiles(); // the code that has arranged the weights
                 if (!invocation.Terminal.IsJson) Console.Out.Write(decoder is null ? $"{token} " : decoder.Next(token));
             }
             statistics = generator.Statistics;
