@@ -59,7 +59,7 @@ public static unsafe class FloatFolder
 
     /// <summary>Refuses what <see cref="Write"/> could not copy a tokenizer from.</summary>
     /// <param name="path">A model, a folder with the files of a tokenizer, or one of these files.</param>
-    /// <exception cref="LowbitException">It is neither.</exception>
+    /// <exception cref="LowbitException">It is none of these.</exception>
     public static void RequireTokenizer(string path) => OpenModel(path)?.Dispose();
 
     private static void CopyTokenizer(string folder, string path)
