@@ -1,66 +1,63 @@
 using System;
 using System.Collections.Generic;
 using System.Collections.Immutable;
-using Lowbit.Core;
 
 namespace Lowbit.Kernels.Integers;
 
+/// <summary>Neighbouring chunks of one form.</summary>
+/// <param name="Form">The form.</param>
+/// <param name="Count">Their number.</param>
+internal readonly record struct ChunkRun(ChunkForm Form, int Count);
+
 /// <summary>
-/// The columns of a matrix of integers by how far these spread, and for each 64 of them the form that takes the fewest bits with what it leaves
-/// out. Both are judged by some of the rows.
+/// The columns of a matrix of integers by how far these spread, and for each chunk of them the form that takes the fewest bits with what it leaves
+/// out. Both are known from the classes of rows and columns, before the integers are read.
 /// </summary>
-internal sealed unsafe class ColumnOrder
+internal sealed class ColumnOrder
 {
-    private const int MostRows = 256; // that are looked at
-    private const int BitsOfEntry = 72; // 16, what is empty, and the time of a gather: beside chunks that are wider
-    private const int MostColumns = 0x8000 - 64; // that entries can name
+    private const int BitsOfEntry = 24; // 8, those that jump or fill up, and the time of a gather: beside chunks that are wider
 
     private readonly int[] _columns;
 
-    /// <summary>Looks at the integers.</summary>
-    /// <param name="pool">Threads that share the columns.</param>
-    /// <param name="values">[rows, columns].</param>
-    /// <param name="rows">Rows.</param>
-    /// <param name="columns">Columns.</param>
-    public ColumnOrder(WorkerPool pool, sbyte* values, int rows, int columns)
+    /// <summary>Finds the order and the forms.</summary>
+    /// <param name="rowClasses">[rows].</param>
+    /// <param name="columnClasses">[columns].</param>
+    public ColumnOrder(ReadOnlySpan<byte> rowClasses, ReadOnlySpan<byte> columnClasses)
     {
-        Width = columns;
-        int chunks = (columns + ChunkForms.Columns - 1) / ChunkForms.Columns, every = (rows + MostRows - 1) / MostRows;
-        _columns = new int[chunks * ChunkForms.Columns];
-        long[] keys = new long[columns];
-        for (int r = 0; r < rows; r += every)
-        {
-            sbyte* row = values + (long)r * columns;
-            for (int c = 0; c < columns; c++) keys[c] += row[c] * row[c];
-        }
-        for (int c = 0; c < columns; c++) keys[c] = -keys[c] << 32 | (uint)c; // at most 256 · 128²
-        Array.Sort(keys);
-        for (int i = 0; i < _columns.Length; i++) _columns[i] = i < columns ? (int)keys[i] : -1;
+        int[] sorted = new int[columnClasses.Length];
+        for (int k = SpreadTables.Classes - 1, next = 0; k >= 0; k--)
+            for (int c = 0; c < columnClasses.Length; c++)
+                if (columnClasses[c] == k) sorted[next++] = c;
 
-        ChunkForm[] forms = new ChunkForm[chunks];
-        fixed (ChunkForm* form = forms)
+        double[] entries = Entries(rowClasses);
+        List<int>[] firsts = new List<int>[ChunkForms.Count]; // places in sorted, of each form
+        for (int form = 0; form < ChunkForms.Count; form++) firsts[form] = [];
+        for (int first = 0; first < sorted.Length;)
         {
-            Work work = new() { Order = this, Values = values, Rows = rows, Every = every, Forms = form };
-            pool.Run(ref work, chunks, 1);
+            ChunkForm form = Choose(sorted.AsSpan(first), columnClasses, entries);
+            firsts[(int)form].Add(first);
+            first += ChunkForms.Columns(form);
         }
-        // Chunks of a form side by side.
-        int[] order = [.. _columns];
+        List<int> columns = [];
         List<ChunkRun> runs = [];
-        int next = 0;
         for (int form = ChunkForms.Count - 1; form >= 0; form--)
         {
-            int first = next;
-            for (int c = 0; c < chunks; c++)
-            {
-                if (forms[c] == (ChunkForm)form) order.AsSpan(ChunkForms.Columns * c, ChunkForms.Columns).CopyTo(_columns.AsSpan(ChunkForms.Columns * next++));
-            }
-            if (next > first) runs.Add(new ChunkRun((ChunkForm)form, first, next - first));
+            int width = ChunkForms.Columns((ChunkForm)form);
+            foreach (int first in firsts[form])
+                for (int i = first; i < first + width; i++) columns.Add(i < sorted.Length ? sorted[i] : -1);
+            if (firsts[form].Count > 0) runs.Add(new ChunkRun((ChunkForm)form, firsts[form].Count));
         }
+        _columns = [.. columns];
         Runs = [.. runs];
     }
 
-    /// <summary>Columns of the matrix.</summary>
-    public int Width { get; }
+    private ColumnOrder(int columns)
+    {
+        int width = ChunkForms.Columns(ChunkForm.Bits8), chunks = (columns + width - 1) / width;
+        _columns = new int[chunks * width];
+        for (int i = 0; i < _columns.Length; i++) _columns[i] = i < columns ? i : -1;
+        Runs = [new ChunkRun(ChunkForm.Bits8, chunks)];
+    }
 
     /// <summary>Columns of all chunks.</summary>
     public int Padded => _columns.Length;
@@ -71,50 +68,40 @@ internal sealed unsafe class ColumnOrder
     /// <summary>[<see cref="Padded"/>] the matrix's column of each place; −1 where there is none.</summary>
     public ReadOnlySpan<int> Columns => _columns;
 
-    /// <summary>Puts a row in order.</summary>
-    /// <param name="values">[rows, columns].</param>
-    /// <param name="row">The row.</param>
-    /// <param name="destination">[<see cref="Padded"/>], overwritten.</param>
-    public void Arrange(sbyte* values, int row, sbyte* destination)
+    /// <summary>The columns as they are, in bytes, which leave nothing out.</summary>
+    public static ColumnOrder InBytes(int columns) => new(columns);
+
+    // The form for the chunk that begins with the first of some columns.
+    private static ChunkForm Choose(ReadOnlySpan<int> sorted, ReadOnlySpan<byte> columnClasses, double[] entries)
     {
-        values += (long)row * Width;
-        for (int i = 0; i < _columns.Length; i++) destination[i] = _columns[i] < 0 ? (sbyte)0 : values[_columns[i]];
+        ChunkForm best = default;
+        double least = double.PositiveInfinity;
+        for (ChunkForm form = 0; form < (ChunkForm)ChunkForms.Count; form++)
+        {
+            int columns = Math.Min(sorted.Length, ChunkForms.Columns(form));
+            double bits = ChunkForms.Bits(form);
+            foreach (int c in sorted[..columns]) bits += BitsOfEntry * entries[SpreadTables.Classes * (int)form + columnClasses[c]];
+            if (bits / columns >= least) continue;
+            least = bits / columns;
+            best = form;
+        }
+        return best;
     }
 
-    private struct Work : IParallelWork
+    // [forms, classes of columns] entries that a weight has on average of the rows.
+    private static double[] Entries(ReadOnlySpan<byte> rowClasses)
     {
-        public ColumnOrder Order;
-        public sbyte* Values;
-        public int Rows, Every;
-        public ChunkForm* Forms;
-
-        public readonly void Execute(int start, int end)
-        {
-            for (int chunk = start; chunk < end; chunk++) Forms[chunk] = Choose(Order._columns.AsSpan(ChunkForms.Columns * chunk, ChunkForms.Columns));
-        }
-
-        private readonly ChunkForm Choose(ReadOnlySpan<int> columns)
-        {
-            if (Order.Padded > MostColumns) return ChunkForm.Bits8; // which leaves nothing out
-            sbyte* integers = stackalloc sbyte[ChunkForms.Columns], nearest = stackalloc sbyte[ChunkForms.Columns];
-            long* bits = stackalloc long[ChunkForms.Count];
-            for (int form = 0; form < ChunkForms.Count; form++) bits[form] = 0;
-            for (int r = 0; r < Rows; r += Every)
+        int[] rows = new int[SpreadTables.Classes];
+        foreach (byte k in rowClasses) rows[k]++;
+        double[] entries = new double[ChunkForms.Count * SpreadTables.Classes];
+        for (int form = 0; form < ChunkForms.Count; form++)
+            for (int column = 0; column < SpreadTables.Classes; column++)
             {
-                sbyte* row = Values + (long)r * Order.Width;
-                for (int i = 0; i < ChunkForms.Columns; i++) integers[i] = columns[i] < 0 ? (sbyte)0 : row[columns[i]];
-                for (int form = 0; form < ChunkForms.Count; form++)
-                {
-                    bits[form] += ChunkForms.Vectors((ChunkForm)form) * ChunkForms.Columns / 2;
-                    if (form == (int)ChunkForm.Bits8) continue;
-                    ChunkForms.Nearest((ChunkForm)form, integers, nearest);
-                    bits[form] += BitsOfEntry * ChunkForms.Distance(integers, nearest);
-                }
+                double sum = 0;
+                for (int row = 0; row < SpreadTables.Classes; row++)
+                    if (rows[row] > 0) sum += rows[row] * FormLoss.Entries((ChunkForm)form, SpreadModel.Cross(row, column));
+                entries[SpreadTables.Classes * form + column] = sum / rowClasses.Length;
             }
-            int best = 0;
-            for (int form = 1; form < ChunkForms.Count; form++)
-                if (bits[form] < bits[best]) best = form;
-            return (ChunkForm)best;
-        }
+        return entries;
     }
 }

@@ -9,15 +9,43 @@ internal interface IChunkForm
     /// <summary>Vectors of a chunk.</summary>
     static abstract int Vectors { get; }
 
+    /// <summary>Steps of a group: two or three.</summary>
+    static virtual int Steps => 2;
+
     /// <summary>The largest code.</summary>
     static abstract int Largest { get; }
 
-    /// <summary>The codes of steps 2 n and 2 n + 1.</summary>
+    /// <summary>The codes of the steps of a group.</summary>
     /// <param name="chunk">The chunk, from the rows of the vector on.</param>
-    /// <param name="n">0 to 7.</param>
-    /// <param name="even">Codes of step 2 n.</param>
-    /// <param name="odd">Codes of step 2 n + 1.</param>
-    static abstract unsafe void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct;
+    /// <param name="n">The group, 0 to 7.</param>
+    /// <param name="first">Codes of the first step.</param>
+    /// <param name="second">Codes of the second one.</param>
+    /// <param name="third">Codes of the third one, if there is one.</param>
+    static abstract unsafe void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct;
+}
+
+/// <inheritdoc cref="ChunkForm.Triples4"/>
+internal readonly unsafe struct Triples4Form : IChunkForm
+{
+    public static int Vectors => 4;
+    public static int Steps => 3;
+    public static int Largest => 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TupleTable.LookUpTriples4<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), out first, out second, out third);
+}
+
+/// <inheritdoc cref="ChunkForm.Triples5"/>
+internal readonly unsafe struct Triples5Form : IChunkForm
+{
+    public static int Vectors => 5;
+    public static int Steps => 3;
+    public static int Largest => 4;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct =>
+        TupleTable.LookUpTriples5<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), TLanes.Load(chunk + 4 * IBlockFormat.Vector), n, out first, out second, out third);
 }
 
 /// <inheritdoc cref="ChunkForm.Pairs4"/>
@@ -27,8 +55,11 @@ internal readonly unsafe struct Pairs4Form : IChunkForm
     public static int Largest => 4;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        PairTable.LookUp4<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), out even, out odd);
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        third = default;
+        TupleTable.LookUpPairs4<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), out first, out second);
+    }
 }
 
 /// <inheritdoc cref="ChunkForm.Pairs5"/>
@@ -38,8 +69,11 @@ internal readonly unsafe struct Pairs5Form : IChunkForm
     public static int Largest => 6;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        PairTable.LookUp5<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), TLanes.Load(chunk + 4 * IBlockFormat.Vector), n, out even, out odd);
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
+    {
+        third = default;
+        TupleTable.LookUpPairs5<TLanes, TVector>(FormBits<TLanes, TVector>.Nibbles(chunk, n), TLanes.Load(chunk + 4 * IBlockFormat.Vector), n, out first, out second);
+    }
 }
 
 /// <inheritdoc cref="ChunkForm.Bits3"/>
@@ -49,11 +83,12 @@ internal readonly unsafe struct Bits3Form : IChunkForm
     public static int Largest => 7;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        TVector two = TLanes.Load(chunk + n / 2 * IBlockFormat.Vector), third = TLanes.Load(chunk + (4 + n / 4) * IBlockFormat.Vector);
-        even = TLanes.Or(TLanes.Bits(two, n % 2 * 4, 3), FormBits<TLanes, TVector>.Bit(third, 2 * n % 8, 2));
-        odd = TLanes.Or(TLanes.Bits(two, n % 2 * 4 + 2, 3), FormBits<TLanes, TVector>.Bit(third, 2 * n % 8 + 1, 2));
+        third = default;
+        TVector two = TLanes.Load(chunk + n / 2 * IBlockFormat.Vector), upper = TLanes.Load(chunk + (4 + n / 4) * IBlockFormat.Vector);
+        first = TLanes.Or(TLanes.Bits(two, n % 2 * 4, 3), FormBits<TLanes, TVector>.Bit(upper, 2 * n % 8, 2));
+        second = TLanes.Or(TLanes.Bits(two, n % 2 * 4 + 2, 3), FormBits<TLanes, TVector>.Bit(upper, 2 * n % 8 + 1, 2));
     }
 }
 
@@ -64,11 +99,12 @@ internal readonly unsafe struct Bits4Form : IChunkForm
     public static int Largest => 15;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
+        third = default;
         TVector both = TLanes.Load(chunk + n * IBlockFormat.Vector);
-        even = TLanes.Bits(both, 0, 15);
-        odd = TLanes.Bits(both, 4, 15);
+        first = TLanes.Bits(both, 0, 15);
+        second = TLanes.Bits(both, 4, 15);
     }
 }
 
@@ -79,12 +115,12 @@ internal readonly unsafe struct Bits5Form : IChunkForm
     public static int Largest => 31;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
         TVector fifth = TLanes.Load(chunk + (8 + n / 4) * IBlockFormat.Vector);
-        Bits4Form.Codes<TLanes, TVector>(chunk, n, out even, out odd);
-        even = TLanes.Or(even, FormBits<TLanes, TVector>.Bit(fifth, 2 * n % 8, 4));
-        odd = TLanes.Or(odd, FormBits<TLanes, TVector>.Bit(fifth, 2 * n % 8 + 1, 4));
+        Bits4Form.Codes<TLanes, TVector>(chunk, n, out first, out second, out third);
+        first = TLanes.Or(first, FormBits<TLanes, TVector>.Bit(fifth, 2 * n % 8, 4));
+        second = TLanes.Or(second, FormBits<TLanes, TVector>.Bit(fifth, 2 * n % 8 + 1, 4));
     }
 }
 
@@ -95,10 +131,11 @@ internal readonly unsafe struct Bits8Form : IChunkForm
     public static int Largest => 255;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector even, out TVector odd) where TLanes : struct, ILanes<TVector> where TVector : struct
+    public static void Codes<TLanes, TVector>(byte* chunk, int n, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        even = TLanes.Load(chunk + 2 * n * IBlockFormat.Vector);
-        odd = TLanes.Load(chunk + (2 * n + 1) * IBlockFormat.Vector);
+        third = default;
+        first = TLanes.Load(chunk + 2 * n * IBlockFormat.Vector);
+        second = TLanes.Load(chunk + (2 * n + 1) * IBlockFormat.Vector);
     }
 }
 

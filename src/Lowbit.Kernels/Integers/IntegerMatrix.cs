@@ -34,10 +34,8 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
 
     /// <summary>Makes the tiles.</summary>
     /// <param name="pool">Threads that share them.</param>
-    /// <param name="values">[rows, columns], read now only.</param>
-    /// <param name="rows">Output features.</param>
-    /// <param name="columns">Input features.</param>
-    internal IntegerMatrix(WorkerPool pool, sbyte* values, int rows, int columns) : this(new IntegerTiles(pool, values, rows, columns), rows, columns, null)
+    /// <param name="coded">The integers, read now only.</param>
+    internal IntegerMatrix(WorkerPool pool, CodedIntegers coded) : this(new IntegerTiles(pool, coded), coded.Rows, coded.Columns, null)
     {
     }
 

@@ -23,8 +23,6 @@ public static unsafe class IntegerPacking
     /// <summary>[columns] classes.</summary>
     public const string ColumnClasses = "n_columns";
 
-    private const int ChunkElements = 1 << 16;
-
     /// <summary>All parts of a matrix.</summary>
     public static ImmutableArray<string> Suffixes { get; } = [Stream, Lengths, RowClasses, ColumnClasses];
 
@@ -36,12 +34,12 @@ public static unsafe class IntegerPacking
     }
 
     /// <summary>Bits of a weight that do not depend on the integers.</summary>
-    public static double Overhead(int rows, int columns) => (Chunks(rows, columns) * 64.0 + 8.0 * (rows + columns)) / ((double)rows * columns);
+    public static double Overhead(int rows, int columns) => (CodedIntegers.ChunksOf(rows, columns) * 64.0 + 8.0 * (rows + columns)) / ((double)rows * columns);
 
     /// <summary>Packs a matrix.</summary>
     public static ImmutableArray<PackedPart> Pack(IntegerCodes codes)
     {
-        int columns = codes.Columns, chunkRows = ChunkRows(columns);
+        int columns = codes.Columns, chunkRows = CodedIntegers.RowsOfChunk(columns);
         SpreadModel model = SpreadModel.Fit(codes.Values, codes.Rows, columns, out _);
         var stream = new List<ushort>();
         var lengths = new List<uint>();
@@ -69,9 +67,18 @@ public static unsafe class IntegerPacking
     /// <exception cref="LowbitException">A part is missing, has the wrong format or size, or is no code of integers.</exception>
     public static IntegerCodes Unpack(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
     {
+        CodedIntegers coded = new(name, rows, columns, parts);
         IntegerCodes codes = new(rows, columns);
+        int[] places = new int[columns];
+        for (int c = 0; c < columns; c++) places[c] = c;
         using WorkerPool pool = new();
-        fixed (sbyte* values = codes.Values) Decode(pool, name, rows, columns, parts, values);
+        fixed (sbyte* values = codes.Values)
+        fixed (int* place = places)
+        {
+            ReadWork work = new() { Coded = coded, Places = place, Values = values };
+            pool.Run(ref work, coded.Chunks, CodedIntegers.ChunksAtOnce);
+        }
+        coded.ReleasePages();
         return codes;
     }
 
@@ -79,75 +86,23 @@ public static unsafe class IntegerPacking
     /// <inheritdoc cref="Unpack"/>
     public static IntegerMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
     {
+        CodedIntegers coded = new(name, rows, columns, parts);
         using WorkerPool pool = new();
-        using NativeBuffer values = new((long)rows * columns);
-        Decode(pool, name, rows, columns, parts, (sbyte*)values.Pointer);
-        return new IntegerMatrix(pool, (sbyte*)values.Pointer, rows, columns);
+        IntegerMatrix matrix = new(pool, coded);
+        coded.ReleasePages();
+        return matrix;
     }
 
-    // values: [rows, columns], overwritten.
-    private static void Decode(WorkerPool pool, string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts, sbyte* values)
+    private struct ReadWork : IParallelWork
     {
-        List<object> owners = [];
-        PartReader reader = new(name, parts, owners);
-        ReadOnlySpan<byte> rowClasses = Classes(reader, RowClasses, rows), columnClasses = Classes(reader, ColumnClasses, columns);
-        int chunks = Chunks(rows, columns);
-        var lengths = new ReadOnlySpan<uint>(reader.Bytes(Lengths, ElementFormat.U32, chunks * 4L), chunks);
-        ReadOnlySpan<ushort> words = MemoryMarshal.Cast<byte, ushort>(reader.AllBytes(Stream));
-        long left = words.Length;
-        for (int chunk = 0; chunk < chunks; left -= lengths[chunk++])
-        {
-            if (lengths[chunk] > left)
-                throw new LowbitException($"tensor {reader.NameOf(Lengths)}: chunk {chunk} is to have {lengths[chunk]} words, {left} are left; the file is damaged.");
-        }
-        if (left > 0) throw new LowbitException($"tensor {reader.NameOf(Stream)}: {left} words lie behind the last chunk; the file is damaged.");
-        fixed (byte* rowClass = rowClasses, columnClass = columnClasses)
-        fixed (uint* length = lengths)
-        fixed (ushort* word = words)
-        {
-            DecodeWork work = new() { Name = reader.NameOf(Stream), Rows = rows, Columns = columns, RowClasses = rowClass, ColumnClasses = columnClass, Lengths = length, Words = word, Values = values };
-            pool.Run(ref work, chunks, 1);
-        }
-        foreach (Tensor part in parts.Values) part.ReleasePages();
-        GC.KeepAlive(owners);
-    }
-
-    private static ReadOnlySpan<byte> Classes(PartReader reader, string suffix, int count)
-    {
-        var classes = new ReadOnlySpan<byte>(reader.Bytes(suffix, ElementFormat.U8, count), count);
-        for (int i = 0; i < count; i++)
-        {
-            if (classes[i] >= SpreadTables.Classes)
-                throw new LowbitException($"tensor {reader.NameOf(suffix)}: element {i} is {classes[i]}, classes are below {SpreadTables.Classes}; the file is damaged.");
-        }
-        return classes;
-    }
-
-    private static int ChunkRows(int columns) => Math.Max(1, ChunkElements / columns);
-
-    private static int Chunks(int rows, int columns) => (rows + ChunkRows(columns) - 1) / ChunkRows(columns);
-
-    private struct DecodeWork : IParallelWork
-    {
-        public string Name;
-        public int Rows, Columns;
-        public byte* RowClasses, ColumnClasses;
-        public uint* Lengths;
-        public ushort* Words;
+        public CodedIntegers Coded;
+        public int* Places;
         public sbyte* Values;
 
         public readonly void Execute(int start, int end)
         {
-            ushort* words = Words;
-            for (int chunk = 0; chunk < start; chunk++) words += Lengths[chunk];
-            int chunkRows = ChunkRows(Columns);
-            for (int chunk = start; chunk < end; words += Lengths[chunk++])
-            {
-                int first = chunk * chunkRows, count = Math.Min(chunkRows, Rows - first);
-                IntegerStream.Decode(
-                    Name, new ReadOnlySpan<ushort>(words, (int)Lengths[chunk]), new ReadOnlySpan<byte>(RowClasses + first, count), new ReadOnlySpan<byte>(ColumnClasses, Columns),
-                    new Span<sbyte>(Values + (long)first * Columns, count * Columns));
-            }
+            for (int chunk = start; chunk < end; chunk += CodedIntegers.ChunksAtOnce)
+                Coded.Read(chunk, Math.Min(CodedIntegers.ChunksAtOnce, end - chunk), Places, Coded.Columns, Values + (long)chunk * Coded.ChunkRows * Coded.Columns);
         }
     }
 }

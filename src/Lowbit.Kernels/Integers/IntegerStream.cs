@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using Lowbit.Core;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -11,8 +10,13 @@ namespace Lowbit.Kernels.Integers;
 /// </summary>
 internal static class IntegerStream
 {
-    private const uint Lowest = 1 << 16; // the state lies in [2^16, 2^32)
-    private const int ShareBits = SpreadTables.ShareBits, RawBits = 8;
+    /// <summary>The state lies in [2^16, 2^32), and is this before the last integer is coded and after it is read.</summary>
+    public const uint Lowest = 1 << 16;
+
+    /// <summary>Bits of an integer that follows an escape.</summary>
+    public const int RawBits = 8;
+
+    private const int ShareBits = SpreadTables.ShareBits;
 
     /// <summary>Codes rows of a matrix.</summary>
     /// <param name="values">[rows, columns].</param>
@@ -48,48 +52,4 @@ internal static class IntegerStream
             state = (state / share << ShareBits) + state % share + start;
         }
     }
-
-    /// <summary>Reads rows of a matrix.</summary>
-    /// <param name="name">Tensor that the words come from, for messages.</param>
-    /// <param name="words">What <see cref="Encode"/> gave.</param>
-    /// <param name="rowClasses">[rows], below <see cref="SpreadTables.Classes"/>.</param>
-    /// <param name="columnClasses">[columns], below <see cref="SpreadTables.Classes"/>.</param>
-    /// <param name="values">[rows, columns], overwritten.</param>
-    /// <exception cref="LowbitException">The words are not what a coder would have written.</exception>
-    public static void Decode(string name, ReadOnlySpan<ushort> words, ReadOnlySpan<byte> rowClasses, ReadOnlySpan<byte> columnClasses, Span<sbyte> values)
-    {
-        if (words.Length < 2) throw Damaged(name);
-        uint state = (uint)words[0] << 16 | words[1];
-        if (state < Lowest) throw Damaged(name);
-        int next = 2, i = 0;
-        foreach (byte rowClass in rowClasses)
-            foreach (byte columnClass in columnClasses)
-            {
-                int spread = SpreadModel.Cross(rowClass, columnClass);
-                uint share = state & (1 << ShareBits) - 1;
-                int symbol = SpreadTables.Symbol(spread, share);
-                state = SpreadTables.Share(spread, symbol) * (state >> ShareBits) + share - SpreadTables.Start(spread, symbol);
-                if (state < Lowest)
-                {
-                    if (next == words.Length) throw Damaged(name);
-                    state = state << 16 | words[next++];
-                }
-                if (symbol == SpreadTables.Escape)
-                {
-                    share = state & (1 << ShareBits) - 1;
-                    symbol = (int)(share >> ShareBits - RawBits);
-                    state = ((state >> ShareBits) << ShareBits - RawBits) + (share & (1 << ShareBits - RawBits) - 1);
-                    if (state < Lowest)
-                    {
-                        if (next == words.Length) throw Damaged(name);
-                        state = state << 16 | words[next++];
-                    }
-                }
-                values[i++] = (sbyte)(symbol - 128);
-            }
-        if (state != Lowest || next != words.Length) throw Damaged(name);
-    }
-
-    private static LowbitException Damaged(string name) =>
-        new($"tensor {name}: the coded integers end in another state than a coder leaves; the file is damaged.");
 }

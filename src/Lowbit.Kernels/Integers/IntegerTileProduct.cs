@@ -32,12 +32,14 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
         {
             TVector sum0 = default, sum1 = default;
             byte* codes = data + lane;
+            sbyte* activations = x.Codes;
+            int* factors = x.Factors;
             foreach (ChunkRun run in tiles.Columns.Runs)
             {
-                sbyte* activations = x.Codes + ChunkForms.Columns * run.First;
-                int* factors = x.Factors + run.First;
                 switch (run.Form)
                 {
+                    case ChunkForm.Triples4: Chunks<Triples4Form>(codes, run.Count, activations, factors, ref sum0, ref sum1); break;
+                    case ChunkForm.Triples5: Chunks<Triples5Form>(codes, run.Count, activations, factors, ref sum0, ref sum1); break;
                     case ChunkForm.Pairs4: Chunks<Pairs4Form>(codes, run.Count, activations, factors, ref sum0, ref sum1); break;
                     case ChunkForm.Pairs5: Chunks<Pairs5Form>(codes, run.Count, activations, factors, ref sum0, ref sum1); break;
                     case ChunkForm.Bits3: Chunks<Bits3Form>(codes, run.Count, activations, factors, ref sum0, ref sum1); break;
@@ -49,52 +51,61 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
                         break;
                 }
                 codes += (long)run.Count * ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
+                activations += run.Count * ChunkForms.Columns(run.Form);
+                factors += run.Count;
             }
             TLanes.Store((byte*)sums + lane, sum0);
             if (Second != 0) TLanes.Store((byte*)sums + lane + Second, sum1);
         }
-        AddEntries((ushort*)(data + tiles.CodeBytes), tiles.Steps(tile), x.Values, sums);
+        TileEntries entries = tiles.Entries(tile);
+        AddEntries(entries.Start, entries.Ones, x.Values, 0, sums);
+        AddEntries(entries.Start + IntegerTiles.Rows * entries.Ones, entries.Larges, x.Values, RowEntries.LargeShift, sums);
         for (int i = 0; i < IntegerTiles.Rows; i += Vector256<int>.Count)
             (Vector256.ConvertToSingle(Vector256.Load(sums + i) - Vector256.Create(x.Offset)) * x.Scale).Store(results + i);
     }
 
     /// <summary>Adds what the forms leave out.</summary>
     /// <param name="entries">[steps, 16].</param>
-    /// <param name="steps">An even number.</param>
+    /// <param name="steps">Their number.</param>
     /// <param name="x">The token's integers.</param>
+    /// <param name="shift">Logarithm of what an entry is worth.</param>
     /// <param name="sums">[16].</param>
-    private static void AddEntries(ushort* entries, int steps, short* x, int* sums)
+    private static void AddEntries(byte* entries, int steps, short* x, int shift, int* sums)
     {
+        if (steps == 0) return;
         if (!Avx2.IsSupported)
         {
+            int* columns = stackalloc int[IntegerTiles.Rows];
             for (int i = 0; i < IntegerTiles.Rows * steps; i++)
             {
-                int value = x[entries[i] & ~IntegerTiles.Negative];
-                sums[i % IntegerTiles.Rows] += (entries[i] & IntegerTiles.Negative) != 0 ? -value : value;
+                int lane = i % IntegerTiles.Rows, gap = entries[i] & RowEntries.Jump;
+                columns[lane] += gap;
+                if (gap != RowEntries.Jump) sums[lane] += ((entries[i] & RowEntries.Negative) != 0 ? -x[columns[lane]] : x[columns[lane]]) << shift;
             }
             return;
         }
-        Vector256<int> sum0 = Vector256.Load(sums), sum1 = Vector256.Load(sums + 8);
+        Vector256<int> sum0 = default, sum1 = default, column0 = default, column1 = default;
         for (; steps > 0; steps--, entries += IntegerTiles.Rows)
         {
-            Sse.Prefetch0(entries + WeightMatrix.Ahead / sizeof(ushort));
-            sum0 += Eight(entries, x);
-            sum1 += Eight(entries + 8, x);
+            Sse.Prefetch0(entries + WeightMatrix.Ahead);
+            sum0 += Eight(entries, x, ref column0);
+            sum1 += Eight(entries + 8, x, ref column1);
         }
-        sum0.Store(sums);
-        sum1.Store(sums + 8);
+        (Vector256.Load(sums) + Vector256.ShiftLeft(sum0, shift)).Store(sums);
+        (Vector256.Load(sums + 8) + Vector256.ShiftLeft(sum1, shift)).Store(sums + 8);
     }
 
     // Four bytes are fetched, of which two are the integer.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Eight(ushort* entries, short* x)
+    private static Vector256<int> Eight(byte* entries, short* x, ref Vector256<int> columns)
     {
-        Vector256<int> entry = Avx2.ConvertToVector256Int32(Vector128.Load((short*)entries)), sign = entry >> 31;
-        Vector256<int> value = Avx2.GatherVector256((int*)x, entry & Vector256.Create(IntegerTiles.Negative - 1), sizeof(short)) << 16 >> 16;
+        Vector256<int> entry = Avx2.ConvertToVector256Int32((sbyte*)entries), sign = entry >> 31, gap = entry & Vector256.Create((int)RowEntries.Jump);
+        columns += gap;
+        Vector256<int> value = Avx2.GatherMaskVector256(default, (int*)x, columns, ~Vector256.Equals(gap, Vector256.Create((int)RowEntries.Jump)), sizeof(short)) << 16 >> 16;
         return (value ^ sign) - sign;
     }
 
-    // By itself, so that its sums stay in registers. 16 bits hold the products of 16 steps with codes of up to 7, of 8 with 15 and of 4 with 31.
+    // By itself, so that its sums stay in registers. 16 bits hold the products of 24 steps with codes of up to 4, of 16 with 7, of 8 with 15 and of 4 with 31.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static void Chunks<TForm>(byte* codes, int chunks, sbyte* x, int* factors, ref TVector sum0, ref TVector sum1) where TForm : struct, IChunkForm
     {
@@ -102,35 +113,38 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
         for (; chunks > 0; chunks--, factors++)
         {
             TVector factor = TLanes.Broadcast(factors), p0 = default, p1 = default;
-            Steps<TForm>(codes, 0, x, ref p0, ref p1);
-            Steps<TForm>(codes, 1, x, ref p0, ref p1);
+            Group<TForm>(codes, 0, x, ref p0, ref p1);
+            Group<TForm>(codes, 1, x, ref p0, ref p1);
             if (TForm.Largest > 15) Move(factor, ref p0, ref p1, ref s0, ref s1);
-            Steps<TForm>(codes, 2, x, ref p0, ref p1);
-            Steps<TForm>(codes, 3, x, ref p0, ref p1);
+            Group<TForm>(codes, 2, x, ref p0, ref p1);
+            Group<TForm>(codes, 3, x, ref p0, ref p1);
             if (TForm.Largest > 7) Move(factor, ref p0, ref p1, ref s0, ref s1);
-            Steps<TForm>(codes, 4, x, ref p0, ref p1);
-            Steps<TForm>(codes, 5, x, ref p0, ref p1);
+            Group<TForm>(codes, 4, x, ref p0, ref p1);
+            Group<TForm>(codes, 5, x, ref p0, ref p1);
             if (TForm.Largest > 15) Move(factor, ref p0, ref p1, ref s0, ref s1);
-            Steps<TForm>(codes, 6, x, ref p0, ref p1);
-            Steps<TForm>(codes, 7, x, ref p0, ref p1);
+            Group<TForm>(codes, 6, x, ref p0, ref p1);
+            Group<TForm>(codes, 7, x, ref p0, ref p1);
             Move(factor, ref p0, ref p1, ref s0, ref s1);
             codes += TForm.Vectors * IBlockFormat.Vector;
-            x += ChunkForms.Columns;
+            x += 32 * TForm.Steps;
         }
         sum0 = s0;
         sum1 = s1;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Steps<TForm>(byte* codes, int n, sbyte* x, ref TVector p0, ref TVector p1) where TForm : struct, IChunkForm
+    private static void Group<TForm>(byte* codes, int n, sbyte* x, ref TVector p0, ref TVector p1) where TForm : struct, IChunkForm
     {
         if (n < TForm.Vectors && Sse.IsSupported) Sse.Prefetch0(codes + WeightMatrix.Ahead + n * IBlockFormat.Vector);
-        TVector x0 = TLanes.Broadcast(x + 8 * n), x1 = TLanes.Broadcast(x + 8 * n + 4);
-        TForm.Codes<TLanes, TVector>(codes, n, out TVector even, out TVector odd);
-        p0 = TLanes.AddProducts(TLanes.AddProducts(p0, even, x0), odd, x1);
+        x += 4 * TForm.Steps * n;
+        TVector x0 = TLanes.Broadcast(x), x1 = TLanes.Broadcast(x + 4), x2 = TForm.Steps == 3 ? TLanes.Broadcast(x + 8) : default;
+        TForm.Codes<TLanes, TVector>(codes, n, out TVector first, out TVector second, out TVector third);
+        p0 = TLanes.AddProducts(TLanes.AddProducts(p0, first, x0), second, x1);
+        if (TForm.Steps == 3) p0 = TLanes.AddProducts(p0, third, x2);
         if (Second == 0) return;
-        TForm.Codes<TLanes, TVector>(codes + Second, n, out even, out odd);
-        p1 = TLanes.AddProducts(TLanes.AddProducts(p1, even, x0), odd, x1);
+        TForm.Codes<TLanes, TVector>(codes + Second, n, out first, out second, out third);
+        p1 = TLanes.AddProducts(TLanes.AddProducts(p1, first, x0), second, x1);
+        if (TForm.Steps == 3) p1 = TLanes.AddProducts(p1, third, x2);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

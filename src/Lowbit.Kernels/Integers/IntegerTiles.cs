@@ -1,72 +1,61 @@
 using System;
+using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels.Integers;
 
-/// <summary>Neighbouring chunks of one form.</summary>
-/// <param name="Form">The form.</param>
-/// <param name="First">The first chunk.</param>
-/// <param name="Count">Their number.</param>
-internal readonly record struct ChunkRun(ChunkForm Form, int First, int Count);
+/// <summary>What the forms leave out of a tile: steps of sixteen entries, one for each row (<see cref="RowEntries"/>).</summary>
+internal unsafe struct TileEntries
+{
+    /// <summary>The first step.</summary>
+    public byte* Start;
+
+    /// <summary>Steps of entries that are worth 1.</summary>
+    public int Ones;
+
+    /// <summary>Steps behind them, of entries that are worth <see cref="RowEntries.Large"/>.</summary>
+    public int Larges;
+}
 
 /// <summary>
-/// The integers of a matrix as products read them: tiles of sixteen rows, in a tile the chunks of 64 columns in the forms that
-/// <see cref="ColumnOrder"/> has found, the same for all tiles, and then what the forms leave out: steps of sixteen entries of 16 bits, one for
-/// each row. An entry is a column and, in bit 15, a sign: the integer there is larger by one, or smaller; a difference of more than one is there
-/// as often. <see cref="NoColumn"/> stands where a row has no more. Rows with as many entries are in a tile, whatever their places in the matrix.
+/// The integers of a matrix as products read them: tiles of sixteen rows, in a tile the chunks of columns in the forms that
+/// <see cref="ColumnOrder"/> has found, the same for all tiles, and elsewhere what the forms leave out. Rows with as many entries are in a tile,
+/// whatever their places in their <see cref="TileWave"/>.
 /// </summary>
 internal sealed unsafe class IntegerTiles
 {
     /// <summary>Rows of a tile.</summary>
     public const int Rows = IBlockFormat.Rows;
 
-    /// <summary>Bytes of a step of entries.</summary>
-    public const int EntryBytes = Rows * sizeof(ushort);
-
-    /// <summary>Bit of an entry that makes an integer smaller.</summary>
-    public const ushort Negative = 0x8000;
-
-    private readonly object[] _owners; // of the memory
-    private readonly byte* _data;
-    private readonly long[] _starts;
-    private readonly int* _rows, _places;
-    private readonly int _rowCount;
+    private readonly List<object> _owners = []; // of the memory
+    private readonly byte*[] _tiles;
+    private readonly TileEntries[] _entries;
+    private readonly int* _rows;
+    private readonly int _rowCount, _waveRows;
 
     /// <summary>Makes the tiles.</summary>
     /// <param name="pool">Threads that share them.</param>
-    /// <param name="values">[rows, columns].</param>
-    /// <param name="rows">Rows.</param>
-    /// <param name="columns">Columns.</param>
-    public IntegerTiles(WorkerPool pool, sbyte* values, int rows, int columns)
+    /// <param name="coded">The integers, read now only.</param>
+    /// <exception cref="LowbitException">The coded integers are damaged.</exception>
+    public IntegerTiles(WorkerPool pool, CodedIntegers coded)
     {
-        _rowCount = rows;
-        Columns = new ColumnOrder(pool, values, rows, columns);
-        foreach (ChunkRun run in Columns.Runs) CodeBytes += run.Count * ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
-        Count = (rows + Rows - 1) / Rows;
-        NativeBuffer places = new((long)(Count * Rows + rows) * sizeof(int));
-        _rows = (int*)places.Pointer;
-        _places = _rows + Count * Rows;
-        using NativeBuffer entries = new((long)rows * sizeof(long));
-        Work work = new() { Tiles = this, Values = values, Entries = (long*)entries.Pointer };
-        pool.Run(ref work, rows, 16);
-        entries.Span<long>(0, rows).Sort();
-        new Span<int>(_rows, Count * Rows).Fill(-1);
-        _starts = new long[Count + 1];
-        for (int i = 0; i < rows; i++)
+        _rowCount = coded.Rows;
+        _waveRows = TileWave.MostChunks * coded.ChunkRows;
+        Count = (_rowCount + Rows - 1) / Rows;
+        _tiles = new byte*[Count];
+        _entries = new TileEntries[Count];
+        NativeBuffer rows = new((long)Count * Rows * sizeof(int));
+        _rows = (int*)rows.Pointer;
+        Columns = new ColumnOrder(coded.RowClasses, coded.ColumnClasses);
+        if (!Fill(pool, coded))
         {
-            int row = (int)(work.Entries[i] & int.MaxValue);
-            _rows[i] = row;
-            _places[row] = i;
-            // Sorted, so the last row of a tile has the most; an even number of steps is whole vectors.
-            long steps = (work.Entries[i] >> 31) + 1 & ~1L;
-            _starts[i / Rows + 1] = CodeBytes + steps * EntryBytes;
+            // Integers that their classes did not expect.
+            _owners.Clear();
+            Columns = ColumnOrder.InBytes(coded.Columns);
+            Fill(pool, coded);
         }
-        for (int tile = 0; tile < Count; tile++) _starts[tile + 1] += _starts[tile];
-        _data = LargePages.Take(_starts[Count], out object data);
-        _owners = [places, data];
-        work.Fill = true;
-        pool.Run(ref work, Count, 1);
+        _owners.Add(rows);
     }
 
     /// <summary>Number of tiles.</summary>
@@ -75,23 +64,20 @@ internal sealed unsafe class IntegerTiles
     /// <summary>The order of the columns and the forms of their chunks.</summary>
     public ColumnOrder Columns { get; }
 
-    /// <summary>Bytes of the chunks of a tile; its entries follow.</summary>
-    public int CodeBytes { get; }
+    /// <summary>Bytes of a tile.</summary>
+    public int CodeBytes { get; private set; }
 
     /// <summary>Whether 32 bits hold the products of all rows with tokens of <see cref="ScaledTokens"/>.</summary>
-    public bool FitIntegers { get; private set; } = true;
+    public bool FitIntegers { get; private set; }
 
-    /// <summary>Bytes of all tiles.</summary>
-    public long Bytes => _starts[Count];
-
-    /// <summary>The first column beyond all.</summary>
-    public ushort NoColumn => (ushort)Columns.Padded;
+    /// <summary>Bytes of all tiles and entries.</summary>
+    public long Bytes { get; private set; }
 
     /// <summary>A tile.</summary>
-    public byte* this[int tile] => _data + _starts[tile];
+    public byte* this[int tile] => _tiles[tile];
 
-    /// <summary>Steps of entries of a tile.</summary>
-    public int Steps(int tile) => (int)((_starts[tile + 1] - _starts[tile] - CodeBytes) / EntryBytes);
+    /// <summary>What a tile leaves out.</summary>
+    public TileEntries Entries(int tile) => _entries[tile];
 
     /// <summary>[16] rows of the matrix that are in a tile; those beyond the last are −1 and in the end.</summary>
     public int* RowsOf(int tile) => _rows + tile * Rows;
@@ -101,95 +87,56 @@ internal sealed unsafe class IntegerTiles
     /// <param name="integers">[<see cref="ColumnOrder.Padded"/>] in the order of <see cref="Columns"/>, overwritten.</param>
     public void Unpack(int row, sbyte* integers)
     {
-        int tile = _places[row] / Rows, lane = _places[row] % Rows;
+        int firstOfWave = row / _waveRows * _waveRows;
+        int place = firstOfWave + new ReadOnlySpan<int>(_rows + firstOfWave, Math.Min(_waveRows, _rowCount - firstOfWave)).IndexOf(row);
+        int tile = place / Rows, lane = place % Rows, column = 0;
         byte* chunk = this[tile] + 4 * lane;
         foreach (ChunkRun run in Columns.Runs)
         {
-            for (int c = run.First; c < run.First + run.Count; c++, chunk += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector)
-                ChunkForms.Unpack(run.Form, chunk, integers + ChunkForms.Columns * c);
+            for (int i = 0; i < run.Count; i++, column += ChunkForms.Columns(run.Form), chunk += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector)
+                ChunkForms.Unpack(run.Form, chunk, integers + column);
         }
-        ushort* entries = (ushort*)(this[tile] + CodeBytes) + lane;
-        for (int step = Steps(tile); step > 0 && *entries != NoColumn; step--, entries += Rows)
-            integers[*entries & ~Negative] += (sbyte)((*entries & Negative) != 0 ? -1 : 1);
+        TileEntries entries = Entries(tile);
+        Add(entries.Start + lane, entries.Ones, 1);
+        Add(entries.Start + Rows * entries.Ones + lane, entries.Larges, RowEntries.Large);
+
+        void Add(byte* entry, int steps, int worth)
+        {
+            for (int step = 0, at = 0; step < steps; step++, entry += Rows)
+            {
+                int gap = *entry & RowEntries.Jump;
+                at += gap;
+                if (gap != RowEntries.Jump) integers[at] += (sbyte)((*entry & RowEntries.Negative) != 0 ? -worth : worth);
+            }
+        }
     }
 
-    // Counts the entries of rows, then, once there is memory, fills tiles.
-    private struct Work : IParallelWork
+    // Wave after wave. Gives false if the forms leave out too much.
+    private bool Fill(WorkerPool pool, CodedIntegers coded)
     {
-        [ThreadStatic]
-        private static NativeBuffer? t_row;
-
-        public IntegerTiles Tiles;
-        public sbyte* Values;
-        public long* Entries; // of a row, in the upper 33 bits, and its number
-        public bool Fill;
-
-        public readonly void Execute(int start, int end)
+        (CodeBytes, Bytes, FitIntegers) = (0, 0, true);
+        foreach (ChunkRun run in Columns.Runs) CodeBytes += run.Count * ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
+        using TileWave wave = new(coded, Columns);
+        for (int chunk = 0, first = 0; chunk < coded.Chunks; chunk += TileWave.MostChunks, first += _waveRows)
         {
-            sbyte* row = (sbyte*)Scratch.Ensure(ref t_row, Tiles.Columns.Padded);
-            sbyte* nearest = stackalloc sbyte[ChunkForms.Columns];
-            for (int i = start; i < end; i++)
+            if (!wave.Read(pool, chunk)) return false;
+            FitIntegers &= wave.FitIntegers;
+            Span<TileEntries> entries = _entries.AsSpan(first / Rows, wave.Tiles);
+            wave.Arrange(new(_rows + first, wave.Tiles * Rows), entries);
+            long bytes = (long)CodeBytes * wave.Tiles;
+            foreach (TileEntries tile in entries) bytes += Rows * (tile.Ones + tile.Larges);
+            byte* data = LargePages.Take(bytes, out object owner);
+            _owners.Add(owner);
+            Bytes += bytes;
+            byte* next = data + (long)CodeBytes * wave.Tiles;
+            for (int tile = 0; tile < wave.Tiles; tile++)
             {
-                if (Fill) FillTile(i, row, nearest);
-                else
-                {
-                    Tiles.Columns.Arrange(Values, i, row);
-                    if (!Fits(row)) Tiles.FitIntegers = false;
-                    Entries[i] = CountEntries(row, nearest) << 31 | (uint)i;
-                }
+                _tiles[first / Rows + tile] = data + (long)CodeBytes * tile;
+                entries[tile].Start = next;
+                next += Rows * (entries[tile].Ones + entries[tile].Larges);
             }
+            wave.Store(pool, this, first / Rows);
         }
-
-        private readonly bool Fits(sbyte* row)
-        {
-            if (Tiles.Columns.Padded <= int.MaxValue / (128 * ScaledTokens.Largest)) return true;
-            long size = 0;
-            for (int c = 0; c < Tiles.Columns.Padded; c++) size += Math.Abs((int)row[c]);
-            return size * ScaledTokens.Largest <= int.MaxValue;
-        }
-
-        private readonly long CountEntries(sbyte* row, sbyte* nearest)
-        {
-            long entries = 0;
-            foreach (ChunkRun run in Tiles.Columns.Runs)
-            {
-                if (run.Form == ChunkForm.Bits8) continue;
-                for (int c = run.First; c < run.First + run.Count; c++)
-                {
-                    ChunkForms.Nearest(run.Form, row + ChunkForms.Columns * c, nearest);
-                    entries += ChunkForms.Distance(row + ChunkForms.Columns * c, nearest);
-                }
-            }
-            return entries;
-        }
-
-        private readonly void FillTile(int tile, sbyte* row, sbyte* nearest)
-        {
-            byte* data = Tiles[tile];
-            ushort* entries = (ushort*)(data + Tiles.CodeBytes);
-            new Span<ushort>(entries, Rows * Tiles.Steps(tile)).Fill(Tiles.NoColumn);
-            for (int lane = 0; lane < Rows && Tiles.RowsOf(tile)[lane] >= 0; lane++)
-            {
-                Tiles.Columns.Arrange(Values, Tiles.RowsOf(tile)[lane], row);
-                byte* chunk = data + 4 * lane;
-                ushort* next = entries + lane;
-                foreach (ChunkRun run in Tiles.Columns.Runs)
-                {
-                    for (int c = run.First; c < run.First + run.Count; c++, chunk += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector)
-                    {
-                        sbyte* integers = row + ChunkForms.Columns * c;
-                        ChunkForms.Pack(run.Form, integers, chunk);
-                        if (run.Form == ChunkForm.Bits8) continue;
-                        ChunkForms.Nearest(run.Form, integers, nearest);
-                        for (int i = 0; i < ChunkForms.Columns; i++)
-                        {
-                            int rest = integers[i] - nearest[i];
-                            ushort entry = (ushort)(ChunkForms.Columns * c + i | (rest < 0 ? Negative : 0));
-                            for (int n = Math.Abs(rest); n > 0; n--, next += Rows) *next = entry;
-                        }
-                    }
-                }
-            }
-        }
+        return true;
     }
 }

@@ -13,11 +13,10 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
     /// <summary>Tokens that go through a panel together.</summary>
     public const int TokensAtOnce = 4;
 
-    private const int PanelChunks = 8;
-    private const int ChunkBytes = ChunkForms.Columns / 2 * IBlockFormat.Vector; // two columns a vector
+    private const int PanelColumns = 512;
 
-    /// <summary>Bytes of the memory for a panel.</summary>
-    public static int PanelBytes => PanelChunks * ChunkBytes;
+    /// <summary>Bytes of the memory for a panel: two columns a vector.</summary>
+    public static int PanelBytes => PanelColumns / 2 * IBlockFormat.Vector;
 
     /// <summary>Multiplies the rows of a tile with tokens.</summary>
     /// <param name="tiles">The matrix.</param>
@@ -29,41 +28,34 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
     public static void Run(IntegerTiles tiles, int tile, in ScaledTokens input, int tokens, byte* panel, int* sums)
     {
         short** x = stackalloc short*[TokensAtOnce];
-        ushort** next = stackalloc ushort*[IntegerTiles.Rows];
+        EntryCursor* cursors = stackalloc EntryCursor[2 * IntegerTiles.Rows];
         byte* codes = tiles[tile];
-        ushort* entries = (ushort*)(codes + tiles.CodeBytes), end = entries + IntegerTiles.Rows * tiles.Steps(tile);
-        for (int lane = 0; lane < IntegerTiles.Rows; lane++) next[lane] = entries + lane;
-        new Span<int>(sums, (tokens + TokensAtOnce - 1) / TokensAtOnce * TokensAtOnce * IntegerTiles.Rows).Clear();
-        int runIndex = 0, chunks = tiles.Columns.Padded / ChunkForms.Columns;
-        ChunkRun run = tiles.Columns.Runs[0];
-        for (int first = 0; first < chunks; first += PanelChunks)
+        TileEntries entries = tiles.Entries(tile);
+        for (int lane = 0; lane < IntegerTiles.Rows; lane++)
         {
-            int count = Math.Min(PanelChunks, chunks - first);
-            for (int c = first; c < first + count; c++)
+            cursors[lane] = new EntryCursor { Next = entries.Start + lane, Left = entries.Ones, Worth = 1 };
+            cursors[IntegerTiles.Rows + lane] = new EntryCursor { Next = entries.Start + IntegerTiles.Rows * entries.Ones + lane, Left = entries.Larges, Worth = RowEntries.Large };
+        }
+        new Span<int>(sums, (tokens + TokensAtOnce - 1) / TokensAtOnce * TokensAtOnce * IntegerTiles.Rows).Clear();
+        int runIndex = 0, chunk = 0; // of a run
+        for (int first = 0, behind = 0; first < tiles.Columns.Padded; first = behind)
+        {
+            while (runIndex < tiles.Columns.Runs.Length)
             {
-                if (c == run.First + run.Count) run = tiles.Columns.Runs[++runIndex];
-                Unpack(run.Form, codes, panel + ChunkBytes * (c - first));
+                ChunkRun run = tiles.Columns.Runs[runIndex];
+                if (behind + ChunkForms.Columns(run.Form) > first + PanelColumns) break;
+                Unpack(run.Form, codes, panel + (behind - first) / 2 * IBlockFormat.Vector);
+                behind += ChunkForms.Columns(run.Form);
                 codes += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
+                if (++chunk < run.Count) continue;
+                runIndex++;
+                chunk = 0;
             }
-            int firstColumn = ChunkForms.Columns * first, behind = firstColumn + ChunkForms.Columns * count;
-            for (int lane = 0; lane < IntegerTiles.Rows; lane++)
-            {
-                for (ushort* entry = next[lane]; ; entry += IntegerTiles.Rows)
-                {
-                    int column = entry < end ? *entry & ~IntegerTiles.Negative : behind;
-                    if (column >= behind)
-                    {
-                        next[lane] = entry;
-                        break;
-                    }
-                    column -= firstColumn;
-                    ((short*)panel)[(column / 2 * IntegerTiles.Rows + lane) * 2 + column % 2] += (short)((*entry & IntegerTiles.Negative) != 0 ? -1 : 1);
-                }
-            }
+            for (int i = 0; i < 2 * IntegerTiles.Rows; i++) cursors[i].Apply((short*)panel, i % IntegerTiles.Rows, first, behind);
             for (int t = 0; t < tokens; t += TokensAtOnce)
             {
-                for (int i = 0; i < TokensAtOnce; i++) x[i] = input.Token(Math.Min(t + i, tokens - 1)).Values + firstColumn;
-                FourTokens(panel, ChunkForms.Columns / 2 * count, x, sums + IntegerTiles.Rows * t);
+                for (int i = 0; i < TokensAtOnce; i++) x[i] = input.Token(Math.Min(t + i, tokens - 1)).Values + first;
+                FourTokens(panel, (behind - first) / 2, x, sums + IntegerTiles.Rows * t);
             }
         }
         for (int t = 0; t < tokens; t++)
@@ -73,10 +65,33 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
         }
     }
 
+    // Where a row is in a list of its entries.
+    private struct EntryCursor
+    {
+        public byte* Next;
+        public int Left, Worth;
+        private int _column; // of the entries so far
+
+        // Puts the entries of some columns into a panel.
+        public void Apply(short* panel, int lane, int first, int behind)
+        {
+            for (; Left > 0; Left--, Next += IntegerTiles.Rows)
+            {
+                int gap = *Next & RowEntries.Jump;
+                if (_column + gap >= behind) return;
+                _column += gap;
+                int column = _column - first;
+                if (gap != RowEntries.Jump) panel[(column / 2 * IntegerTiles.Rows + lane) * 2 + column % 2] += (short)((*Next & RowEntries.Negative) != 0 ? -Worth : Worth);
+            }
+        }
+    }
+
     private static void Unpack(ChunkForm form, byte* codes, byte* panel)
     {
         switch (form)
         {
+            case ChunkForm.Triples4: Unpack<Triples4Form>(codes, panel); break;
+            case ChunkForm.Triples5: Unpack<Triples5Form>(codes, panel); break;
             case ChunkForm.Pairs4: Unpack<Pairs4Form>(codes, panel); break;
             case ChunkForm.Pairs5: Unpack<Pairs5Form>(codes, panel); break;
             case ChunkForm.Bits3: Unpack<Bits3Form>(codes, panel); break;
@@ -104,11 +119,18 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Unpack<TForm>(byte* codes, int n, byte* panel) where TForm : struct, IChunkForm
     {
-        TForm.Codes<TLanes, TVector>(codes, n, out TVector even, out TVector odd);
-        TLanes.Store(panel + (4 * n + 0) * IBlockFormat.Vector, TLanes.Pair(even, 0, 1));
-        TLanes.Store(panel + (4 * n + 1) * IBlockFormat.Vector, TLanes.Pair(even, 2, 3));
-        TLanes.Store(panel + (4 * n + 2) * IBlockFormat.Vector, TLanes.Pair(odd, 0, 1));
-        TLanes.Store(panel + (4 * n + 3) * IBlockFormat.Vector, TLanes.Pair(odd, 2, 3));
+        TForm.Codes<TLanes, TVector>(codes, n, out TVector first, out TVector second, out TVector third);
+        panel += 2 * TForm.Steps * n * IBlockFormat.Vector;
+        Step(panel, first);
+        Step(panel + 2 * IBlockFormat.Vector, second);
+        if (TForm.Steps == 3) Step(panel + 4 * IBlockFormat.Vector, third);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Step(byte* panel, TVector codes)
+    {
+        TLanes.Store(panel, TLanes.Pair(codes, 0, 1));
+        TLanes.Store(panel + IBlockFormat.Vector, TLanes.Pair(codes, 2, 3));
     }
 
     // By itself, so that its sums stay in registers; two vectors of rows where a tile has so many, else one.

@@ -26,8 +26,8 @@ internal unsafe struct ScaledToken
 }
 
 /// <summary>
-/// Tokens times the steps of a matrix's columns, in the order of its columns, rounded to 8 bits: one scale for all features, and for each chunk of
-/// 64 the smallest integer factor with which 8 bits reach its largest value. So sums of a whole row are integers, though each chunk has a scale of
+/// Tokens times the steps of a matrix's columns, in the order of its columns, rounded to 8 bits: one scale for all features, and for each chunk
+/// the smallest integer factor with which 8 bits reach its largest value. So sums of a whole row are integers, though each chunk has a scale of
 /// its own, as long as it is not 64 times smaller than the token's largest.
 /// </summary>
 internal unsafe struct ScaledTokens : IParallelWork
@@ -48,7 +48,7 @@ internal unsafe struct ScaledTokens : IParallelWork
 
     private readonly IntegerMatrix _matrix;
     private readonly Activations _activations;
-    private readonly int _firstToken, _padded;
+    private readonly int _firstToken, _padded, _chunks;
     private readonly byte* _memory;
 
     private ScaledTokens(IntegerMatrix matrix, Activations activations, int firstToken, int tokens, ref NativeBuffer? memory)
@@ -57,12 +57,11 @@ internal unsafe struct ScaledTokens : IParallelWork
         _activations = activations;
         _firstToken = firstToken;
         _padded = matrix.Tiles.Columns.Padded;
+        foreach (ChunkRun run in matrix.Tiles.Columns.Runs) _chunks += run.Count;
         _memory = Scratch.Ensure(ref memory, tokens * TokenBytes);
     }
 
-    private readonly int Chunks => _padded / ChunkForms.Columns;
-
-    private readonly long TokenBytes => (Head + sizeof(short) * (_padded + Behind) + _padded + sizeof(int) * (long)Chunks + Head - 1) / Head * Head;
+    private readonly long TokenBytes => (Head + sizeof(short) * (_padded + Behind) + _padded + sizeof(int) * (long)_chunks + Head - 1) / Head * Head;
 
     /// <summary>Rounds tokens into memory of this thread, which the next call takes again.</summary>
     /// <param name="pool">Threads that share the tokens.</param>
@@ -107,8 +106,13 @@ internal unsafe struct ScaledTokens : IParallelWork
             ScaledToken token = Token(t);
             byte* memory = _memory + t * TokenBytes;
             *(float*)memory = Round(Multiply(_activations.Values + (long)(_firstToken + t) * _activations.Features, products), products, token);
-            int offset = 0;
-            foreach (ChunkRun run in _matrix.Tiles.Columns.Runs) offset += ChunkForms.Offset(run.Form) * Sum(token.Values + ChunkForms.Columns * run.First, ChunkForms.Columns * run.Count);
+            int offset = 0, first = 0;
+            foreach (ChunkRun run in _matrix.Tiles.Columns.Runs)
+            {
+                int columns = run.Count * ChunkForms.Columns(run.Form);
+                offset += ChunkForms.Offset(run.Form) * Sum(token.Values + first, columns);
+                first += columns;
+            }
             ((int*)memory)[1] = offset;
         }
     }
@@ -150,27 +154,29 @@ internal unsafe struct ScaledTokens : IParallelWork
             new Span<byte>(token.Values, (int)TokenBytes - Head).Clear();
             return float.IsFinite(largest) ? 0 : float.NaN;
         }
-        for (int chunk = 0; chunk < Chunks; chunk++)
+        int chunk = 0, first = 0;
+        foreach (ChunkRun run in _matrix.Tiles.Columns.Runs)
         {
-            int first = ChunkForms.Columns * chunk;
-            token.Factors[chunk] = 0x10001 * RoundChunk(products + first, Largest / largest, token.Codes + first, token.Values + first);
+            int columns = ChunkForms.Columns(run.Form);
+            for (int end = chunk + run.Count; chunk < end; chunk++, first += columns)
+                token.Factors[chunk] = 0x10001 * RoundChunk(products + first, columns, Largest / largest, token.Codes + first, token.Values + first);
         }
         new Span<short>(token.Values + _padded, Behind).Clear();
         return largest / Largest;
     }
 
     // Gives the factor.
-    private static int RoundChunk(float* products, float scale, sbyte* codes, short* values)
+    private static int RoundChunk(float* products, int columns, float scale, sbyte* codes, short* values)
     {
         const int Width = 8;
         Vector256<int> most = default; // bits of absolute values
-        for (int i = 0; i < ChunkForms.Columns; i += Width) most = Vector256.Max(most, Vector256.Load((int*)(products + i)) & Vector256.Create(int.MaxValue));
+        for (int i = 0; i < columns; i += Width) most = Vector256.Max(most, Vector256.Load((int*)(products + i)) & Vector256.Create(int.MaxValue));
         Vector128<int> half = Vector128.Max(most.GetLower(), most.GetUpper());
         float largest = BitConverter.Int32BitsToSingle(Math.Max(Math.Max(half[0], half[1]), Math.Max(half[2], half[3])));
         int times = Math.Clamp((int)MathF.Ceiling(largest * scale / (LargestCode + 0.49f)), 1, LargestFactor);
         // Adding 1.5 · 2^23 rounds to an integer, halves to even, and leaves it in the low bits.
         Vector256<float> factor = Vector256.Create(scale / times), magic = Vector256.Create(12582912f);
-        for (int i = 0; i < ChunkForms.Columns; i += 2 * Width)
+        for (int i = 0; i < columns; i += 2 * Width)
         {
             Vector256<int> x0 = (Vector256.Load(products + i) * factor + magic).AsInt32() - magic.AsInt32(), x1 = (Vector256.Load(products + i + Width) * factor + magic).AsInt32() - magic.AsInt32();
             Vector256<short> x = Vector256.Narrow(x0, x1);

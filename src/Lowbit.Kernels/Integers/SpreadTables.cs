@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.InteropServices;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -29,20 +30,25 @@ internal static class SpreadTables
 
     private static readonly ushort[] s_shares = new ushort[Classes * Symbols];
     private static readonly ushort[] s_starts = new ushort[Classes * Symbols];
-    private static readonly ushort[] s_symbols = new ushort[Classes * Shares];
+    private static readonly uint[] s_slots = GC.AllocateArray<uint>(Classes * Shares, pinned: true);
+    private static readonly nint[] s_slotsOfSum = GC.AllocateArray<nint>(CrossingClasses, pinned: true);
     private static readonly float[] s_bits = new float[256 * CrossingClasses];
 
     static SpreadTables()
     {
         for (int k = 0; k < Classes; k++) Fill(k);
+        for (int sum = 0; sum < CrossingClasses; sum++) s_slotsOfSum[sum] = Marshal.UnsafeAddrOfPinnedArrayElement(s_slots, SpreadModel.Cross(sum, 0) * Shares);
         for (int symbol = 0; symbol < Escape; symbol++)
             for (int sum = 0; sum < CrossingClasses; sum++) s_bits[symbol * CrossingClasses + sum] = BitsOf(symbol, SpreadModel.Cross(sum, 0));
     }
 
+    /// <summary>Scale of the logistic distribution of a class.</summary>
+    public static double Scale(int spread) => Math.Pow(2, (spread - 20) / 4.0);
+
     /// <summary>The share of an integer in a class before rounding.</summary>
     public static double ExactShare(int spread, int value)
     {
-        double scale = Math.Pow(2, (spread - 20) / 4.0);
+        double scale = Scale(spread);
         // F(b) − F(a) without cancellation: both ends are on the negative side, by symmetry.
         double a = (-Math.Abs(value) - 0.5) / scale, b = (-Math.Abs(value) + 0.5) / scale;
         double upper = value == 0 ? 1 / (1 + Math.Exp(a)) : Math.Exp(b) / (1 + Math.Exp(b));
@@ -55,8 +61,11 @@ internal static class SpreadTables
     /// <summary>Shares of all symbols before it.</summary>
     public static uint Start(int spread, int symbol) => s_starts[spread * Symbols + symbol];
 
-    /// <summary>The symbol to which one of the 4096 shares belongs.</summary>
-    public static int Symbol(int spread, uint share) => s_symbols[spread * Shares + (int)share];
+    /// <summary>
+    /// [sums of a row's and a column's class] tables [4096] of what a share says: bits 0 to 7 are the integer to which it belongs, 8 to 19 the
+    /// integer's shares, 20 to 31 how many of them are before this one. The escape has nothing but these last.
+    /// </summary>
+    public static unsafe uint** Slots => (uint**)Marshal.UnsafeAddrOfPinnedArrayElement(s_slotsOfSum, 0);
 
     /// <summary>Bits of an integer where a class crosses each of the 48, see <see cref="SpreadModel.Cross"/>.</summary>
     /// <param name="symbol">The integer plus 128.</param>
@@ -79,7 +88,8 @@ internal static class SpreadTables
         for (int symbol = 0; symbol < Symbols; symbol++)
         {
             s_starts[spread * Symbols + symbol] = (ushort)start;
-            s_symbols.AsSpan(spread * Shares + start, shares[symbol]).Fill((ushort)symbol);
+            uint slot = symbol == Escape ? 0 : (byte)(symbol - 128) | (uint)shares[symbol] << 8;
+            for (uint i = 0; i < shares[symbol]; i++) s_slots[spread * Shares + start + i] = slot | i << 20;
             start += shares[symbol];
         }
     }

@@ -69,7 +69,12 @@ public sealed unsafe class IntegerPackingTests
             for (int symbol = 0; symbol <= SpreadTables.Escape; symbol++)
             {
                 Assert.Equal(next, SpreadTables.Start(k, symbol));
-                for (uint i = 0; i < SpreadTables.Share(k, symbol); i++) Assert.Equal(symbol, SpreadTables.Symbol(k, next + i));
+                for (uint i = 0; i < SpreadTables.Share(k, symbol); i++)
+                {
+                    uint slot = SpreadTables.Slots[k + 24][next + i];
+                    Assert.Equal(symbol == SpreadTables.Escape ? 0 : (byte)(symbol - 128) | SpreadTables.Share(k, symbol) << 8, slot & 0xFFFFF);
+                    Assert.Equal(i, slot >> 20);
+                }
                 next += SpreadTables.Share(k, symbol);
             }
             Assert.Equal(1u << SpreadTables.ShareBits, next);
@@ -85,6 +90,8 @@ public sealed unsafe class IntegerPackingTests
     [InlineData(5, 64, 0.01)]
     [InlineData(33, 130, 1.3)]
     [InlineData(300, 576, 0.9)] // three chunks
+    [InlineData(1100, 256, 0.7)] // five, the first four side by side
+    [InlineData(4103, 512, 1.1)] // two waves of chunks
     [InlineData(2, 70000, 4)]   // a row longer than a chunk
     public void Packing_and_unpacking_gives_the_integers_back(int rows, int columns, double spread)
     {
@@ -191,7 +198,7 @@ public sealed unsafe class IntegerPackingTests
         return (sbyte)Math.Clamp(Math.Round(spread * normal), -128, 127);
     }
 
-    private static Dictionary<string, Tensor> Tensors(ImmutableArray<PackedPart> parts)
+    internal static Dictionary<string, Tensor> Tensors(ImmutableArray<PackedPart> parts)
     {
         Dictionary<string, Tensor> tensors = [];
         foreach (PackedPart part in parts)
