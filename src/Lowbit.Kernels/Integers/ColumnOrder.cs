@@ -15,7 +15,7 @@ internal readonly record struct ChunkRun(ChunkForm Form, int Count);
 /// </summary>
 internal sealed class ColumnOrder
 {
-    private const int BitsOfEntry = 24; // 8, those that jump or fill up, and the time of a gather: beside chunks that are wider
+    private const int BitsOfEntry = 24; // 9, those that jump or fill up, and their time: beside chunks that are wider
 
     private readonly int[] _columns;
 

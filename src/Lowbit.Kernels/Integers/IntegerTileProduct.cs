@@ -58,51 +58,67 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
             if (Second != 0) TLanes.Store((byte*)sums + lane + Second, sum1);
         }
         TileEntries entries = tiles.Entries(tile);
-        AddEntries(entries.Start, entries.Ones, x.Values, 0, sums);
-        AddEntries(entries.Start + IntegerTiles.Rows * entries.Ones, entries.Larges, x.Values, RowEntries.LargeShift, sums);
+        AddEntries(entries.Start, entries.Ones, x.Values, tiles.Columns.Padded, 0, sums);
+        AddEntries(entries.Start + TileEntries.StepBytes * entries.Ones, entries.Larges, x.Values, tiles.Columns.Padded, RowEntries.LargeShift, sums);
         for (int i = 0; i < IntegerTiles.Rows; i += Vector256<int>.Count)
             (Vector256.ConvertToSingle(Vector256.Load(sums + i) - Vector256.Create(x.Offset)) * x.Scale).Store(results + i);
     }
 
     /// <summary>Adds what the forms leave out.</summary>
-    /// <param name="entries">[steps, 16].</param>
+    /// <param name="step">The first step.</param>
     /// <param name="steps">Their number.</param>
     /// <param name="x">The token's integers.</param>
+    /// <param name="columns">Number of columns.</param>
     /// <param name="shift">Logarithm of what an entry is worth.</param>
     /// <param name="sums">[16].</param>
-    private static void AddEntries(byte* entries, int steps, short* x, int shift, int* sums)
+    private static void AddEntries(byte* step, int steps, short* x, int columns, int shift, int* sums)
     {
         if (steps == 0) return;
-        if (!Avx2.IsSupported)
+        if (!Avx2.IsSupported || columns > ushort.MaxValue)
         {
-            int* columns = stackalloc int[IntegerTiles.Rows];
-            for (int i = 0; i < IntegerTiles.Rows * steps; i++)
-            {
-                int lane = i % IntegerTiles.Rows, gap = entries[i] & RowEntries.Jump;
-                columns[lane] += gap;
-                if (gap != RowEntries.Jump) sums[lane] += ((entries[i] & RowEntries.Negative) != 0 ? -x[columns[lane]] : x[columns[lane]]) << shift;
-            }
+            for (int row = 0; row < IntegerTiles.Rows; row++)
+                for (EntryCursor entry = new(step, row, steps, 1 << shift); entry.MoveNext(columns);) sums[row] += entry.Difference * x[entry.Column];
             return;
         }
-        Vector256<int> sum0 = default, sum1 = default, column0 = default, column1 = default;
-        for (; steps > 0; steps--, entries += IntegerTiles.Rows)
-        {
-            Sse.Prefetch0(entries + WeightMatrix.Ahead);
-            sum0 += Eight(entries, x, ref column0);
-            sum1 += Eight(entries + 8, x, ref column1);
-        }
+        (Vector256<int> sum0, Vector256<int> sum1) = Sum(step, steps, x, Vector256.Create((ushort)columns));
         (Vector256.Load(sums) + Vector256.ShiftLeft(sum0, shift)).Store(sums);
         (Vector256.Load(sums + 8) + Vector256.ShiftLeft(sum1, shift)).Store(sums + 8);
     }
 
-    // Four bytes are fetched, of which two are the integer.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Eight(byte* entries, short* x, ref Vector256<int> columns)
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static (Vector256<int> Lower, Vector256<int> Upper) Sum(byte* step, int steps, short* x, Vector256<ushort> behind)
     {
-        Vector256<int> entry = Avx2.ConvertToVector256Int32((sbyte*)entries), sign = entry >> 31, gap = entry & Vector256.Create((int)RowEntries.Jump);
-        columns += gap;
-        Vector256<int> value = Avx2.GatherMaskVector256(default, (int*)x, columns, ~Vector256.Equals(gap, Vector256.Create((int)RowEntries.Jump)), sizeof(short)) << 16 >> 16;
-        return (value ^ sign) - sign;
+        Vector256<int> sum0 = default, sum1 = default;
+        Vector256<ushort> column = default, jump = Vector256.Create((ushort)RowEntries.Jump);
+        Vector256<ushort> bits = Vector256.Create(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768);
+        for (; steps > 0; steps--, step += TileEntries.StepBytes)
+        {
+            Sse.Prefetch0(step + WeightMatrix.Ahead);
+            Vector256<ushort> gap = Avx2.ConvertToVector256Int16(step).AsUInt16();
+            column += gap;
+            Vector256<ulong> columns = Vector256.Min(column, behind).AsUInt64(); // rows that have no more go on jumping
+            Vector256<short> values = Vector256.Create(Eight(x, columns.GetElement(0), columns.GetElement(1)), Eight(x, columns.GetElement(2), columns.GetElement(3)));
+            // 1, −1 or, of a jump, 0.
+            Vector256<ushort> isNegative = Vector256.Equals(Vector256.Create(*(ushort*)(step + IntegerTiles.Rows)) & bits, bits);
+            values *= Vector256.AndNot(isNegative | Vector256<ushort>.One, Vector256.Equals(gap, jump)).AsInt16();
+            sum0 += Avx2.ConvertToVector256Int32(values.GetLower());
+            sum1 += Avx2.ConvertToVector256Int32(values.GetUpper());
+        }
+        return (sum0, sum1);
+    }
+
+    // The integers of eight columns. One by one they take three quarters of the time of a gather.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<short> Eight(short* x, ulong lower, ulong upper)
+    {
+        Vector128<short> values = Vector128.CreateScalarUnsafe(x[(ushort)lower]);
+        values = Sse2.Insert(values, x[(ushort)(lower >> 16)], 1);
+        values = Sse2.Insert(values, x[(ushort)(lower >> 32)], 2);
+        values = Sse2.Insert(values, x[lower >> 48], 3);
+        values = Sse2.Insert(values, x[(ushort)upper], 4);
+        values = Sse2.Insert(values, x[(ushort)(upper >> 16)], 5);
+        values = Sse2.Insert(values, x[(ushort)(upper >> 32)], 6);
+        return Sse2.Insert(values, x[upper >> 48], 7);
     }
 
     // By itself, so that its sums stay in registers. 16 bits hold the products of 24 steps with codes of up to 4, of 16 with 7, of 8 with 15 and of 4 with 31.

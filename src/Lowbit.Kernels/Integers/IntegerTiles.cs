@@ -5,19 +5,6 @@ using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels.Integers;
 
-/// <summary>What the forms leave out of a tile: steps of sixteen entries, one for each row (<see cref="RowEntries"/>).</summary>
-internal unsafe struct TileEntries
-{
-    /// <summary>The first step.</summary>
-    public byte* Start;
-
-    /// <summary>Steps of entries that are worth 1.</summary>
-    public int Ones;
-
-    /// <summary>Steps behind them, of entries that are worth <see cref="RowEntries.Large"/>.</summary>
-    public int Larges;
-}
-
 /// <summary>
 /// The integers of a matrix as products read them: tiles of sixteen rows, in a tile the chunks of columns in the forms that
 /// <see cref="ColumnOrder"/> has found, the same for all tiles, and elsewhere what the forms leave out. Rows with as many entries are in a tile,
@@ -96,19 +83,8 @@ internal sealed unsafe class IntegerTiles
             for (int i = 0; i < run.Count; i++, column += ChunkForms.Columns(run.Form), chunk += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector)
                 ChunkForms.Unpack(run.Form, chunk, integers + column);
         }
-        TileEntries entries = Entries(tile);
-        Add(entries.Start + lane, entries.Ones, 1);
-        Add(entries.Start + Rows * entries.Ones + lane, entries.Larges, RowEntries.Large);
-
-        void Add(byte* entry, int steps, int worth)
-        {
-            for (int step = 0, at = 0; step < steps; step++, entry += Rows)
-            {
-                int gap = *entry & RowEntries.Jump;
-                at += gap;
-                if (gap != RowEntries.Jump) integers[at] += (sbyte)((*entry & RowEntries.Negative) != 0 ? -worth : worth);
-            }
-        }
+        for (EntryCursor entry = Entries(tile).OnesOf(lane); entry.MoveNext(Columns.Padded);) integers[entry.Column] += (sbyte)entry.Difference;
+        for (EntryCursor entry = Entries(tile).LargesOf(lane); entry.MoveNext(Columns.Padded);) integers[entry.Column] += (sbyte)entry.Difference;
     }
 
     // Wave after wave. Gives false if the forms leave out too much.
@@ -124,7 +100,7 @@ internal sealed unsafe class IntegerTiles
             Span<TileEntries> entries = _entries.AsSpan(first / Rows, wave.Tiles);
             wave.Arrange(new(_rows + first, wave.Tiles * Rows), entries);
             long bytes = (long)CodeBytes * wave.Tiles;
-            foreach (TileEntries tile in entries) bytes += Rows * (tile.Ones + tile.Larges);
+            foreach (TileEntries tile in entries) bytes += tile.Bytes;
             byte* data = LargePages.Take(bytes, out object owner);
             _owners.Add(owner);
             Bytes += bytes;
@@ -133,7 +109,7 @@ internal sealed unsafe class IntegerTiles
             {
                 _tiles[first / Rows + tile] = data + (long)CodeBytes * tile;
                 entries[tile].Start = next;
-                next += Rows * (entries[tile].Ones + entries[tile].Larges);
+                next += entries[tile].Bytes;
             }
             wave.Store(pool, this, first / Rows);
         }

@@ -33,8 +33,8 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
         TileEntries entries = tiles.Entries(tile);
         for (int lane = 0; lane < IntegerTiles.Rows; lane++)
         {
-            cursors[lane] = new EntryCursor { Next = entries.Start + lane, Left = entries.Ones, Worth = 1 };
-            cursors[IntegerTiles.Rows + lane] = new EntryCursor { Next = entries.Start + IntegerTiles.Rows * entries.Ones + lane, Left = entries.Larges, Worth = RowEntries.Large };
+            cursors[2 * lane] = entries.OnesOf(lane);
+            cursors[2 * lane + 1] = entries.LargesOf(lane);
         }
         new Span<int>(sums, (tokens + TokensAtOnce - 1) / TokensAtOnce * TokensAtOnce * IntegerTiles.Rows).Clear();
         int runIndex = 0, chunk = 0; // of a run
@@ -51,7 +51,14 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
                 runIndex++;
                 chunk = 0;
             }
-            for (int i = 0; i < 2 * IntegerTiles.Rows; i++) cursors[i].Apply((short*)panel, i % IntegerTiles.Rows, first, behind);
+            for (int i = 0; i < 2 * IntegerTiles.Rows; i++)
+            {
+                while (cursors[i].MoveNext(behind))
+                {
+                    int column = cursors[i].Column - first;
+                    ((short*)panel)[(column / 2 * IntegerTiles.Rows + i / 2) * 2 + column % 2] += (short)cursors[i].Difference;
+                }
+            }
             for (int t = 0; t < tokens; t += TokensAtOnce)
             {
                 for (int i = 0; i < TokensAtOnce; i++) x[i] = input.Token(Math.Min(t + i, tokens - 1)).Values + first;
@@ -62,27 +69,6 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
         {
             ScaledToken token = input.Token(t);
             for (int i = IntegerTiles.Rows * t; i < IntegerTiles.Rows * (t + 1); i++) ((float*)sums)[i] = token.Scale * (sums[i] - token.Offset);
-        }
-    }
-
-    // Where a row is in a list of its entries.
-    private struct EntryCursor
-    {
-        public byte* Next;
-        public int Left, Worth;
-        private int _column; // of the entries so far
-
-        // Puts the entries of some columns into a panel.
-        public void Apply(short* panel, int lane, int first, int behind)
-        {
-            for (; Left > 0; Left--, Next += IntegerTiles.Rows)
-            {
-                int gap = *Next & RowEntries.Jump;
-                if (_column + gap >= behind) return;
-                _column += gap;
-                int column = _column - first;
-                if (gap != RowEntries.Jump) panel[(column / 2 * IntegerTiles.Rows + lane) * 2 + column % 2] += (short)((*Next & RowEntries.Negative) != 0 ? -Worth : Worth);
-            }
         }
     }
 

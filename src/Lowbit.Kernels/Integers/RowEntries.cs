@@ -3,20 +3,20 @@ using System;
 namespace Lowbit.Kernels.Integers;
 
 /// <summary>
-/// What the forms of a row's chunks leave out, while it is written: a byte for each 1 by which an integer is larger or smaller, and in a list of
-/// their own for each <see cref="Large"/>. Bit 7 is set if it is smaller; the other bits are the columns since the entry before, or
-/// <see cref="Jump"/>, which goes on so many columns and changes nothing.
+/// What the forms of a row's chunks leave out, while it is written: an entry for each 1 by which an integer is larger or smaller, and in a list of
+/// their own for each <see cref="Large"/>. An entry is the columns since the one before, or <see cref="Jump"/>, which goes on so many columns and
+/// changes nothing; with <see cref="Negative"/> the integer is smaller.
 /// </summary>
 /// <param name="ones">Memory for the entries.</param>
 /// <param name="larges">Memory for those of <see cref="Large"/>.</param>
 /// <param name="room">Entries that each of them holds.</param>
-internal unsafe struct RowEntries(byte* ones, byte* larges, int room)
+internal unsafe struct RowEntries(ushort* ones, ushort* larges, int room)
 {
     /// <summary>Columns that an entry goes on at most, then without an integer. Fills up rows that have no more.</summary>
-    public const byte Jump = 0x7F;
+    public const byte Jump = 0xFF;
 
-    /// <summary>Bit of an entry that makes an integer smaller.</summary>
-    public const byte Negative = 0x80;
+    /// <summary>Added to an entry that makes an integer smaller.</summary>
+    public const ushort Negative = 0x8000;
 
     /// <summary>What an entry of the second list is worth.</summary>
     public const int Large = 1 << LargeShift;
@@ -48,7 +48,7 @@ internal unsafe struct RowEntries(byte* ones, byte* larges, int room)
 
     private struct List
     {
-        public byte* Next;
+        public ushort* Next;
         public int Left;
         private int _column; // of the last entry
 
@@ -58,12 +58,12 @@ internal unsafe struct RowEntries(byte* ones, byte* larges, int room)
             for (; column - _column >= Jump; _column += Jump) Put(Jump);
             for (int n = Math.Abs(times); n > 0; n--)
             {
-                Put((byte)(column - _column | (times < 0 ? Negative : 0)));
+                Put((ushort)(column - _column | (times < 0 ? Negative : 0)));
                 _column = column;
             }
         }
 
-        private void Put(byte entry)
+        private void Put(ushort entry)
         {
             if (--Left >= 0) *Next++ = entry;
         }

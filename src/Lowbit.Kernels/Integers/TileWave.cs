@@ -34,7 +34,7 @@ internal sealed unsafe class TileWave : IDisposable
         _places = new NativeBuffer((long)coded.Columns * sizeof(int));
         _integers = new NativeBuffer(rows * columns.Padded); // zero where there is no column
         _words = new NativeBuffer(rows * _vectors * sizeof(uint));
-        _entries = new NativeBuffer(2 * rows * MostEntries * columns.Padded); // hardly touched
+        _entries = new NativeBuffer(2 * rows * MostEntries * columns.Padded * sizeof(ushort)); // hardly touched
         _rows = new NativeBuffer(rows * sizeof(PackedRow));
         for (int i = 0; i < columns.Padded; i++)
             if (columns.Columns[i] >= 0) ((int*)_places.Pointer)[columns.Columns[i]] = i;
@@ -119,7 +119,7 @@ internal sealed unsafe class TileWave : IDisposable
         public bool Overflowed;
         public long Size; // sum of the absolute values
         public uint* Words; // [vectors]
-        public byte* FirstOne, FirstLarge;
+        public ushort* FirstOne, FirstLarge;
 
         public readonly int Entries => Ones + Larges;
     }
@@ -150,7 +150,7 @@ internal sealed unsafe class TileWave : IDisposable
         {
             int padded = Wave._columns.Padded;
             int room = MostEntries * padded;
-            byte* ones = Wave._entries.Pointer + 2L * start * room, larges = ones + (long)(end - start) * room;
+            ushort* ones = (ushort*)Wave._entries.Pointer + 2L * start * room, larges = ones + (long)(end - start) * room;
             for (int i = start; i < end; i++)
             {
                 sbyte* integers = Wave.Integers + (long)i * padded;
@@ -196,15 +196,14 @@ internal sealed unsafe class TileWave : IDisposable
             {
                 byte* data = Tiles[FirstTile + tile];
                 TileEntries entries = Tiles.Entries(FirstTile + tile);
-                byte* larges = entries.Start + IntegerTiles.Rows * entries.Ones;
-                new Span<byte>(entries.Start, IntegerTiles.Rows * (entries.Ones + entries.Larges)).Fill(RowEntries.Jump);
+                entries.Clear();
                 int first = tile * IntegerTiles.Rows;
                 for (int lane = 0; lane < Math.Min(IntegerTiles.Rows, Wave._count - first); lane++)
                 {
                     PackedRow row = Wave.Rows[first + lane];
                     for (int v = 0; v < Wave._vectors; v++) ((uint*)data)[IBlockFormat.Vector / sizeof(uint) * v + lane] = row.Words[v];
-                    for (int step = 0; step < row.Ones; step++) entries.Start[IntegerTiles.Rows * step + lane] = row.FirstOne[step];
-                    for (int step = 0; step < row.Larges; step++) larges[IntegerTiles.Rows * step + lane] = row.FirstLarge[step];
+                    for (int step = 0; step < row.Ones; step++) entries.Set(step, lane, row.FirstOne[step]);
+                    for (int step = 0; step < row.Larges; step++) entries.Set(entries.Ones + step, lane, row.FirstLarge[step]);
                 }
             }
         }

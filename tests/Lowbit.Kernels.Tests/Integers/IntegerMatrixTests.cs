@@ -58,10 +58,11 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
     [InlineData(ChunkForm.Bits8)]
     public void A_row_of_a_chunk_comes_back_with_its_entries(object form)
     {
-        const int First = 300, Room = 96 * 256; // columns before the chunk, more than a jump
+        const int First = 300, Room = 96 * 16; // columns before the chunk, more than a jump
         ChunkForm chosen = (ChunkForm)form;
         int columns = ChunkForms.Columns(chosen), vectors = ChunkForms.Vectors(chosen);
-        byte* chunk = stackalloc byte[ChunkForms.MostVectors * IBlockFormat.Vector], ones = stackalloc byte[Room], larges = stackalloc byte[Room];
+        byte* chunk = stackalloc byte[ChunkForms.MostVectors * IBlockFormat.Vector];
+        ushort* ones = stackalloc ushort[Room], larges = stackalloc ushort[Room];
         sbyte* integers = stackalloc sbyte[First + columns], got = stackalloc sbyte[columns];
         uint* words = stackalloc uint[vectors];
         Random random = new((int)chosen);
@@ -82,12 +83,12 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
             }
         }
 
-        void Add(byte* list, int count, int worth)
+        void Add(ushort* list, int count, int worth)
         {
             for (int i = 0, column = 0; i < count; i++)
             {
-                column += list[i] & 0x7F;
-                if ((list[i] & 0x7F) != 0x7F) got[column - First] += (sbyte)(list[i] >= 0x80 ? -worth : worth);
+                column += list[i] & 0xFF;
+                if ((list[i] & 0xFF) != 0xFF) got[column - First] += (sbyte)(list[i] >= 0x8000 ? -worth : worth);
             }
         }
     }
@@ -95,18 +96,18 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
     [Fact]
     public void Entries_beyond_their_room_are_noticed()
     {
-        byte* ones = stackalloc byte[4], larges = stackalloc byte[4];
+        ushort* ones = stackalloc ushort[4], larges = stackalloc ushort[4];
         ones[3] = 9;
         RowEntries entries = new(ones, larges, 3);
-        entries.Add(200, -18);
+        entries.Add(300, -18);
         Assert.False(entries.Overflowed);
-        Assert.Equal([0x7F, 0x80 | 73, 0x80], new ReadOnlySpan<byte>(ones, entries.Ones).ToArray());
-        Assert.Equal([0x7F, 0x80 | 73], new ReadOnlySpan<byte>(larges, entries.Larges).ToArray());
-        entries.Add(201, 0);
-        entries.Add(202, 16);
+        Assert.Equal([0xFF, 0x8000 | 45, 0x8000], new ReadOnlySpan<ushort>(ones, entries.Ones).ToArray());
+        Assert.Equal([0xFF, 0x8000 | 45], new ReadOnlySpan<ushort>(larges, entries.Larges).ToArray());
+        entries.Add(301, 0);
+        entries.Add(302, 16);
         Assert.False(entries.Overflowed);
         Assert.Equal(2, larges[2]);
-        entries.Add(203, 1);
+        entries.Add(303, 1);
         Assert.True(entries.Overflowed);
         Assert.Equal(9, ones[3]);
     }
