@@ -97,7 +97,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
 
         public readonly void Execute(int start, int end)
         {
-            byte* codes = stackalloc byte[CodebookLayout.BlockLength];
+            byte* codes = stackalloc byte[CodebookLayout.BlockLength], ordered = stackalloc byte[CodebookLayout.BlockLength];
             for (int row = start; row < end; row++)
             {
                 int lane = row % IBlockFormat.Rows, group = -1;
@@ -112,12 +112,12 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
                     }
                     CodeBlock.Unpack(Weights.Block(row, piece.Block), 2, codes);
                     ReadOnlySpan<byte> order = Weights._input.Order(piece);
+                    new Span<byte>(ordered, CodebookLayout.BlockLength).Clear();
+                    for (int k = 0; k < order.Length; k++) ordered[k] = codes[order[k]];
                     for (int vector = 0; vector < piece.Vectors; vector++, at += IBlockFormat.Vector)
                     {
-                        ReadOnlySpan<byte> columns = order[(PlanePiece.VectorColumns * vector)..];
-                        uint bits = 0;
-                        for (int k = 0; k < Math.Min(columns.Length, PlanePiece.VectorColumns); k++) bits |= (uint)codes[columns[k]] << 8 * (k % 4) + 2 * (k / 4);
-                        ((uint*)at)[lane] = bits;
+                        uint* four = (uint*)(ordered + PlanePiece.VectorColumns * vector);
+                        ((uint*)at)[lane] = four[0] | four[1] << 2 | four[2] << 4 | four[3] << 6;
                     }
                 }
             }
@@ -129,7 +129,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
             int count = Weights._shape.Numbers;
             for (int i = 0; i < count * Weights._shape.Classes; i++)
             {
-                Half enlarged = (Half)MathF.ScaleB((float)numbers[i], -IBlockFormat.FactorExponent);
+                Half enlarged = FiniteHalf.Enlarge(numbers[i], -IBlockFormat.FactorExponent);
                 if (!Half.IsFinite(enlarged)) Weights._isScalar = true;
                 int place = count == 3 ? i / 3 * 3 + (i + 2) % 3 : i;
                 halves[IBlockFormat.Rows * place] = BitConverter.HalfToUInt16Bits(enlarged);
