@@ -1,4 +1,6 @@
 using System;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Uniform;
@@ -34,8 +36,12 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
         _input = new(layout, classes);
         _tileBytes = _shape.TileBytes(_input.Pieces);
         _tiles = LargePages.Take(Tiles * _tileBytes, out _owner);
-        Interleaving work = new() { Weights = this };
-        pool.Run(ref work, layout.Rows, IBlockFormat.Rows);
+        byte[] columns = _input.ColumnsOfVectors();
+        fixed (byte* first = columns)
+        {
+            Interleaving work = new() { Weights = this, Columns = first };
+            pool.Run(ref work, layout.Rows, IBlockFormat.Rows);
+        }
         source.ReleasePages();
     }
 
@@ -94,14 +100,14 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
     private struct Interleaving : IParallelWork
     {
         public PlaneWeights Weights;
+        public byte* Columns;
 
         public readonly void Execute(int start, int end)
         {
-            byte* codes = stackalloc byte[CodebookLayout.BlockLength], ordered = stackalloc byte[CodebookLayout.BlockLength];
             for (int row = start; row < end; row++)
             {
                 int lane = row % IBlockFormat.Rows, group = -1;
-                byte* at = Weights.TileStart(row / IBlockFormat.Rows);
+                byte* at = Weights.TileStart(row / IBlockFormat.Rows), columns = Columns;
                 foreach (PlanePiece piece in Weights._input.Pieces)
                 {
                     if (piece.Group != group)
@@ -110,17 +116,21 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
                         Header(Weights.Numbers(row, group), (ushort*)at + lane);
                         at += Weights._shape.HeaderBytes;
                     }
-                    CodeBlock.Unpack(Weights.Block(row, piece.Block), 2, codes);
-                    ReadOnlySpan<byte> order = Weights._input.Order(piece);
-                    new Span<byte>(ordered, CodebookLayout.BlockLength).Clear();
-                    for (int k = 0; k < order.Length; k++) ordered[k] = codes[order[k]];
-                    for (int vector = 0; vector < piece.Vectors; vector++, at += IBlockFormat.Vector)
-                    {
-                        uint* four = (uint*)(ordered + PlanePiece.VectorColumns * vector);
-                        ((uint*)at)[lane] = four[0] | four[1] << 2 | four[2] << 4 | four[3] << 6;
-                    }
+                    Vector128<byte> block = Vector128.Load(Weights.Block(row, piece.Block));
+                    for (int vector = 0; vector < piece.Vectors; vector++, columns += PlanePiece.VectorColumns, at += IBlockFormat.Vector)
+                        ((uint*)at)[lane] = Lane(block, Vector128.Load(columns));
                 }
             }
+        }
+
+        // The codes of 16 columns of a block, each of which lies in byte c % 16 from bit 2 (c / 16) on.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static uint Lane(Vector128<byte> block, Vector128<byte> columns)
+        {
+            Vector128<byte> bytes = Vector128.ShuffleNative(block, columns & Vector128.Create((byte)15)), place = columns >>> 4, codes = default;
+            for (int i = 0; i < 4; i++) codes |= bytes >>> 2 * i & Vector128.Equals(place, Vector128.Create((byte)i));
+            Vector128<uint> four = (codes & Vector128.Create((byte)3)).AsUInt32();
+            return four[0] | four[1] << 2 | four[2] << 4 | four[3] << 6;
         }
 
         // The means stand last.

@@ -60,6 +60,7 @@ internal static unsafe class SalientList
     }
 
     /// <summary>The same with gaps.</summary>
+    [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int* FillWithGaps(in PackedRows rows, int row, int block, int end, ref byte* rest, int* list)
     {
