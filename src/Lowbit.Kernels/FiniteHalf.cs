@@ -27,4 +27,16 @@ internal static class FiniteHalf
     /// <summary>Numbers, sign-extended, as floats, exactly.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> ToFloat(Vector256<int> finite) => (finite << 13 & Vector256.Create(Mask)).AsSingle() * Vector256.Create(Factor);
+
+    /// <summary>The number times 2^<paramref name="exponent"/>, infinite where no half is as large.</summary>
+    /// <param name="finite">The number.</param>
+    /// <param name="exponent">From 0 to 15.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Half Enlarge(Half finite, int exponent)
+    {
+        const int ExponentMask = 0x7C00, FractionBits = 10;
+        int bits = BitConverter.HalfToUInt16Bits(finite), field = bits & ExponentMask, moved = field + (exponent << FractionBits);
+        bool isNormal = field != 0 && moved < ExponentMask; // before and after
+        return isNormal ? BitConverter.UInt16BitsToHalf((ushort)(bits + moved - field)) : (Half)(ToFloat(finite) * (1 << exponent));
+    }
 }

@@ -35,14 +35,14 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
 
     public override byte* Row(int row)
     {
-        int count = layout.Blocks, stored = layout.Numbers, blockBytes = layout.BlockBytes;
+        int count = layout.Blocks, groups = layout.Groups, stored = layout.Numbers, blockBytes = layout.BlockBytes, sharing = ChunksOfFactors;
         bool isTernary = layout.Levels.IsTernary();
         byte* unpacked = stackalloc byte[TernaryBlock.UnpackedBytes];
         UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)count * sizeof(UniformBlock));
         for (int b = 0; b < count; b++)
         {
-            long first = ((long)row * layout.Groups + (layout.Groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
-            blocks[b].Set = b % 4 / ChunksOfFactors;
+            long first = ((long)row * groups + (groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
+            blocks[b].Set = b % 4 / sharing;
             blocks[b].Scales[0] = _numbers[first + stored - 1];
             blocks[b].MinusZeros[0] = stored == 1 ? (ushort)0 : _numbers[first];
             byte* block = _codes + ((long)row * count + b) * blockBytes;

@@ -91,6 +91,22 @@ internal sealed unsafe class PlaneInput
     /// <summary>The columns of a piece in stored order, within its block.</summary>
     public ReadOnlySpan<byte> Order(PlanePiece piece) => _order.AsSpan(piece.Block * Activations.BlockLength + piece.First, piece.Count);
 
+    /// <summary>The columns of all vectors of a row in stored order, 16 of each, within their blocks; 255 where there is none.</summary>
+    public byte[] ColumnsOfVectors()
+    {
+        int vectors = 0;
+        foreach (PlanePiece piece in _pieces) vectors += piece.Vectors;
+        byte[] columns = new byte[vectors * PlanePiece.VectorColumns];
+        Span<byte> left = columns;
+        left.Fill(byte.MaxValue);
+        foreach (PlanePiece piece in _pieces)
+        {
+            Order(piece).CopyTo(left);
+            left = left[(piece.Vectors * PlanePiece.VectorColumns)..];
+        }
+        return columns;
+    }
+
     /// <summary>The activations of a batch.</summary>
     /// <returns>[tokens, pieces]; the thread's next call may overwrite them.</returns>
     public PlaneChunk* Make(Activations activations)

@@ -1,4 +1,6 @@
 using System;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Uniform;
@@ -34,8 +36,12 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
         _input = new(layout, classes);
         _tileBytes = _shape.TileBytes(_input.Pieces);
         _tiles = LargePages.Take(Tiles * _tileBytes, out _owner);
-        Interleaving work = new() { Weights = this };
-        pool.Run(ref work, layout.Rows, IBlockFormat.Rows);
+        byte[] columns = _input.ColumnsOfVectors();
+        fixed (byte* first = columns)
+        {
+            Interleaving work = new() { Weights = this, Columns = first };
+            pool.Run(ref work, layout.Rows, IBlockFormat.Rows);
+        }
         source.ReleasePages();
     }
 
@@ -94,14 +100,14 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
     private struct Interleaving : IParallelWork
     {
         public PlaneWeights Weights;
+        public byte* Columns;
 
         public readonly void Execute(int start, int end)
         {
-            byte* codes = stackalloc byte[CodebookLayout.BlockLength];
             for (int row = start; row < end; row++)
             {
                 int lane = row % IBlockFormat.Rows, group = -1;
-                byte* at = Weights.TileStart(row / IBlockFormat.Rows);
+                byte* at = Weights.TileStart(row / IBlockFormat.Rows), columns = Columns;
                 foreach (PlanePiece piece in Weights._input.Pieces)
                 {
                     if (piece.Group != group)
@@ -110,17 +116,21 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
                         Header(Weights.Numbers(row, group), (ushort*)at + lane);
                         at += Weights._shape.HeaderBytes;
                     }
-                    CodeBlock.Unpack(Weights.Block(row, piece.Block), 2, codes);
-                    ReadOnlySpan<byte> order = Weights._input.Order(piece);
-                    for (int vector = 0; vector < piece.Vectors; vector++, at += IBlockFormat.Vector)
-                    {
-                        ReadOnlySpan<byte> columns = order[(PlanePiece.VectorColumns * vector)..];
-                        uint bits = 0;
-                        for (int k = 0; k < Math.Min(columns.Length, PlanePiece.VectorColumns); k++) bits |= (uint)codes[columns[k]] << 8 * (k % 4) + 2 * (k / 4);
-                        ((uint*)at)[lane] = bits;
-                    }
+                    Vector128<byte> block = Vector128.Load(Weights.Block(row, piece.Block));
+                    for (int vector = 0; vector < piece.Vectors; vector++, columns += PlanePiece.VectorColumns, at += IBlockFormat.Vector)
+                        ((uint*)at)[lane] = Lane(block, Vector128.Load(columns));
                 }
             }
+        }
+
+        // The codes of 16 columns of a block, each of which lies in byte c % 16 from bit 2 (c / 16) on.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static uint Lane(Vector128<byte> block, Vector128<byte> columns)
+        {
+            Vector128<byte> bytes = Vector128.ShuffleNative(block, columns & Vector128.Create((byte)15)), place = columns >>> 4, codes = default;
+            for (int i = 0; i < 4; i++) codes |= bytes >>> 2 * i & Vector128.Equals(place, Vector128.Create((byte)i));
+            Vector128<uint> four = (codes & Vector128.Create((byte)3)).AsUInt32();
+            return four[0] | four[1] << 2 | four[2] << 4 | four[3] << 6;
         }
 
         // The means stand last.
@@ -129,7 +139,7 @@ internal sealed unsafe class PlaneWeights : InterleavedWeights
             int count = Weights._shape.Numbers;
             for (int i = 0; i < count * Weights._shape.Classes; i++)
             {
-                Half enlarged = (Half)MathF.ScaleB((float)numbers[i], -IBlockFormat.FactorExponent);
+                Half enlarged = FiniteHalf.Enlarge(numbers[i], -IBlockFormat.FactorExponent);
                 if (!Half.IsFinite(enlarged)) Weights._isScalar = true;
                 int place = count == 3 ? i / 3 * 3 + (i + 2) % 3 : i;
                 halves[IBlockFormat.Rows * place] = BitConverter.HalfToUInt16Bits(enlarged);

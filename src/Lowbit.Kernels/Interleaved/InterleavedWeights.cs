@@ -197,7 +197,7 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
                         if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask)
                             throw new LowbitException($"tensor {Weights._source.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
                         if (i % factorsOfSet >= TFormat.ScaledFactors) continue;
-                        factor = BitConverter.HalfToUInt16Bits((Half)MathF.ScaleB((float)BitConverter.UInt16BitsToHalf(factor), -IBlockFormat.FactorExponent));
+                        factor = BitConverter.HalfToUInt16Bits(FiniteHalf.Enlarge(BitConverter.UInt16BitsToHalf(factor), -IBlockFormat.FactorExponent));
                         if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask) Weights._isScalar = true;
                     }
                 }

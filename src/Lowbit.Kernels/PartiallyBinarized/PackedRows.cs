@@ -45,6 +45,7 @@ internal unsafe struct PackedRows
         (LowGroups == 1 || LowGroupSize % 64 == 0) && (HighGroups == 1 || HighGroupSize % 64 == 0);
 
     /// <summary>64 columns of a low plane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly ulong LowWord(int row, int plane, int word) => Low[((long)row * LowBits + plane) * Words + word];
 
     /// <summary>Salient weights of a row.</summary>

@@ -1,6 +1,5 @@
 using System;
-using System.Numerics;
-using System.Runtime.CompilerServices;
+using System.Collections.Generic;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
@@ -48,11 +47,14 @@ internal sealed unsafe class RowTiles
 
     private const int RowsOfOrder = ushort.MaxValue + 1;
     private const double DenseShare = 0.15; // of salient weights, from which on steps have gaps
+    private const int TilesOfWave = 16; // a thread
 
-    private readonly object[] _owners; // of the memory; as with mapped tensors, it goes when nobody refers to it
-    private readonly byte* _data, _moves;
+    [ThreadStatic]
+    private static NativeBuffer? t_slots;
+
+    private readonly HashSet<object> _owners; // of the memory; as with mapped tensors, it goes when nobody refers to it
+    private readonly byte*[] _data, _moves;
     private readonly ushort* _order;
-    private readonly long[] _dataStarts, _moveStarts;
     private readonly bool _gaps;
 
     /// <summary>Makes the tiles.</summary>
@@ -64,36 +66,39 @@ internal sealed unsafe class RowTiles
         Form = form;
         int tiles = (rows.Rows + Rows - 1) / Rows;
         NativeBuffer order = BySalientWeights(pool, rows, out long salient);
+        _owners = [order];
         _order = (ushort*)order.Pointer;
         _gaps = salient >= DenseShare * rows.Rows * rows.Columns;
-        _dataStarts = new long[tiles + 1];
-        _moveStarts = new long[tiles + 1];
-        Work work = new() { Packed = rows, Tiles = this };
-        pool.Run(ref work, tiles, 1);
-        for (int tile = 0; tile < tiles; tile++)
+        _data = new byte*[tiles];
+        _moves = new byte*[tiles];
+        // A tile's size is known when it is written: a wave of tiles is written into slots, then moved to where they lie one behind the other.
+        TileWriter writer = new(rows, form, _gaps);
+        int wave = Math.Min(TilesOfWave * pool.Threads, tiles);
+        byte* slots = Scratch.Ensure(ref t_slots, wave * writer.MostBytes);
+        long[] starts = new long[wave + 1];
+        for (int first = 0; first < tiles; first += wave)
         {
-            _dataStarts[tile + 1] += _dataStarts[tile];
-            _moveStarts[tile + 1] += _moveStarts[tile];
+            int count = Math.Min(wave, tiles - first);
+            WriteWork write = new() { Tiles = this, Writer = writer, First = first, RowsLeft = rows.Rows - first * Rows, Slots = slots, Starts = starts };
+            pool.Run(ref write, count, 1);
+            for (int i = 0; i < count; i++) starts[i + 1] += starts[i];
+            MoveWork move = new() { Tiles = this, First = first, Target = LargePages.Take(starts[count], out object owner), Starts = starts };
+            _owners.Add(owner);
+            pool.Run(ref move, count, 1);
         }
-        NativeBuffer moves = new(_moveStarts[tiles]);
-        _data = LargePages.Take(_dataStarts[tiles], out object data);
-        _owners = [order, data, moves];
-        _moves = moves.Pointer;
-        work.Fill = true;
-        pool.Run(ref work, tiles, 1);
     }
 
     /// <summary>How the steps lie.</summary>
     public StepForm Form { get; }
 
     /// <summary>Number of tiles.</summary>
-    public int Count => _dataStarts.Length - 1;
+    public int Count => _data.Length;
 
     /// <summary>A tile.</summary>
     public RowTile this[int tile] => new()
     {
-        Data = _data + _dataStarts[tile],
-        Moves = _moves + _moveStarts[tile],
+        Data = _data[tile],
+        Moves = _moves[tile],
         Rows = _order + Rows * tile,
         FirstRow = Rows * tile / RowsOfOrder * RowsOfOrder,
         Gaps = _gaps,
@@ -131,141 +136,43 @@ internal sealed unsafe class RowTiles
         }
     }
 
-    // Counts units and windows, then, once there is memory, fills it: the same steps both times.
-    private struct Work : IParallelWork
+    private struct WriteWork : IParallelWork
     {
-        [ThreadStatic]
-        private static NativeBuffer? t_codes;
-
-        [ThreadStatic]
-        private static NativeBuffer? t_entries;
-
-        public PackedRows Packed;
         public RowTiles Tiles;
-        public bool Fill;
+        public TileWriter Writer;
+        public int First, RowsLeft;
+        public byte* Slots;
+        public long[] Starts;
 
         public readonly void Execute(int start, int end)
         {
-            byte* codes = Scratch.Ensure(ref t_codes, (long)Rows * Packed.CodeStride);
-            ushort* entries = (ushort*)Scratch.Ensure(ref t_entries, Rows * (64L * SegmentProduct.SegmentBlocks + 1) * sizeof(ushort));
-            for (int tile = start; tile < end; tile++) Make(tile, codes, entries);
-        }
-
-        // Runs once a matrix, too short for the compiler to settle.
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Make(int tile, byte* codes, ushort* entries)
-        {
-            RowTile target = Tiles[tile];
-            int rowCount = Math.Min(Rows, Packed.Rows - tile * Rows);
-            int* rows = stackalloc int[Rows];
-            byte** rest = stackalloc byte*[Rows];
-            for (int r = 0; r < rowCount; r++)
+            for (int i = start; i < end; i++)
             {
-                rows[r] = target.Row(r);
-                rest[r] = codes + (long)r * Packed.CodeStride;
-                if (Fill) Packed.UnpackHigh(rows[r], rest[r]);
-            }
-            byte* data = target.Data, moves = target.Moves;
-            long bytes = 0, moveBytes = 0;
-            for (int block = 0, end; block < Packed.Words; block = end)
-            {
-                end = SegmentProduct.SegmentEnd(Packed, block);
-                bytes += Unit * (TileScales.Units(Packed) + 2L * Packed.LowBits * (end - block));
-                if (Fill)
-                {
-                    TileScales.Store(Packed, rows, rowCount, block, data);
-                    data += TileScales.Units(Packed) * Unit;
-                    for (int plane = 0; plane < Packed.LowBits; plane++)
-                        for (int b = block; b < end; b++, data += 2 * Unit) Plane(rows, rowCount, plane, b, data);
-                }
-                int steps = Steps(rows, rowCount, block, end, entries, rest, ref data, ref moves);
-                bytes += Tiles.Form.Bytes(steps, target.Gaps);
-                moveBytes += sizeof(ushort) + steps;
-            }
-            if (Fill) return;
-            Tiles._dataStarts[tile + 1] = bytes;
-            Tiles._moveStarts[tile + 1] = moveBytes;
-        }
-
-        private readonly void Plane(int* rows, int rowCount, int plane, int block, byte* target)
-        {
-            for (int i = 0; i < Rows; i++)
-            {
-                int row = RowOfByte(i);
-                ulong word = row < rowCount ? Packed.LowWord(rows[row], plane, block) & ~Packed.Positions[(long)rows[row] * Packed.Words + block] : 0;
-                for (int g = 0; g < 8; g++) target[16 * g + i] = (byte)(word >> 8 * g);
+                byte* slot = Slots + i * Writer.MostBytes;
+                Starts[i + 1] = Writer.Write(Tiles[First + i], Math.Min(Rows, RowsLeft - i * Rows), slot, out long dataBytes);
+                Tiles._data[First + i] = slot;
+                Tiles._moves[First + i] = slot + dataBytes;
             }
         }
+    }
 
-        // Gives the number of steps of a segment.
-        private readonly int Steps(int* rows, int rowCount, int block, int end, ushort* entries, byte** rest, ref byte* data, ref byte* moves)
+    private struct MoveWork : IParallelWork
+    {
+        public RowTiles Tiles;
+        public int First;
+        public byte* Target;
+        public long[] Starts;
+
+        public readonly void Execute(int start, int end)
         {
-            const int Most = 64 * SegmentProduct.SegmentBlocks;
-            StepForm form = Tiles.Form;
-            bool gaps = Tiles._gaps;
-            ushort** next = stackalloc ushort*[Rows];
-            int* last = stackalloc int[Rows]; // column that a gap counts from
-            for (int r = 0; r < rowCount; r++)
+            for (int i = start; i < end; i++)
             {
-                next[r] = entries + r * (Most + 1);
-                *Columns(Packed.Positions + (long)rows[r] * Packed.Words, block, end, next[r]) = ushort.MaxValue;
-                last[r] = -1;
+                byte* from = Tiles._data[First + i], to = Target + Starts[i];
+                long bytes = Starts[i + 1] - Starts[i];
+                Buffer.MemoryCopy(from, to, bytes, bytes);
+                Tiles._data[First + i] = to;
+                Tiles._moves[First + i] += to - from;
             }
-            byte* count = moves;
-            moves += sizeof(ushort);
-            for (int steps = 0, window = 0; ; steps++)
-            {
-                int first = ushort.MaxValue;
-                for (int r = 0; r < rowCount; r++) first = Math.Min(first, Next(r));
-                if (first == ushort.MaxValue)
-                {
-                    if (Fill) *(ushort*)count = (ushort)steps;
-                    return steps;
-                }
-                int move = Math.Min(first - first % form.Start - window, form.FarthestMove);
-                window += move;
-                StepTarget target = default;
-                if (Fill)
-                {
-                    *moves++ = (byte)move;
-                    target = form.Begin(ref data, steps, gaps);
-                }
-                for (int r = 0; r < rowCount; r++)
-                {
-                    for (int slot = form.Slots * r; slot < form.Slots * (r + 1) && Next(r) < window + form.Columns; slot++)
-                    {
-                        int column = Next(r), gap = column - last[r];
-                        bool isWeight = column == *next[r];
-                        last[r] = column;
-                        if (isWeight) next[r]++;
-                        if (!Fill) continue;
-                        if (gaps) target.SetGap(slot, isWeight ? gap : StepForm.GapToNone);
-                        else target.Where[slot] = (byte)(column - window + form.Bias);
-                        if (isWeight) target.Codes[slot] = Code(rows[r], block + column / 64, column % 64, *rest[r]++);
-                    }
-                }
-            }
-
-            // The column of a row's next weight, or, where the gap to it is long, one on the way.
-            int Next(int row) => gaps && *next[row] != ushort.MaxValue ? Math.Min(*next[row], last[row] + StepForm.LongestGap) : *next[row];
-        }
-
-        private readonly byte Code(int row, int word, int bit, byte rest)
-        {
-            int upper = 0;
-            for (int plane = 0; plane < Packed.LowBits; plane++) upper |= (int)(Packed.LowWord(row, plane, word) >> bit & 1) << plane;
-            return (byte)(upper << Packed.RestBits | rest);
-        }
-
-        // The columns of the ones of some words, from the first word's on.
-        private static ushort* Columns(ulong* words, int block, int end, ushort* columns)
-        {
-            for (int b = block; b < end; b++)
-            {
-                for (ulong bits = words[b]; bits != 0; bits &= bits - 1)
-                    *columns++ = (ushort)(64 * (b - block) + BitOperations.TrailingZeroCount(bits));
-            }
-            return columns;
         }
     }
 }

@@ -1,5 +1,3 @@
-using System;
-
 namespace Lowbit.Kernels.PartiallyBinarized;
 
 /// <summary>
@@ -38,36 +36,12 @@ internal readonly record struct StepForm(int Slots, int Columns, int Start, int 
     /// <summary>How far a window can begin after the one before it.</summary>
     public int FarthestMove => byte.MaxValue / Start * Start;
 
+    /// <summary>
+    /// Most steps with windows that begin in the same 64 columns. All of them reach what is left there, so each takes weights from the row that has
+    /// most; and if nothing is left there, the next window begins behind.
+    /// </summary>
+    public int MostStepsOfBlock => 64 / Slots;
+
     /// <summary>Bytes of steps.</summary>
     public long Bytes(int steps, bool gaps) => (long)Vector * (gaps ? steps + (steps + 1) / 2 : 2 * steps);
-
-    /// <summary>Makes room for a step without weights.</summary>
-    /// <param name="data">Where the steps so far end; afterwards where this one ends.</param>
-    /// <param name="step">The step's number in its segment.</param>
-    /// <param name="gaps">Whether it has gaps.</param>
-    public unsafe StepTarget Begin(ref byte* data, int step, bool gaps)
-    {
-        bool isSecond = gaps && step % 2 == 1;
-        StepTarget target = isSecond ? new() { Where = data - 2 * Vector, Codes = data, Shift = 4 } : new() { Where = data, Codes = data + Vector };
-        if (!isSecond) new Span<byte>(target.Where, Vector).Fill(gaps ? (byte)0 : NoPlace);
-        new Span<byte>(target.Codes, Vector).Clear();
-        data = target.Codes + Vector;
-        return target;
-    }
-}
-
-/// <summary>The two vectors of a step that is being written.</summary>
-internal unsafe struct StepTarget
-{
-    /// <summary>Places or gaps.</summary>
-    public byte* Where;
-
-    /// <summary>Codes.</summary>
-    public byte* Codes;
-
-    /// <summary>First bit of the gaps.</summary>
-    public int Shift;
-
-    /// <summary>Writes a gap.</summary>
-    public readonly void SetGap(int slot, int gap) => Where[slot] |= (byte)(gap << Shift);
 }

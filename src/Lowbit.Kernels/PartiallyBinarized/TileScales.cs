@@ -41,11 +41,12 @@ internal readonly unsafe struct TileScales
     /// <param name="rowsOfTile">The tile's rows.</param>
     /// <param name="count">Their number.</param>
     /// <param name="block">First block of the segment.</param>
-    /// <param name="units">[<see cref="Units"/>] cleared units.</param>
+    /// <param name="units">[<see cref="Units"/>].</param>
     public static void Store(in PackedRows rows, int* rowsOfTile, int count, int block, byte* units)
     {
         int lowGroup = rows.LowGroups == 1 ? 0 : 64 * block / rows.LowGroupSize, highGroup = rows.HighGroups == 1 ? 0 : 64 * block / rows.HighGroupSize;
         int table = TableBytes(rows), scale = table / RowTiles.Rows;
+        new Span<byte>(units, Units(rows) * RowTiles.Unit).Clear();
         for (int i = 0; i < count; i++)
         {
             long low = (long)rowsOfTile[i] * rows.LowGroups + lowGroup, high = (long)rowsOfTile[i] * rows.HighGroups + highGroup;

@@ -49,14 +49,22 @@ internal sealed unsafe class UniformBlockRows(string name, UniformRows rows, Ten
     public override byte* Row(int row)
     {
         UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)_rows.Blocks * sizeof(UniformBlock));
+        long last = -1;
+        ushort scale = 0, minusZero = 0;
         for (int b = 0; b < _rows.Blocks; b++)
         {
             for (int half = 0; half < 2; half++)
             {
                 int group = _rows.Groups == 1 ? 0 : Math.Min(_rows.Groups - 1, (b * UniformLayout.BlockLength + half * UniformLayout.BlockLength / 2) / _rows.GroupSize);
                 long parameter = (long)row * _rows.Groups + group;
-                blocks[b].Scales[half] = BitConverter.HalfToUInt16Bits((Half)_rows.Scale(parameter));
-                blocks[b].MinusZeros[half] = BitConverter.HalfToUInt16Bits((Half)(-_rows.Zero(parameter)));
+                if (parameter != last)
+                {
+                    scale = ((ushort*)_rows.Scales)[parameter];
+                    minusZero = BitConverter.HalfToUInt16Bits((Half)(-_rows.Zero(parameter)));
+                    last = parameter;
+                }
+                blocks[b].Scales[half] = scale;
+                blocks[b].MinusZeros[half] = minusZero;
             }
             CodeBlock.Unpack(_rows.Block(row, b), _rows.Bits, blocks[b].Codes);
         }
