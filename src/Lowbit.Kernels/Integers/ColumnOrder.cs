@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -15,9 +16,9 @@ internal readonly record struct ChunkRun(ChunkForm Form, int Count);
 /// </summary>
 internal sealed class ColumnOrder
 {
-    private const int BitsOfEntry = 24; // 9, those that jump or fill up, and their time: beside chunks that are wider
+    private const int BitsOfEntry = 16; // 9, those that jump or fill up, and their time: beside chunks that are wider
 
-    private readonly int[] _columns;
+    private readonly int[] _columns; // pinned
 
     /// <summary>Finds the order and the forms.</summary>
     /// <param name="rowClasses">[rows].</param>
@@ -44,20 +45,26 @@ internal sealed class ColumnOrder
         {
             int width = ChunkForms.Columns((ChunkForm)form);
             foreach (int first in firsts[form])
-                for (int i = first; i < first + width; i++) columns.Add(i < sorted.Length ? sorted[i] : -1);
+                for (int i = first; i < first + width; i++) columns.Add(i < sorted.Length ? sorted[i] : sorted.Length);
             if (firsts[form].Count > 0) runs.Add(new ChunkRun((ChunkForm)form, firsts[form].Count));
         }
-        _columns = [.. columns];
+        Width = sorted.Length;
+        _columns = GC.AllocateUninitializedArray<int>(columns.Count, pinned: true);
+        columns.CopyTo(_columns);
         Runs = [.. runs];
     }
 
     private ColumnOrder(int columns)
     {
         int width = ChunkForms.Columns(ChunkForm.Bits8), chunks = (columns + width - 1) / width;
-        _columns = new int[chunks * width];
-        for (int i = 0; i < _columns.Length; i++) _columns[i] = i < columns ? i : -1;
+        Width = columns;
+        _columns = GC.AllocateUninitializedArray<int>(chunks * width, pinned: true);
+        for (int i = 0; i < _columns.Length; i++) _columns[i] = Math.Min(i, columns);
         Runs = [new ChunkRun(ChunkForm.Bits8, chunks)];
     }
+
+    /// <summary>Columns of the matrix.</summary>
+    public int Width { get; }
 
     /// <summary>Columns of all chunks.</summary>
     public int Padded => _columns.Length;
@@ -65,8 +72,11 @@ internal sealed class ColumnOrder
     /// <summary>The chunks.</summary>
     public ImmutableArray<ChunkRun> Runs { get; }
 
-    /// <summary>[<see cref="Padded"/>] the matrix's column of each place; −1 where there is none.</summary>
+    /// <summary>[<see cref="Padded"/>] the matrix's column of each place; <see cref="Width"/> where there is none.</summary>
     public ReadOnlySpan<int> Columns => _columns;
+
+    /// <summary>The same where it does not move.</summary>
+    public unsafe int* Pointer => (int*)Marshal.UnsafeAddrOfPinnedArrayElement(_columns, 0);
 
     /// <summary>The columns as they are, in bytes, which leave nothing out.</summary>
     public static ColumnOrder InBytes(int columns) => new(columns);

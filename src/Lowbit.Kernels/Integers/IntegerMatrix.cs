@@ -30,8 +30,6 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     [ThreadStatic]
     private static NativeBuffer? t_sums;
 
-    private readonly object _owner; // of order and steps
-
     /// <summary>Makes the tiles.</summary>
     /// <param name="pool">Threads that share them.</param>
     /// <param name="coded">The integers, read now only.</param>
@@ -42,33 +40,20 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     private IntegerMatrix(IntegerTiles tiles, int rows, int columns, float[]? steps) : base(rows, columns)
     {
         Tiles = tiles;
-        int padded = tiles.Columns.Padded;
-        NativeBuffer input = new(2L * padded * sizeof(int));
-        _owner = input;
-        Order = (int*)input.Pointer;
-        Steps = input.Floats + padded;
-        for (int i = 0; i < padded; i++)
-        {
-            int column = tiles.Columns.Columns[i];
-            Order[i] = Math.Max(0, column);
-            Steps[i] = column < 0 ? 0 : steps is null ? 1 : steps[column];
-        }
+        Steps = steps;
     }
 
     /// <inheritdoc/>
     public override string Format => "integers";
 
     /// <inheritdoc/>
-    public override long Bytes => Tiles.Bytes + 2L * Tiles.Columns.Padded * sizeof(int);
+    public override long Bytes => Tiles.Bytes + (long)Tiles.Columns.Padded * sizeof(int);
 
     /// <summary>The integers.</summary>
     internal IntegerTiles Tiles { get; }
 
-    /// <summary>[padded] the column at each place; where there is none, any.</summary>
-    internal int* Order { get; }
-
-    /// <summary>[padded] what an input is multiplied by; 0 where there is no column.</summary>
-    internal float* Steps { get; }
+    /// <summary>[columns] what an input is multiplied by; null stands for ones.</summary>
+    internal float[]? Steps { get; }
 
     /// <summary>The same integers behind a step for each column.</summary>
     /// <param name="steps">[columns].</param>
@@ -85,7 +70,7 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
             for (int i = 0; i < Tiles.Columns.Padded; i++)
             {
                 int column = Tiles.Columns.Columns[i];
-                if (column >= 0) codes.Values[(long)r * Columns + column] = integers[i];
+                if (column < Columns) codes.Values[(long)r * Columns + column] = integers[i];
             }
         }
         return codes;
@@ -107,7 +92,7 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
             for (int i = 0; i < Tiles.Columns.Padded; i++)
             {
                 int column = Tiles.Columns.Columns[i];
-                if (column >= 0) destination[column] = integers[i] * Steps[i];
+                if (column < Columns) destination[column] = Steps is null ? integers[i] : integers[i] * Steps[column];
             }
         }
     }

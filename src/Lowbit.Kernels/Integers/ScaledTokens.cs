@@ -41,7 +41,7 @@ internal unsafe struct ScaledTokens : IParallelWork
     private const int Behind = 64; // values after the last column
 
     [ThreadStatic]
-    private static NativeBuffer? t_memory, t_own, t_products;
+    private static NativeBuffer? t_memory, t_own, t_products, t_inOrder;
 
     [ThreadStatic]
     private static (long Batch, IntegerMatrix? Matrix) t_ownBatch;
@@ -100,28 +100,32 @@ internal unsafe struct ScaledTokens : IParallelWork
     /// <inheritdoc/>
     public readonly void Execute(int start, int end)
     {
-        float* products = (float*)Scratch.Ensure(ref t_products, _padded * sizeof(float));
+        int columns = _activations.Features;
+        float* products = (float*)Scratch.Ensure(ref t_products, (columns + 1L) * sizeof(float)), inOrder = (float*)Scratch.Ensure(ref t_inOrder, _padded * sizeof(float));
+        products[columns] = 0; // where there is no column
         for (int t = start; t < end; t++)
         {
             ScaledToken token = Token(t);
             byte* memory = _memory + t * TokenBytes;
-            *(float*)memory = Round(Multiply(_activations.Values + (long)(_firstToken + t) * _activations.Features, products), products, token);
+            ReadOnlySpan<float> values = new(_activations.Values + (long)(_firstToken + t) * columns, columns);
+            if (_matrix.Steps is null) values.CopyTo(new(products, columns));
+            else Elementwise.Multiply(values, _matrix.Steps, new(products, columns));
+            *(float*)memory = Round(Arrange(products, inOrder), inOrder, token);
             int offset = 0, first = 0;
             foreach (ChunkRun run in _matrix.Tiles.Columns.Runs)
             {
-                int columns = run.Count * ChunkForms.Columns(run.Form);
-                offset += ChunkForms.Offset(run.Form) * Sum(token.Values + first, columns);
-                first += columns;
+                int count = run.Count * ChunkForms.Columns(run.Form);
+                offset += ChunkForms.Offset(run.Form) * Sum(token.Values + first, count);
+                first += count;
             }
             ((int*)memory)[1] = offset;
         }
     }
 
-    // Values times steps in the order of the columns; gives the largest absolute value.
-    private readonly float Multiply(float* values, float* products)
+    // Puts products in the order of the columns; gives the largest absolute value.
+    private readonly float Arrange(float* products, float* inOrder)
     {
-        int* columns = _matrix.Order;
-        float* steps = _matrix.Steps;
+        int* columns = _matrix.Tiles.Columns.Pointer;
         // Bits of absolute values are ordered like the values, and those of NaN lie above those of ∞.
         int largest = 0;
         if (Avx2.IsSupported)
@@ -129,8 +133,8 @@ internal unsafe struct ScaledTokens : IParallelWork
             Vector256<int> most = default;
             for (int i = 0; i < _padded; i += Vector256<float>.Count)
             {
-                Vector256<float> product = Avx2.GatherVector256(values, Vector256.Load(columns + i), sizeof(float)) * Vector256.Load(steps + i);
-                product.Store(products + i);
+                Vector256<float> product = Avx2.GatherVector256(products, Vector256.Load(columns + i), sizeof(float));
+                product.Store(inOrder + i);
                 most = Vector256.Max(most, product.AsInt32() & Vector256.Create(int.MaxValue));
             }
             for (int lane = 0; lane < Vector256<int>.Count; lane++) largest = Math.Max(largest, most[lane]);
@@ -139,8 +143,8 @@ internal unsafe struct ScaledTokens : IParallelWork
         {
             for (int i = 0; i < _padded; i++)
             {
-                products[i] = values[columns[i]] * steps[i];
-                largest = Math.Max(largest, BitConverter.SingleToInt32Bits(products[i]) & int.MaxValue);
+                inOrder[i] = products[columns[i]];
+                largest = Math.Max(largest, BitConverter.SingleToInt32Bits(inOrder[i]) & int.MaxValue);
             }
         }
         return BitConverter.Int32BitsToSingle(largest);

@@ -37,7 +37,7 @@ internal sealed unsafe class TileWave : IDisposable
         _entries = new NativeBuffer(2 * rows * MostEntries * columns.Padded * sizeof(ushort)); // hardly touched
         _rows = new NativeBuffer(rows * sizeof(PackedRow));
         for (int i = 0; i < columns.Padded; i++)
-            if (columns.Columns[i] >= 0) ((int*)_places.Pointer)[columns.Columns[i]] = i;
+            if (columns.Columns[i] < columns.Width) ((int*)_places.Pointer)[columns.Columns[i]] = i;
     }
 
     /// <summary>Tiles of the wave.</summary>

@@ -1,7 +1,6 @@
 using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Lowbit.Kernels.Interleaved;
 
 namespace Lowbit.Kernels.Integers;
@@ -197,10 +196,9 @@ internal sealed class TupleTable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void LookUpTriples5<TLanes, TVector>(TVector nibbles, TVector fifths, int bit, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        Split<TLanes, TVector>(ref nibbles, fifths, bit, out TVector isUpper);
-        first = LookUp<TLanes, TVector>(nibbles, isUpper, Triples5First, Triples5UpperFirst);
-        second = LookUp<TLanes, TVector>(nibbles, isUpper, Triples5Second, Triples5UpperSecond);
-        third = LookUp<TLanes, TVector>(nibbles, isUpper, Triples5Third, Triples5UpperThird);
+        first = TLanes.LookUp(Triples5First, Triples5UpperFirst, nibbles, fifths, bit);
+        second = TLanes.LookUp(Triples5Second, Triples5UpperSecond, nibbles, fifths, bit);
+        third = TLanes.LookUp(Triples5Third, Triples5UpperThird, nibbles, fifths, bit);
     }
 
     /// <summary>The integers of 32 pairs, with their offset.</summary>
@@ -208,31 +206,7 @@ internal sealed class TupleTable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void LookUpPairs5<TLanes, TVector>(TVector nibbles, TVector fifths, int bit, out TVector first, out TVector second) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        Split<TLanes, TVector>(ref nibbles, fifths, bit, out TVector isUpper);
-        first = LookUp<TLanes, TVector>(nibbles, isUpper, Pairs5First, Pairs5UpperFirst);
-        second = LookUp<TLanes, TVector>(nibbles, isUpper, Pairs5Second, Pairs5UpperSecond);
-    }
-
-    // A permutation of 64 bytes looks at six bits, so it takes whole codes; a shuffle of 16 bytes takes the lower four and chooses by the fifth.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Split<TLanes, TVector>(ref TVector nibbles, TVector fifths, int bit, out TVector isUpper) where TLanes : struct, ILanes<TVector> where TVector : struct
-    {
-        isUpper = default;
-        if (typeof(TVector) == typeof(Vector512<byte>) && Avx512Vbmi.IsSupported) nibbles = TLanes.Or(nibbles, bit <= 4 ? TLanes.UpperBits(fifths, 4 - bit, 0x10) : TLanes.Bits(fifths, bit - 4, 0x10));
-        else isUpper = TLanes.UpperBits(fifths, 7 - bit, byte.MaxValue);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector LookUp<TLanes, TVector>(TVector codes, TVector isUpper, Vector128<byte> lower, Vector128<byte> upper) where TLanes : struct, ILanes<TVector> where TVector : struct =>
-        typeof(TVector) == typeof(Vector512<byte>) && Avx512Vbmi.IsSupported
-            ? (TVector)(object)Avx512Vbmi.PermuteVar64x8(Twice(lower, upper), (Vector512<byte>)(object)codes)
-            : TLanes.Choose(isUpper, TLanes.LookUp(TLanes.Table(upper), codes), TLanes.LookUp(TLanes.Table(lower), codes));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Twice(Vector128<byte> lower, Vector128<byte> upper)
-    {
-        // Of constants this is one, which joining vectors is not.
-        ulong a = lower.AsUInt64().GetElement(0), b = lower.AsUInt64().GetElement(1), c = upper.AsUInt64().GetElement(0), d = upper.AsUInt64().GetElement(1);
-        return Vector512.Create(a, b, c, d, a, b, c, d).AsByte();
+        first = TLanes.LookUp(Pairs5First, Pairs5UpperFirst, nibbles, fifths, bit);
+        second = TLanes.LookUp(Pairs5Second, Pairs5UpperSecond, nibbles, fifths, bit);
     }
 }

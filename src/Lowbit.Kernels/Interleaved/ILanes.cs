@@ -47,8 +47,13 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>The byte that each byte of indices, at most 15, points to in a table of 16.</summary>
     static abstract TVector LookUp(TVector table, TVector indices);
 
-    /// <summary>The bytes of one vector where bit 7 is set, and elsewhere those of another.</summary>
-    static abstract TVector Choose(TVector bits, TVector set, TVector others);
+    /// <summary>The byte that each code of five bits points to in a table of 32.</summary>
+    /// <param name="lower">The first half of the table.</param>
+    /// <param name="upper">The other half.</param>
+    /// <param name="nibbles">The lower four bits of the codes.</param>
+    /// <param name="fifths">Bit <paramref name="bit"/> of a byte is the fifth one of its code.</param>
+    /// <param name="bit">Which bit.</param>
+    static abstract TVector LookUp(Vector128<byte> lower, Vector128<byte> upper, TVector nibbles, TVector fifths, int bit);
 
     /// <summary>Sixteen bytes of a table in every 128 bits.</summary>
     static abstract TVector Table(Vector128<byte> table);
@@ -135,7 +140,15 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<byte> Choose(Vector512<byte> bits, Vector512<byte> set, Vector512<byte> others) => Vector512.ConditionalSelect(Vector512.IsNegative(bits.AsSByte()).AsByte(), set, others);
+    public static Vector512<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector512<byte> nibbles, Vector512<byte> fifths, int bit)
+    {
+        if (!Avx512Vbmi.IsSupported)
+            return Vector512.ConditionalSelect(Vector512.IsNegative((fifths.AsUInt16() << 7 - bit).AsSByte()).AsByte(), LookUp(Table(upper), nibbles), LookUp(Table(lower), nibbles));
+        // A permutation of 64 bytes looks at six bits: the table is there twice. Of constants it is one, which joined vectors are not.
+        ulong a = lower.AsUInt64().GetElement(0), b = lower.AsUInt64().GetElement(1), c = upper.AsUInt64().GetElement(0), d = upper.AsUInt64().GetElement(1);
+        return Avx512Vbmi.PermuteVar64x8(Vector512.Create(a, b, c, d, a, b, c, d).AsByte(), nibbles | (bit <= 4 ? UpperBits(fifths, 4 - bit, 0x10) : Bits(fifths, bit - 4, 0x10)));
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Table(Vector128<byte> table)
     {
@@ -239,7 +252,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LookUp(Vector256<byte> table, Vector256<byte> indices) => Avx2.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> Choose(Vector256<byte> bits, Vector256<byte> set, Vector256<byte> others) => Avx2.BlendVariable(others, set, bits);
+    public static Vector256<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector256<byte> nibbles, Vector256<byte> fifths, int bit) =>
+        Avx2.BlendVariable(Avx2.Shuffle(Vector256.Create(lower), nibbles), Avx2.Shuffle(Vector256.Create(upper), nibbles), Vector256.ShiftLeft(fifths.AsUInt16(), 7 - bit).AsByte());
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Table(Vector128<byte> table) => Vector256.Create(table);
 
@@ -350,7 +364,8 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LookUp(Vector128<byte> table, Vector128<byte> indices) => Vector128.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<byte> Choose(Vector128<byte> bits, Vector128<byte> set, Vector128<byte> others) => Vector128.ConditionalSelect(Vector128.IsNegative(bits.AsSByte()).AsByte(), set, others);
+    public static Vector128<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector128<byte> nibbles, Vector128<byte> fifths, int bit) =>
+        Vector128.ConditionalSelect(Vector128.IsNegative((fifths.AsUInt16() << 7 - bit).AsSByte()).AsByte(), Vector128.Shuffle(upper, nibbles), Vector128.Shuffle(lower, nibbles));
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Table(Vector128<byte> table) => table;
 

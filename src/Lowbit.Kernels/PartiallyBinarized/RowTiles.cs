@@ -47,7 +47,7 @@ internal sealed unsafe class RowTiles
 
     private const int RowsOfOrder = ushort.MaxValue + 1;
     private const double DenseShare = 0.15; // of salient weights, from which on steps have gaps
-    private const int TilesOfWave = 16; // a thread
+    private const int TilesOfWave = 8; // a thread
 
     [ThreadStatic]
     private static NativeBuffer? t_slots;

@@ -203,13 +203,13 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
                 fits = true;
                 foreach (int c in order.Slice(chunk, count))
                 {
-                    if (c < 0) continue;
+                    if (c == values.Length) continue;
                     x[c] = (int)MathF.Round(values[c] * steps[c] * (8128 / largest / factor));
                     fits &= MathF.Abs(values[c] * steps[c] * (8128 / largest)) <= 127.49f * factor;
                 }
             }
             foreach (int c in order.Slice(chunk, count))
-                if (c >= 0) x[c] *= factor;
+                if (c < values.Length) x[c] *= factor;
         }
         scale = largest / 8128;
         return x;
@@ -240,7 +240,7 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
                 {
                     Assert.Equal(token.Values[i], factor * token.Codes[i]);
                     Assert.InRange(token.Codes[i], -127, 127);
-                    if (matrix.Tiles.Columns.Columns[i] < 0) Assert.Equal(0, token.Values[i]);
+                    if (matrix.Tiles.Columns.Columns[i] == columns) Assert.Equal(0, token.Values[i]);
                     largestOf = Math.Max(largestOf, Math.Abs((int)token.Codes[i]));
                     largest = Math.Max(largest, Math.Abs((int)token.Values[i]));
                 }
