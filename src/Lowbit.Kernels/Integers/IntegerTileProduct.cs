@@ -58,8 +58,9 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
             if (Second != 0) TLanes.Store((byte*)sums + lane + Second, sum1);
         }
         TileEntries entries = tiles.Entries(tile);
-        AddEntries(entries.Start, entries.Ones, x.Values, tiles.Columns.Padded, 0, sums);
-        AddEntries(entries.Start + TileEntries.StepBytes * entries.Ones, entries.Larges, x.Values, tiles.Columns.Padded, RowEntries.LargeShift, sums);
+        byte* ahead = data + tiles.CodeBytes + WeightMatrix.Ahead;
+        AddEntries(entries.Start, entries.Ones, x.Values, tiles.Columns.Padded, 0, ahead, sums);
+        AddEntries(entries.Start + TileEntries.StepBytes * entries.Ones, entries.Larges, x.Values, tiles.Columns.Padded, RowEntries.LargeShift, ahead, sums);
         for (int i = 0; i < IntegerTiles.Rows; i += Vector256<int>.Count)
             (Vector256.ConvertToSingle(Vector256.Load(sums + i) - Vector256.Create(x.Offset)) * x.Scale).Store(results + i);
     }
@@ -70,8 +71,9 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
     /// <param name="x">The token's integers.</param>
     /// <param name="columns">Number of columns.</param>
     /// <param name="shift">Logarithm of what an entry is worth.</param>
+    /// <param name="ahead">Codes that are not asked for yet: reading them goes on meanwhile.</param>
     /// <param name="sums">[16].</param>
-    private static void AddEntries(byte* step, int steps, short* x, int columns, int shift, int* sums)
+    private static void AddEntries(byte* step, int steps, short* x, int columns, int shift, byte* ahead, int* sums)
     {
         if (steps == 0) return;
         if (!Avx2.IsSupported || columns > ushort.MaxValue)
@@ -80,20 +82,21 @@ internal static unsafe class IntegerTileProduct<TLanes, TVector> where TLanes : 
                 for (EntryCursor entry = new(step, row, steps, 1 << shift); entry.MoveNext(columns);) sums[row] += entry.Difference * x[entry.Column];
             return;
         }
-        (Vector256<int> sum0, Vector256<int> sum1) = Sum(step, steps, x, Vector256.Create((ushort)columns));
+        (Vector256<int> sum0, Vector256<int> sum1) = Sum(step, steps, x, Vector256.Create((ushort)columns), ahead);
         (Vector256.Load(sums) + Vector256.ShiftLeft(sum0, shift)).Store(sums);
         (Vector256.Load(sums + 8) + Vector256.ShiftLeft(sum1, shift)).Store(sums + 8);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static (Vector256<int> Lower, Vector256<int> Upper) Sum(byte* step, int steps, short* x, Vector256<ushort> behind)
+    private static (Vector256<int> Lower, Vector256<int> Upper) Sum(byte* step, int steps, short* x, Vector256<ushort> behind, byte* ahead)
     {
         Vector256<int> sum0 = default, sum1 = default;
         Vector256<ushort> column = default, jump = Vector256.Create((ushort)RowEntries.Jump);
         Vector256<ushort> bits = Vector256.Create(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768);
-        for (; steps > 0; steps--, step += TileEntries.StepBytes)
+        for (; steps > 0; steps--, step += TileEntries.StepBytes, ahead += IBlockFormat.Vector)
         {
             Sse.Prefetch0(step + WeightMatrix.Ahead);
+            Sse.Prefetch0(ahead);
             Vector256<ushort> gap = Avx2.ConvertToVector256Int16(step).AsUInt16();
             column += gap;
             Vector256<ulong> columns = Vector256.Min(column, behind).AsUInt64(); // rows that have no more go on jumping

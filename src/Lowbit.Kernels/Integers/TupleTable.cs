@@ -196,9 +196,10 @@ internal sealed class TupleTable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void LookUpTriples5<TLanes, TVector>(TVector nibbles, TVector fifths, int bit, out TVector first, out TVector second, out TVector third) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        first = TLanes.LookUp(Triples5First, Triples5UpperFirst, nibbles, fifths, bit);
-        second = TLanes.LookUp(Triples5Second, Triples5UpperSecond, nibbles, fifths, bit);
-        third = TLanes.LookUp(Triples5Third, Triples5UpperThird, nibbles, fifths, bit);
+        TVector codes = TLanes.FiveBits(nibbles, fifths, bit, out TVector isUpper);
+        first = TLanes.LookUp(Triples5First, Triples5UpperFirst, codes, isUpper);
+        second = TLanes.LookUp(Triples5Second, Triples5UpperSecond, codes, isUpper);
+        third = TLanes.LookUp(Triples5Third, Triples5UpperThird, codes, isUpper);
     }
 
     /// <summary>The integers of 32 pairs, with their offset.</summary>
@@ -206,7 +207,8 @@ internal sealed class TupleTable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void LookUpPairs5<TLanes, TVector>(TVector nibbles, TVector fifths, int bit, out TVector first, out TVector second) where TLanes : struct, ILanes<TVector> where TVector : struct
     {
-        first = TLanes.LookUp(Pairs5First, Pairs5UpperFirst, nibbles, fifths, bit);
-        second = TLanes.LookUp(Pairs5Second, Pairs5UpperSecond, nibbles, fifths, bit);
+        TVector codes = TLanes.FiveBits(nibbles, fifths, bit, out TVector isUpper);
+        first = TLanes.LookUp(Pairs5First, Pairs5UpperFirst, codes, isUpper);
+        second = TLanes.LookUp(Pairs5Second, Pairs5UpperSecond, codes, isUpper);
     }
 }

@@ -47,13 +47,15 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>The byte that each byte of indices, at most 15, points to in a table of 16.</summary>
     static abstract TVector LookUp(TVector table, TVector indices);
 
-    /// <summary>The byte that each code of five bits points to in a table of 32.</summary>
-    /// <param name="lower">The first half of the table.</param>
-    /// <param name="upper">The other half.</param>
-    /// <param name="nibbles">The lower four bits of the codes.</param>
+    /// <summary>Codes of five bits as <see cref="LookUp(Vector128{byte}, Vector128{byte}, TVector, TVector)"/> takes them.</summary>
+    /// <param name="nibbles">Their lower four bits.</param>
     /// <param name="fifths">Bit <paramref name="bit"/> of a byte is the fifth one of its code.</param>
     /// <param name="bit">Which bit.</param>
-    static abstract TVector LookUp(Vector128<byte> lower, Vector128<byte> upper, TVector nibbles, TVector fifths, int bit);
+    /// <param name="isUpper">To be given to the other operation too.</param>
+    static abstract TVector FiveBits(TVector nibbles, TVector fifths, int bit, out TVector isUpper);
+
+    /// <summary>The byte that each code of five bits points to in a table of 32, of which there are both halves.</summary>
+    static abstract TVector LookUp(Vector128<byte> lower, Vector128<byte> upper, TVector codes, TVector isUpper);
 
     /// <summary>Sixteen bytes of a table in every 128 bits.</summary>
     static abstract TVector Table(Vector128<byte> table);
@@ -140,13 +142,19 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> LookUp(Vector512<byte> table, Vector512<byte> indices) => Avx512BW.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector512<byte> nibbles, Vector512<byte> fifths, int bit)
+    public static Vector512<byte> FiveBits(Vector512<byte> nibbles, Vector512<byte> fifths, int bit, out Vector512<byte> isUpper)
     {
-        if (!Avx512Vbmi.IsSupported)
-            return Vector512.ConditionalSelect(Vector512.IsNegative((fifths.AsUInt16() << 7 - bit).AsSByte()).AsByte(), LookUp(Table(upper), nibbles), LookUp(Table(lower), nibbles));
+        isUpper = Avx512Vbmi.IsSupported ? default : (fifths.AsUInt16() << 7 - bit).AsByte();
+        return Avx512Vbmi.IsSupported ? nibbles | (bit <= 4 ? UpperBits(fifths, 4 - bit, 0x10) : Bits(fifths, bit - 4, 0x10)) : nibbles;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector512<byte> codes, Vector512<byte> isUpper)
+    {
+        if (!Avx512Vbmi.IsSupported) return Vector512.ConditionalSelect(Vector512.IsNegative(isUpper.AsSByte()).AsByte(), LookUp(Table(upper), codes), LookUp(Table(lower), codes));
         // A permutation of 64 bytes looks at six bits: the table is there twice. Of constants it is one, which joined vectors are not.
         ulong a = lower.AsUInt64().GetElement(0), b = lower.AsUInt64().GetElement(1), c = upper.AsUInt64().GetElement(0), d = upper.AsUInt64().GetElement(1);
-        return Avx512Vbmi.PermuteVar64x8(Vector512.Create(a, b, c, d, a, b, c, d).AsByte(), nibbles | (bit <= 4 ? UpperBits(fifths, 4 - bit, 0x10) : Bits(fifths, bit - 4, 0x10)));
+        return Avx512Vbmi.PermuteVar64x8(Vector512.Create(a, b, c, d, a, b, c, d).AsByte(), codes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -252,8 +260,16 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> LookUp(Vector256<byte> table, Vector256<byte> indices) => Avx2.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector256<byte> nibbles, Vector256<byte> fifths, int bit) =>
-        Avx2.BlendVariable(Avx2.Shuffle(Vector256.Create(lower), nibbles), Avx2.Shuffle(Vector256.Create(upper), nibbles), Vector256.ShiftLeft(fifths.AsUInt16(), 7 - bit).AsByte());
+    public static Vector256<byte> FiveBits(Vector256<byte> nibbles, Vector256<byte> fifths, int bit, out Vector256<byte> isUpper)
+    {
+        isUpper = Vector256.ShiftLeft(fifths.AsUInt16(), 7 - bit).AsByte();
+        return nibbles;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector256<byte> codes, Vector256<byte> isUpper) =>
+        Avx2.BlendVariable(Avx2.Shuffle(Vector256.Create(lower), codes), Avx2.Shuffle(Vector256.Create(upper), codes), isUpper);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Table(Vector128<byte> table) => Vector256.Create(table);
 
@@ -364,8 +380,16 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> LookUp(Vector128<byte> table, Vector128<byte> indices) => Vector128.Shuffle(table, indices);
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector128<byte> nibbles, Vector128<byte> fifths, int bit) =>
-        Vector128.ConditionalSelect(Vector128.IsNegative((fifths.AsUInt16() << 7 - bit).AsSByte()).AsByte(), Vector128.Shuffle(upper, nibbles), Vector128.Shuffle(lower, nibbles));
+    public static Vector128<byte> FiveBits(Vector128<byte> nibbles, Vector128<byte> fifths, int bit, out Vector128<byte> isUpper)
+    {
+        isUpper = (fifths.AsUInt16() << 7 - bit).AsByte();
+        return nibbles;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> LookUp(Vector128<byte> lower, Vector128<byte> upper, Vector128<byte> codes, Vector128<byte> isUpper) =>
+        Vector128.ConditionalSelect(Vector128.IsNegative(isUpper.AsSByte()).AsByte(), Vector128.Shuffle(upper, codes), Vector128.Shuffle(lower, codes));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<byte> Table(Vector128<byte> table) => table;
 

@@ -200,7 +200,7 @@ public sealed unsafe class PartiallyBinarizedMatrix : WeightMatrix
         activations.Tokens <= FewTokens && TileProductAvx2.IsSupported && UsesIntegers(activations) ? Tiles(pool, TileProductAvx512.IsSupported ? TileProductAvx512.Form : TileProductAvx2.Form).Count : 0;
 
     /// <inheritdoc/>
-    internal override byte* TileStart(int tile) => _tiles![tile].Data;
+    internal override byte* TileStart(int tile) => _tiles![tile].Moves;
 
     /// <inheritdoc/>
     internal override void MultiplyTiles(Activations activations, float* output, int start, int end)

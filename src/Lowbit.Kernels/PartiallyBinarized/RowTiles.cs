@@ -148,10 +148,10 @@ internal sealed unsafe class RowTiles
         {
             for (int i = start; i < end; i++)
             {
-                byte* slot = Slots + i * Writer.MostBytes;
-                Starts[i + 1] = Writer.Write(Tiles[First + i], Math.Min(Rows, RowsLeft - i * Rows), slot, out long dataBytes);
-                Tiles._data[First + i] = slot;
-                Tiles._moves[First + i] = slot + dataBytes;
+                RowTile tile = Tiles[First + i];
+                Starts[i + 1] = Writer.Write(ref tile, Math.Min(Rows, RowsLeft - i * Rows), Slots + i * Writer.MostBytes);
+                Tiles._data[First + i] = tile.Data;
+                Tiles._moves[First + i] = tile.Moves;
             }
         }
     }
@@ -167,11 +167,11 @@ internal sealed unsafe class RowTiles
         {
             for (int i = start; i < end; i++)
             {
-                byte* from = Tiles._data[First + i], to = Target + Starts[i];
+                byte* from = Tiles._moves[First + i], to = Target + Starts[i];
                 long bytes = Starts[i + 1] - Starts[i];
                 Buffer.MemoryCopy(from, to, bytes, bytes);
-                Tiles._data[First + i] = to;
-                Tiles._moves[First + i] += to - from;
+                Tiles._moves[First + i] = to;
+                Tiles._data[First + i] += to - from;
             }
         }
     }

@@ -26,20 +26,22 @@ internal readonly unsafe struct TileWriter(in PackedRows packed, StepForm form, 
     private readonly PackedRows _packed = packed;
 
     /// <summary>Most bytes of a tile, as if every block were a segment and every weight salient.</summary>
-    public long MostBytes => _packed.Words * (Unit * (TileScales.Units(_packed) + 2L * _packed.LowBits + 1) + form.Bytes(form.MostStepsOfBlock, gaps: false));
+    public long MostBytes => MostMoveBytes + _packed.Words * (Unit * (TileScales.Units(_packed) + 2L * _packed.LowBits) + form.Bytes(form.MostStepsOfBlock, gaps: false));
 
-    /// <summary>Writes a tile and behind its data its moves.</summary>
-    /// <param name="tile">The tile.</param>
+    private long MostMoveBytes => (long)_packed.Words * Unit;
+
+    /// <summary>Writes a tile, its moves before its data: where the tile before is read, they are asked for in time.</summary>
+    /// <param name="tile">The tile; its places are set.</param>
     /// <param name="count">Its rows.</param>
-    /// <param name="target">[<see cref="MostBytes"/>].</param>
-    /// <param name="dataBytes">Bytes before the moves.</param>
-    /// <returns>Bytes of both, up to whole units.</returns>
+    /// <param name="target">[<see cref="MostBytes"/>], of which the first may be left as they are.</param>
+    /// <returns>Bytes from the moves on.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public long Write(in RowTile tile, int count, byte* target, out long dataBytes)
+    public long Write(ref RowTile tile, int count, byte* target)
     {
         byte* codes = Scratch.Ensure(ref t_codes, (long)Rows * _packed.CodeStride);
         int* lists = (int*)Scratch.Ensure(ref t_lists, (long)Rows * SalientList.Most * sizeof(int));
-        byte* moves = Scratch.Ensure(ref t_moves, (long)_packed.Words * Unit), move = moves, data = target;
+        byte* moves = Scratch.Ensure(ref t_moves, MostMoveBytes), move = moves, data = target + MostMoveBytes;
+        tile.Data = data;
         int* rows = stackalloc int[Rows];
         byte** rest = stackalloc byte*[Rows];
         int** next = stackalloc int*[Rows];
@@ -67,10 +69,10 @@ internal readonly unsafe struct TileWriter(in PackedRows packed, StepForm form, 
             if (form.Slots == 4) Steps<FourSlots>(next, ref data, ref move);
             else Steps<TwoSlots>(next, ref data, ref move);
         }
-        dataBytes = data - target;
         long moveBytes = move - moves;
-        Buffer.MemoryCopy(moves, data, moveBytes, moveBytes);
-        return (dataBytes + moveBytes + Unit - 1) / Unit * Unit;
+        tile.Moves = tile.Data - (moveBytes + Unit - 1) / Unit * Unit;
+        Buffer.MemoryCopy(moves, tile.Moves, moveBytes, moveBytes);
+        return data - tile.Moves;
     }
 
     // A block of a plane. Its words are [row, byte]; each shuffle moves the highest bit of a byte's place to the end, and four of them make [byte, row].
