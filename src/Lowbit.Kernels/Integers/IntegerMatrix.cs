@@ -25,7 +25,7 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     private static NativeBuffer? t_integers;
 
     [ThreadStatic]
-    private static NativeBuffer? t_panel;
+    private static NativeBuffer? t_tile;
 
     [ThreadStatic]
     private static NativeBuffer? t_sums;
@@ -183,11 +183,11 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
 
         public readonly void Execute(int start, int end)
         {
-            byte* panel = Scratch.Ensure(ref t_panel, PanelProduct<TLanes, TVector>.PanelBytes);
+            byte* integers = Scratch.Ensure(ref t_tile, PanelProduct<TLanes, TVector>.TileBytes(Matrix.Tiles));
             int* sums = (int*)Scratch.Ensure(ref t_sums, (Tokens + PanelProduct<TLanes, TVector>.TokensAtOnce) * IntegerTiles.Rows * sizeof(int));
             for (int tile = start; tile < end; tile++)
             {
-                PanelProduct<TLanes, TVector>.Run(Matrix.Tiles, tile, Input, Tokens, panel, sums);
+                PanelProduct<TLanes, TVector>.Run(Matrix.Tiles, tile, Input, Tokens, integers, sums);
                 for (int t = 0; t < Tokens; t++) Matrix.Scatter(tile, (float*)sums + IntegerTiles.Rows * t, Output + (long)t * Matrix.Rows);
             }
         }

@@ -5,7 +5,7 @@ using Lowbit.Kernels.Interleaved;
 namespace Lowbit.Kernels.Integers;
 
 /// <summary>
-/// Products of a tile with many tokens. Its chunks are unpacked into a panel of 16-bit integers, with what the forms leave out; the panel
+/// Products of a tile with many tokens. Its chunks are unpacked into 16-bit integers, with what the forms leave out. A panel of 512 columns of them
 /// stays in the first-level cache while all tokens use it, four at a time.
 /// </summary>
 internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct, ILanes<TVector> where TVector : struct
@@ -15,60 +15,64 @@ internal static unsafe class PanelProduct<TLanes, TVector> where TLanes : struct
 
     private const int PanelColumns = 512;
 
-    /// <summary>Bytes of the memory for a panel: two columns a vector.</summary>
-    public static int PanelBytes => PanelColumns / 2 * IBlockFormat.Vector;
+    /// <summary>Bytes of the unpacked integers of a tile, [pairs of columns, 16, 2], and as many as one more pair takes.</summary>
+    public static long TileBytes(IntegerTiles tiles) => (tiles.Columns.Padded / 2 + 1L) * IBlockFormat.Vector;
 
     /// <summary>Multiplies the rows of a tile with tokens.</summary>
     /// <param name="tiles">The matrix.</param>
     /// <param name="tile">The tile.</param>
     /// <param name="input">The tokens.</param>
     /// <param name="tokens">Their number.</param>
-    /// <param name="panel">[<see cref="PanelBytes"/>].</param>
+    /// <param name="integers">[<see cref="TileBytes"/>], overwritten.</param>
     /// <param name="sums">[tokens up to a multiple of four, 16], overwritten.</param>
-    public static void Run(IntegerTiles tiles, int tile, in ScaledTokens input, int tokens, byte* panel, int* sums)
+    public static void Run(IntegerTiles tiles, int tile, in ScaledTokens input, int tokens, byte* integers, int* sums)
     {
         short** x = stackalloc short*[TokensAtOnce];
-        EntryCursor* cursors = stackalloc EntryCursor[2 * IntegerTiles.Rows];
-        byte* codes = tiles[tile];
-        TileEntries entries = tiles.Entries(tile);
-        for (int lane = 0; lane < IntegerTiles.Rows; lane++)
+        byte* codes = tiles[tile], next = integers;
+        foreach (ChunkRun run in tiles.Columns.Runs)
         {
-            cursors[2 * lane] = entries.OnesOf(lane);
-            cursors[2 * lane + 1] = entries.LargesOf(lane);
-        }
-        new Span<int>(sums, (tokens + TokensAtOnce - 1) / TokensAtOnce * TokensAtOnce * IntegerTiles.Rows).Clear();
-        int runIndex = 0, chunk = 0; // of a run
-        for (int first = 0, behind = 0; first < tiles.Columns.Padded; first = behind)
-        {
-            while (runIndex < tiles.Columns.Runs.Length)
+            for (int i = 0; i < run.Count; i++)
             {
-                ChunkRun run = tiles.Columns.Runs[runIndex];
-                if (behind + ChunkForms.Columns(run.Form) > first + PanelColumns) break;
-                Unpack(run.Form, codes, panel + (behind - first) / 2 * IBlockFormat.Vector);
-                behind += ChunkForms.Columns(run.Form);
+                Unpack(run.Form, codes, next);
                 codes += ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
-                if (++chunk < run.Count) continue;
-                runIndex++;
-                chunk = 0;
+                next += ChunkForms.Columns(run.Form) / 2 * IBlockFormat.Vector;
             }
-            for (int i = 0; i < 2 * IntegerTiles.Rows; i++)
-            {
-                while (cursors[i].MoveNext(behind))
-                {
-                    int column = cursors[i].Column - first;
-                    ((short*)panel)[(column / 2 * IntegerTiles.Rows + i / 2) * 2 + column % 2] += (short)cursors[i].Difference;
-                }
-            }
+        }
+        int padded = tiles.Columns.Padded;
+        TileEntries entries = tiles.Entries(tile);
+        AddEntries(entries.Start, entries.Ones, 1, (short*)integers, padded);
+        AddEntries(entries.Start + TileEntries.StepBytes * entries.Ones, entries.Larges, RowEntries.Large, (short*)integers, padded);
+        new Span<int>(sums, (tokens + TokensAtOnce - 1) / TokensAtOnce * TokensAtOnce * IntegerTiles.Rows).Clear();
+        for (int first = 0; first < padded; first += PanelColumns)
+        {
+            int pairs = Math.Min(PanelColumns, padded - first) / 2;
             for (int t = 0; t < tokens; t += TokensAtOnce)
             {
                 for (int i = 0; i < TokensAtOnce; i++) x[i] = input.Token(Math.Min(t + i, tokens - 1)).Values + first;
-                FourTokens(panel, (behind - first) / 2, x, sums + IntegerTiles.Rows * t);
+                FourTokens(integers + first / 2 * IBlockFormat.Vector, pairs, x, sums + IntegerTiles.Rows * t);
             }
         }
         for (int t = 0; t < tokens; t++)
         {
             ScaledToken token = input.Token(t);
             for (int i = IntegerTiles.Rows * t; i < IntegerTiles.Rows * (t + 1); i++) ((float*)sums)[i] = token.Scale * (sums[i] - token.Offset);
+        }
+    }
+
+    // Without branches on what rows have: a jump adds 0, and rows that have no more go on behind the last column.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddEntries(byte* step, int steps, int worth, short* integers, int behind)
+    {
+        int* columns = stackalloc int[IntegerTiles.Rows];
+        for (; steps > 0; steps--, step += TileEntries.StepBytes)
+        {
+            int negative = *(ushort*)(step + IntegerTiles.Rows);
+            for (int row = 0; row < IntegerTiles.Rows; row++)
+            {
+                int gap = step[row], isEntry = gap - RowEntries.Jump >> 31, column = Math.Min(columns[row] + gap, behind);
+                columns[row] = column;
+                integers[(column / 2 * IntegerTiles.Rows + row) * 2 + column % 2] += (short)(worth - 2 * worth * (negative >> row & 1) & isEntry);
+            }
         }
     }
 
