@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Lowbit.Core;
 
@@ -33,10 +34,11 @@ internal sealed unsafe class CodedIntegers
         _stream = reader.NameOf(IntegerPacking.Stream);
         _rowClasses = Classes(reader, IntegerPacking.RowClasses, rows);
         _columnClasses = Classes(reader, IntegerPacking.ColumnClasses, columns);
+        SpreadTables.MakeSlots(RowClasses, ColumnClasses);
         int chunks = ChunksOf(rows, columns);
         uint* lengths = (uint*)reader.Bytes(IntegerPacking.Lengths, ElementFormat.U32, chunks * 4L);
         ReadOnlySpan<byte> stream = reader.AllBytes(IntegerPacking.Stream);
-        _words = (ushort*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(stream));
+        _words = (ushort*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(stream));
         _starts = new long[chunks + 1];
         for (int chunk = 0; chunk < chunks; chunk++)
         {

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using System.Threading;
 
 namespace Lowbit.Kernels.Integers;
 
@@ -30,7 +31,8 @@ internal static class SpreadTables
 
     private static readonly ushort[] s_shares = new ushort[Classes * Symbols];
     private static readonly ushort[] s_starts = new ushort[Classes * Symbols];
-    private static readonly uint[] s_slots = GC.AllocateArray<uint>(Classes * Shares, pinned: true);
+    private static readonly uint[] s_slots = GC.AllocateArray<uint>(Classes * Shares, pinned: true); // made when a class is first read
+    private static readonly bool[] s_hasSlots = new bool[Classes];
     private static readonly nint[] s_slotsOfSum = GC.AllocateArray<nint>(CrossingClasses, pinned: true);
     private static readonly float[] s_bits = new float[256 * CrossingClasses];
 
@@ -61,6 +63,26 @@ internal static class SpreadTables
     /// <summary>Shares of all symbols before it.</summary>
     public static uint Start(int spread, int symbol) => s_starts[spread * Symbols + symbol];
 
+    /// <summary>Makes <see cref="Slots"/> ready for the integers of a matrix.</summary>
+    /// <param name="rowClasses">[rows].</param>
+    /// <param name="columnClasses">[columns].</param>
+    public static void MakeSlots(ReadOnlySpan<byte> rowClasses, ReadOnlySpan<byte> columnClasses)
+    {
+        for (byte row = 0; row < Classes; row++)
+            for (byte column = 0; column < Classes && rowClasses.Contains(row); column++)
+            {
+                int spread = SpreadModel.Cross(row, column);
+                if (Volatile.Read(ref s_hasSlots[spread]) || !columnClasses.Contains(column)) continue;
+                Span<uint> slots = s_slots.AsSpan(spread * Shares, Shares);
+                for (int symbol = 0; symbol < Symbols; symbol++)
+                {
+                    uint slot = symbol == Escape ? 0 : (byte)(symbol - 128) | Share(spread, symbol) << 8;
+                    for (uint i = 0; i < Share(spread, symbol); i++) slots[(int)(Start(spread, symbol) + i)] = slot | i << 20;
+                }
+                Volatile.Write(ref s_hasSlots[spread], true); // two threads may write the same
+            }
+    }
+
     /// <summary>
     /// [sums of a row's and a column's class] tables [4096] of what a share says: bits 0 to 7 are the integer to which it belongs, 8 to 19 the
     /// integer's shares, 20 to 31 how many of them are before this one. The escape has nothing but these last.
@@ -88,8 +110,6 @@ internal static class SpreadTables
         for (int symbol = 0; symbol < Symbols; symbol++)
         {
             s_starts[spread * Symbols + symbol] = (ushort)start;
-            uint slot = symbol == Escape ? 0 : (byte)(symbol - 128) | (uint)shares[symbol] << 8;
-            for (uint i = 0; i < shares[symbol]; i++) s_slots[spread * Shares + start + i] = slot | i << 20;
             start += shares[symbol];
         }
     }

@@ -13,7 +13,7 @@ namespace Lowbit.Kernels.Integers;
 internal sealed unsafe class TileWave : IDisposable
 {
     /// <summary>Chunks of the file that a wave is made of. Their rows are whole tiles.</summary>
-    public const int MostChunks = 32;
+    public const int MostChunks = 16;
 
     private const int MostEntries = 8; // of a row for each of its columns
 

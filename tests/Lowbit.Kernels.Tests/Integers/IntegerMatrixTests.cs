@@ -331,7 +331,7 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
     public void Columns_of_normal_numbers_take_few_bits_more_than_their_entropy()
     {
         const int Rows = 512, Columns = 1024;
-        foreach ((double spread, double most) in new[] { (0.6, 2.25), (1.1, 2.95), (1.6, 3.65), (3, 4.7) })
+        foreach ((double spread, double most) in new[] { (0.6, 1.85), (1.1, 2.7), (1.6, 3.35), (3, 4.4) })
         {
             IntegerMatrix matrix = Make(Values(Rows, Columns, spread, 3), Rows, Columns);
             Assert.InRange(8.0 * matrix.Tiles.Bytes / Rows / Columns, 1.5, most);

@@ -63,6 +63,7 @@ public sealed unsafe class IntegerPackingTests
     public void Shares_of_a_class_fill_the_table_and_spread_wider_from_class_to_class()
     {
         uint zeros = 1u << SpreadTables.ShareBits;
+        SpreadTables.MakeSlots([24], [.. Enumerable.Range(0, SpreadTables.Classes).Select(k => (byte)k)]);
         for (int k = 0; k < SpreadTables.Classes; k++)
         {
             uint next = 0;
