@@ -7,7 +7,7 @@ using Lowbit.Kernels.Interleaved;
 namespace Lowbit.Kernels.Integers;
 
 /// <summary>
-/// Rows on their way from the file into tiles, some millions of integers at a time: read, packed each for itself, sorted by the number of their
+/// Rows on their way from the file into tiles, a million integers or so at a time: read, packed each for itself, sorted by the number of their
 /// entries, and interleaved by sixteen.
 /// </summary>
 internal sealed unsafe class TileWave : IDisposable
