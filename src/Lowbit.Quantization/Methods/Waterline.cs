@@ -22,7 +22,7 @@
 //           q          IntegerCodes, coded by SpreadModel (a class for each row and column, 48 logistic distributions)
 //           s          factors of ScaledInput, half precision
 // Cost      that of GPTQ times the rounds of the search (two or three, 12 at most).
-// In memory columns lie by how far they spread, 64 at a time in the form that takes the fewest bits (ColumnOrder).
+// In memory columns lie by how far they spread, 64 or 96 at a time in the form that takes the fewest bits (ColumnOrder).
 
 using System;
 using System.Runtime.InteropServices;
