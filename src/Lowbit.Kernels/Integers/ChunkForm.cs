@@ -1,4 +1,6 @@
 using System;
+using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Lowbit.Kernels.Interleaved;
 
@@ -52,6 +54,7 @@ internal static unsafe class ChunkForms
     public const int MostVectors = 16;
 
     private const int Groups = 8, Lane = 4;
+    private const uint Ones = 0x01010101;
 
     private static ReadOnlySpan<byte> VectorCounts => [4, 5, 4, 5, 6, 8, 10, 16];
     private static ReadOnlySpan<byte> Offsets => [1, 2, 2, 3, 4, 8, 16, 128];
@@ -86,17 +89,12 @@ internal static unsafe class ChunkForms
     /// <param name="entries">The row's entries so far.</param>
     public static void Pack(ChunkForm form, sbyte* integers, int column, uint* words, ref RowEntries entries)
     {
-        uint* codes = stackalloc uint[MostColumns / Lane], outside = stackalloc uint[MostColumns / Lane];
+        uint* steps = stackalloc uint[MostColumns / Lane];
         TupleTable? tuples = Tuples(form);
-        int reach = tuples?.Reach ?? Offset(form);
-        uint isOutside = Clamp(integers + column, Columns(form), reach, codes, outside);
-        if (tuples is not null) PackTuples(tuples, integers, column, codes, outside, words, ref entries);
-        else
-        {
-            PackBits(form, codes, words);
-            if (isOutside == 0) return;
-            for (int c = column; c < column + Columns(form); c++) entries.Add(c, integers[c] - Math.Clamp((int)integers[c], -reach, reach - 1));
-        }
+        Clamp(integers + column, Columns(form), tuples?.Reach ?? Offset(form), (byte*)steps);
+        if (tuples is null) PackBits(form, steps, words);
+        else PackTuples(tuples, steps, words);
+        AddDifferences(integers, column, Columns(form), Offset(form), (byte*)steps, ref entries);
     }
 
     /// <summary>Reads a row of a chunk, without entries.</summary>
@@ -134,77 +132,75 @@ internal static unsafe class ChunkForms
 
     private static int Steps(ChunkForm form) => form is ChunkForm.Triples4 or ChunkForm.Triples5 ? 3 : 2;
 
-    // Integers brought to −reach to reach − 1, plus reach, a step a word; bytes of outside are all ones where that changed them. Gives all of these or-ed.
-    private static uint Clamp(sbyte* integers, int columns, int reach, uint* codes, uint* outside)
+    // Integers brought to −reach to reach − 1, plus reach.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Clamp(sbyte* integers, int columns, int reach, byte* target)
     {
-        Vector128<sbyte> least = Vector128.Create((sbyte)-reach), most = Vector128.Create((sbyte)(reach - 1)), any = default;
-        for (int c = 0; c < columns; c += Vector128<sbyte>.Count)
-        {
-            Vector128<sbyte> all = Vector128.Load(integers + c), within = Vector128.Min(Vector128.Max(all, least), most), changed = ~Vector128.Equals(all, within);
-            (within - least).Store((sbyte*)codes + c);
-            changed.Store((sbyte*)outside + c);
-            any |= changed;
-        }
-        return (any.AsUInt64()[0] | any.AsUInt64()[1]) != 0 ? uint.MaxValue : 0;
+        Vector256<sbyte> least = Vector256.Create((sbyte)-reach), most = Vector256.Create((sbyte)(reach - 1));
+        for (int c = 0; c < columns; c += Vector256<sbyte>.Count) (Vector256.Min(Vector256.Max(Vector256.Load(integers + c), least), most) - least).Store((sbyte*)target + c);
     }
 
-    private static void PackTuples(TupleTable tuples, sbyte* integers, int column, uint* clamped, uint* outside, uint* words, ref RowEntries entries)
+    // What is between the integers and those that the form holds, which have an offset.
+    private static void AddDifferences(sbyte* integers, int column, int columns, int offset, byte* held, ref RowEntries entries)
     {
-        const uint Flags = 0x80808080;
+        Vector256<byte> offsets = Vector256.Create((byte)offset);
+        for (int end = column + columns; column < end; column += Vector256<byte>.Count, held += Vector256<byte>.Count)
+        {
+            Vector256<byte> equal = Vector256.Equals(Vector256.Load((byte*)integers + column) + offsets, Vector256.Load(held));
+            for (uint different = ~equal.ExtractMostSignificantBits(); different != 0; different &= different - 1)
+            {
+                int i = BitOperations.TrailingZeroCount(different);
+                entries.Add(column + i, integers[column + i] + offset - held[i]);
+            }
+        }
+    }
+
+    // Of steps of clamped integers; overwritten with those that the tuples have, plus their offset.
+    private static void PackTuples(TupleTable tuples, uint* steps, uint* words)
+    {
         uint* codes = stackalloc uint[Groups];
-        uint fifths = 0, radix = (uint)(2 * tuples.Reach);
-        for (int n = 0; n < Groups; n++, clamped += tuples.Size, outside += tuples.Size, column += Lane * tuples.Size)
+        uint radix = (uint)(2 * tuples.Reach);
+        for (int n = 0; n < Groups; n++)
         {
             // Four tuples at once: no byte runs over.
-            uint index = clamped[0] + radix * clamped[1], rest = outside[0] | outside[1];
-            if (tuples.Size == 3)
-            {
-                index += radix * radix * clamped[2];
-                rest |= outside[2];
-            }
-            uint code = tuples.Nearest((int)(index & 255)) | (uint)tuples.Nearest((int)(index >> 8 & 255)) << 8 | (uint)tuples.Nearest((int)(index >> 16 & 255)) << 16 | (uint)tuples.Nearest((int)(index >> 24)) << 24;
-            rest = (rest | code) & Flags;
-            codes[n] = code & 0x0F0F0F0F;
-            fifths |= (code >> 4 & 0x01010101) << n;
-            if (rest == 0) continue;
-            for (int place = 0; place < tuples.Size; place++)
-                for (int b = 0; b < Lane; b++)
-                {
-                    int c = column + Lane * place + b;
-                    if ((rest >> 8 * b & 0x80) != 0) entries.Add(c, integers[c] - tuples.Integer(place, (int)(code >> 8 * b & 31)));
-                }
+            uint* step = steps + tuples.Size * n;
+            uint index = step[0] + radix * step[1];
+            if (tuples.Size == 3) index += radix * radix * step[2];
+            codes[n] = tuples.Nearest((byte)index) | (uint)tuples.Nearest((byte)(index >> 8)) << 8 | (uint)tuples.Nearest((byte)(index >> 16)) << 16 | (uint)tuples.Nearest((byte)(index >> 24)) << 24;
         }
-        for (int v = 0; v < Groups / 2; v++) words[v] = codes[2 * v] | codes[2 * v + 1] << 4;
-        if (tuples.Codes > 16) words[Groups / 2] = fifths;
+        for (int v = 0; v < Groups / 2; v++) words[v] = codes[2 * v] & 15 * Ones | (codes[2 * v + 1] & 15 * Ones) << 4;
+        if (tuples.Codes > 16) UpperBits(codes, 4, words + Groups / 2);
+        uint* integers = stackalloc uint[Groups];
+        for (int place = 0; place < tuples.Size; place++)
+        {
+            tuples.LookUp(place, (byte*)codes, Lane * Groups, (byte*)integers);
+            for (int n = 0; n < Groups; n++) steps[tuples.Size * n + place] = integers[n];
+        }
     }
 
     private static void PackBits(ChunkForm form, uint* codes, uint* words)
     {
-        const uint Ones = 0x01010101;
         const int Steps = 2 * Groups;
         switch (form)
         {
             case ChunkForm.Bits3:
                 for (int v = 0; v < Steps / 4; v++) words[v] = codes[4 * v] & 3 * Ones | (codes[4 * v + 1] & 3 * Ones) << 2 | (codes[4 * v + 2] & 3 * Ones) << 4 | (codes[4 * v + 3] & 3 * Ones) << 6;
-                UpperBits(codes, 2, words + Steps / 4);
+                for (int v = 0; v < 2; v++) UpperBits(codes + 8 * v, 2, words + Steps / 4 + v);
                 break;
             case ChunkForm.Bits8:
                 for (int s = 0; s < Steps; s++) words[s] = codes[s];
                 break;
             default:
                 for (int v = 0; v < Steps / 2; v++) words[v] = codes[2 * v] & 15 * Ones | (codes[2 * v + 1] & 15 * Ones) << 4;
-                if (form == ChunkForm.Bits5) UpperBits(codes, 4, words + Steps / 2);
+                for (int v = 0; form == ChunkForm.Bits5 && v < 2; v++) UpperBits(codes + 8 * v, 4, words + Steps / 2 + v);
                 break;
         }
+    }
 
-        // One bit of eight and eight steps.
-        static void UpperBits(uint* codes, int bit, uint* words)
-        {
-            for (int v = 0; v < 2; v++)
-            {
-                words[v] = 0;
-                for (int s = 0; s < 8; s++) words[v] |= (codes[8 * v + s] >> bit & Ones) << s;
-            }
-        }
+    // One bit of eight codes.
+    private static void UpperBits(uint* codes, int bit, uint* word)
+    {
+        *word = 0;
+        for (int i = 0; i < 8; i++) *word |= (codes[i] >> bit & Ones) << i;
     }
 }

@@ -2,6 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 
 namespace Lowbit.Kernels.Integers;
@@ -12,12 +14,16 @@ internal sealed unsafe class CodedIntegers
     /// <summary>Chunks that are read side by side.</summary>
     public const int ChunksAtOnce = 4;
 
-    private const int ChunkElements = 1 << 16;
+    private const int ChunkElements = 1 << 17, MostRows = 1 << 11;
+
+    [ThreadStatic]
+    private static NativeBuffer? t_integers;
 
     private readonly string _stream;
     private readonly List<object> _owners = [];
     private readonly IEnumerable<Tensor> _parts;
-    private readonly byte* _rowClasses, _columnClasses;
+    private readonly byte[] _rowClasses; // pinned, and zeros up to a multiple of eight
+    private readonly byte* _columnClasses;
     private readonly ushort* _words;
     private readonly long[] _starts; // [chunks + 1] in words
 
@@ -32,9 +38,10 @@ internal sealed unsafe class CodedIntegers
         (Rows, Columns, _parts) = (rows, columns, parts.Values);
         PartReader reader = new(name, parts, _owners);
         _stream = reader.NameOf(IntegerPacking.Stream);
-        _rowClasses = Classes(reader, IntegerPacking.RowClasses, rows);
+        _rowClasses = GC.AllocateArray<byte>((rows + ChunkReader.Rows - 1) / ChunkReader.Rows * ChunkReader.Rows, pinned: true);
+        new ReadOnlySpan<byte>(Classes(reader, IntegerPacking.RowClasses, rows), rows).CopyTo(_rowClasses);
         _columnClasses = Classes(reader, IntegerPacking.ColumnClasses, columns);
-        SpreadTables.MakeSlots(RowClasses, ColumnClasses);
+        SpreadTables.MakeSlots(_rowClasses, ColumnClasses);
         int chunks = ChunksOf(rows, columns);
         uint* lengths = (uint*)reader.Bytes(IntegerPacking.Lengths, ElementFormat.U32, chunks * 4L);
         ReadOnlySpan<byte> stream = reader.AllBytes(IntegerPacking.Stream);
@@ -64,13 +71,13 @@ internal sealed unsafe class CodedIntegers
     public int ChunkRows => RowsOfChunk(Columns);
 
     /// <summary>[rows].</summary>
-    public ReadOnlySpan<byte> RowClasses => new(_rowClasses, Rows);
+    public ReadOnlySpan<byte> RowClasses => _rowClasses.AsSpan(0, Rows);
 
     /// <summary>[columns].</summary>
     public ReadOnlySpan<byte> ColumnClasses => new(_columnClasses, Columns);
 
     /// <summary>Rows of a chunk but the last one.</summary>
-    public static int RowsOfChunk(int columns) => Math.Max(1, ChunkElements / columns);
+    public static int RowsOfChunk(int columns) => Math.Clamp(ChunkElements / columns / ChunkReader.Rows * ChunkReader.Rows, ChunkReader.Rows, MostRows);
 
     /// <summary>Chunks of a matrix.</summary>
     public static int ChunksOf(int rows, int columns) => (rows + RowsOfChunk(columns) - 1) / RowsOfChunk(columns);
@@ -79,38 +86,35 @@ internal sealed unsafe class CodedIntegers
     /// <param name="first">The first chunk.</param>
     /// <param name="count">Their number, at most <see cref="ChunksAtOnce"/>.</param>
     /// <param name="places">[columns] where each column goes in a row.</param>
-    /// <param name="stride">Integers from row to row.</param>
-    /// <param name="values">The first chunk's first row; what no column goes to is left as it is.</param>
+    /// <param name="width">Integers of a row, zeros where no column goes.</param>
+    /// <param name="values">[rows, width] the first chunk's first row; overwritten.</param>
     /// <exception cref="LowbitException">The words are not what a coder would have written.</exception>
-    public void Read(int first, int count, int* places, long stride, sbyte* values)
+    public void Read(int first, int count, int* places, int width, sbyte* values)
     {
         ChunkReader* readers = stackalloc ChunkReader[ChunksAtOnce];
-        int common = ChunkRows; // rows that all have
+        nint bytes = (nint)ChunkReader.Rows * width; // of eight rows, column after column
+        sbyte* integers = (sbyte*)Scratch.Ensure(ref t_integers, ChunksAtOnce * bytes);
+        new Span<sbyte>(integers, checked((int)(ChunksAtOnce * bytes))).Clear();
         List<ushort[]> copies = [];
         for (int i = 0; i < count; i++)
         {
-            int row = (first + i) * ChunkRows;
-            readers[i] = new ChunkReader(Words(first + i, copies), (int)(_starts[first + i + 1] - _starts[first + i]), _rowClasses + row, values + (long)i * ChunkRows * stride, stride);
-            common = Math.Min(common, Rows - row);
+            int chunk = first + i;
+            readers[i] = new ChunkReader(Words(chunk, copies), (int)(_starts[chunk + 1] - _starts[chunk]), (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(_rowClasses, chunk * ChunkRows));
         }
-        int done = 0;
-        if (count == ChunksAtOnce)
+        for (int row = 0; row < ChunkRows; row += ChunkReader.Rows)
         {
-            for (; done < common; done++)
+            bool atOnce = ChunkReader.HasVectors && count == ChunksAtOnce && RowsLeft(first + count - 1, row) > 0;
+            if (atOnce) ChunkReader.ReadRowsOfFour(readers, _columnClasses, places, Columns, integers, bytes);
+            for (int i = 0; i < count; i++)
             {
-                ChunkReader.ReadRows(ref readers[0], ref readers[1], ref readers[2], ref readers[3], _columnClasses, places, Columns);
-                for (int i = 0; i < count; i++) Check(!readers[i].Overran);
-            }
-        }
-        for (int i = 0; i < count; i++)
-        {
-            for (int r = done; r < Math.Min(ChunkRows, Rows - (first + i) * ChunkRows); r++)
-            {
-                readers[i].ReadRow(_columnClasses, places, Columns);
+                int rows = RowsLeft(first + i, row);
+                if (rows <= 0) continue;
+                if (!atOnce) readers[i].ReadRows(_columnClasses, places, Columns, integers + i * bytes);
                 Check(!readers[i].Overran);
+                RowsOfColumns(integers + i * bytes, rows, width, values + ((long)i * ChunkRows + row) * width);
             }
-            Check(readers[i].IsAtEnd);
         }
+        for (int i = 0; i < count; i++) Check(readers[i].IsAtEnd);
         GC.KeepAlive(copies);
     }
 
@@ -119,6 +123,42 @@ internal sealed unsafe class CodedIntegers
     {
         foreach (Tensor part in _parts) part.ReleasePages();
         GC.KeepAlive(_owners);
+    }
+
+    // Of a chunk from one of its rows on, at most eight.
+    private int RowsLeft(int chunk, int row) => Math.Min(ChunkReader.Rows, Rows - chunk * ChunkRows - row);
+
+    // Eight rows that lie column by column, row by row.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void RowsOfColumns(sbyte* columns, int rows, int width, sbyte* target)
+    {
+        int c = 0;
+        if (rows == ChunkReader.Rows && Ssse3.IsSupported)
+            for (; c + 8 <= width; c += 8) Turn((byte*)columns + 8 * c, (byte*)target + c, width);
+        for (; c < width; c++)
+            for (int row = 0; row < rows; row++) target[(long)row * width + c] = columns[ChunkReader.Rows * c + row];
+    }
+
+    // A square of eight columns.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn(byte* columns, byte* target, nint width)
+    {
+        Vector128<byte> pairs = Vector128.Create((byte)0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+        Vector128<ushort> columns01 = Ssse3.Shuffle(Vector128.Load(columns), pairs).AsUInt16(), columns23 = Ssse3.Shuffle(Vector128.Load(columns + 16), pairs).AsUInt16();
+        Vector128<ushort> columns45 = Ssse3.Shuffle(Vector128.Load(columns + 32), pairs).AsUInt16(), columns67 = Ssse3.Shuffle(Vector128.Load(columns + 48), pairs).AsUInt16();
+        Store(Sse2.UnpackLow(columns01, columns23), Sse2.UnpackLow(columns45, columns67), target, width);
+        Store(Sse2.UnpackHigh(columns01, columns23), Sse2.UnpackHigh(columns45, columns67), target + 4 * width, width);
+    }
+
+    // Four rows, of which the first vector has columns 0 to 3, the second 4 to 7.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector128<ushort> lower, Vector128<ushort> upper, byte* target, nint width)
+    {
+        Vector128<ulong> rows01 = Sse2.UnpackLow(lower.AsUInt32(), upper.AsUInt32()).AsUInt64(), rows23 = Sse2.UnpackHigh(lower.AsUInt32(), upper.AsUInt32()).AsUInt64();
+        *(ulong*)target = rows01[0];
+        *(ulong*)(target + width) = rows01[1];
+        *(ulong*)(target + 2 * width) = rows23[0];
+        *(ulong*)(target + 3 * width) = rows23[1];
     }
 
     private void Check(bool isRight)

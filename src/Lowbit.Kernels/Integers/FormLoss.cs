@@ -38,7 +38,7 @@ internal static class FormLoss
         for (int index = 0; index < Math.Pow(2 * reach, tuples.Size); index++)
         {
             double share = 1;
-            int code = tuples.Nearest(index) & 31, apart = 0;
+            int code = tuples.Nearest((byte)index), apart = 0;
             for (int place = 0, rest = index; place < tuples.Size; place++, rest /= 2 * reach)
             {
                 share *= shares[rest % (2 * reach)];

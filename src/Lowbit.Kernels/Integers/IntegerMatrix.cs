@@ -30,16 +30,17 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     [ThreadStatic]
     private static NativeBuffer? t_sums;
 
-    /// <summary>Makes the tiles.</summary>
-    /// <param name="pool">Threads that share them.</param>
-    /// <param name="coded">The integers, read now only.</param>
-    internal IntegerMatrix(WorkerPool pool, CodedIntegers coded) : this(new IntegerTiles(pool, coded), coded.Rows, coded.Columns, null)
+    private readonly IntegerTiles _tiles;
+
+    /// <summary>Takes the integers, which the first product unpacks.</summary>
+    /// <param name="coded">The integers.</param>
+    internal IntegerMatrix(CodedIntegers coded) : this(new IntegerTiles(coded), coded.Rows, coded.Columns, null)
     {
     }
 
     private IntegerMatrix(IntegerTiles tiles, int rows, int columns, float[]? steps) : base(rows, columns)
     {
-        Tiles = tiles;
+        _tiles = tiles;
         Steps = steps;
     }
 
@@ -49,15 +50,26 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     /// <inheritdoc/>
     public override long Bytes => Tiles.Bytes + (long)Tiles.Columns.Padded * sizeof(int);
 
-    /// <summary>The integers.</summary>
-    internal IntegerTiles Tiles { get; }
+    /// <summary>The integers, unpacked.</summary>
+    internal IntegerTiles Tiles
+    {
+        get
+        {
+            if (!_tiles.AreMade)
+            {
+                using WorkerPool pool = new();
+                _tiles.Make(pool);
+            }
+            return _tiles;
+        }
+    }
 
     /// <summary>[columns] what an input is multiplied by; null stands for ones.</summary>
     internal float[]? Steps { get; }
 
     /// <summary>The same integers behind a step for each column.</summary>
     /// <param name="steps">[columns].</param>
-    internal IntegerMatrix Scaled(float[] steps) => new(Tiles, Rows, Columns, steps);
+    internal IntegerMatrix Scaled(float[] steps) => new(_tiles, Rows, Columns, steps);
 
     /// <summary>The integers as a plain array.</summary>
     public IntegerCodes Unpack()
@@ -101,6 +113,7 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     public override void Multiply(WorkerPool pool, Activations activations, float* output)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(activations.Features, Columns);
+        _tiles.Make(pool);
         if (PrepareTiles(pool, activations) > 0) Products.Multiply(pool, activations, new Product(this, output));
         else if (UsesIntegers(activations))
         {
@@ -117,8 +130,11 @@ public sealed unsafe class IntegerMatrix : WeightMatrix
     internal bool UsesIntegers(Activations activations) => activations.Mode == ActivationMode.EightBit && Tiles.FitIntegers;
 
     /// <inheritdoc/>
-    internal override int PrepareTiles(WorkerPool pool, Activations activations) =>
-        activations.Tokens <= FewTokens && Lanes128.IsSupported && UsesIntegers(activations) ? Tiles.Count : 0;
+    internal override int PrepareTiles(WorkerPool pool, Activations activations)
+    {
+        _tiles.Make(pool);
+        return activations.Tokens <= FewTokens && Lanes128.IsSupported && UsesIntegers(activations) ? Tiles.Count : 0;
+    }
 
     /// <inheritdoc/>
     internal override byte* TileStart(int tile) => Tiles[tile];

@@ -12,7 +12,7 @@ namespace Lowbit.Kernels.Integers;
 public static unsafe class IntegerPacking
 {
     /// <summary>Coded integers, 16-bit words, one chunk after the other.</summary>
-    public const string Stream = "n_stream";
+    public const string Stream = "n_words";
 
     /// <summary>[chunks] words of each chunk.</summary>
     public const string Lengths = "n_lengths";
@@ -34,7 +34,7 @@ public static unsafe class IntegerPacking
     }
 
     /// <summary>Bits of a weight that do not depend on the integers.</summary>
-    public static double Overhead(int rows, int columns) => (CodedIntegers.ChunksOf(rows, columns) * 64.0 + 8.0 * (rows + columns)) / ((double)rows * columns);
+    public static double Overhead(int rows, int columns) => (CodedIntegers.ChunksOf(rows, columns) * 32.0 * (IntegerStream.Lanes + 1) + 8.0 * (rows + columns)) / ((double)rows * columns);
 
     /// <summary>Packs a matrix.</summary>
     public static ImmutableArray<PackedPart> Pack(IntegerCodes codes)
@@ -82,16 +82,9 @@ public static unsafe class IntegerPacking
         return codes;
     }
 
-    /// <summary>The matrix that products are computed from, which does not need the parts any more.</summary>
+    /// <summary>The matrix that products are computed from. The first one unpacks the integers, and finds out whether they are a code of integers.</summary>
     /// <inheritdoc cref="Unpack"/>
-    public static IntegerMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
-    {
-        CodedIntegers coded = new(name, rows, columns, parts);
-        using WorkerPool pool = new();
-        IntegerMatrix matrix = new(pool, coded);
-        coded.ReleasePages();
-        return matrix;
-    }
+    public static IntegerMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts) => new(new CodedIntegers(name, rows, columns, parts));
 
     private struct ReadWork : IParallelWork
     {

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Threading;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 
@@ -15,41 +16,61 @@ internal sealed unsafe class IntegerTiles
     /// <summary>Rows of a tile.</summary>
     public const int Rows = IBlockFormat.Rows;
 
-    private readonly List<object> _owners = []; // of the memory
+    private readonly List<object> _owners = []; // of the memory of tiles
+    private readonly object _rowsOwner;
     private readonly byte*[] _tiles;
     private readonly TileEntries[] _entries;
     private readonly int* _rows;
-    private readonly int _rowCount, _waveRows;
+    private readonly int _rowCount;
+    private readonly Lock _making = new();
+    private volatile CodedIntegers? _coded; // until the tiles are made
+    private int _waveRows;
 
-    /// <summary>Makes the tiles.</summary>
-    /// <param name="pool">Threads that share them.</param>
-    /// <param name="coded">The integers, read now only.</param>
-    /// <exception cref="LowbitException">The coded integers are damaged.</exception>
-    public IntegerTiles(WorkerPool pool, CodedIntegers coded)
+    /// <summary>Keeps the integers in their file until <see cref="Make"/>.</summary>
+    /// <param name="coded">The integers.</param>
+    public IntegerTiles(CodedIntegers coded)
     {
+        _coded = coded;
         _rowCount = coded.Rows;
-        _waveRows = TileWave.MostChunks * coded.ChunkRows;
         Count = (_rowCount + Rows - 1) / Rows;
         _tiles = new byte*[Count];
         _entries = new TileEntries[Count];
         NativeBuffer rows = new((long)Count * Rows * sizeof(int));
         _rows = (int*)rows.Pointer;
+        _rowsOwner = rows;
         Columns = new ColumnOrder(coded.RowClasses, coded.ColumnClasses);
-        if (!Fill(pool, coded))
+    }
+
+    /// <summary>Whether there are tiles, without which nothing else here can be read.</summary>
+    public bool AreMade => _coded is null;
+
+    /// <summary>Makes the tiles if nobody has; the file is not needed any more then.</summary>
+    /// <param name="pool">Threads that share them.</param>
+    /// <exception cref="LowbitException">The coded integers are damaged.</exception>
+    public void Make(WorkerPool pool)
+    {
+        if (AreMade) return;
+        lock (_making)
         {
-            // Integers that their classes did not expect.
-            _owners.Clear();
-            Columns = ColumnOrder.InBytes(coded.Columns);
-            Fill(pool, coded);
+            if (_coded is not { } coded) return;
+            int waveChunks = CodedIntegers.ChunksAtOnce * Math.Max(2, pool.Threads);
+            _waveRows = waveChunks * coded.ChunkRows;
+            if (!Fill(pool, coded, waveChunks))
+            {
+                // Integers that their classes did not expect.
+                Columns = ColumnOrder.InBytes(coded.Columns);
+                Fill(pool, coded, waveChunks);
+            }
+            coded.ReleasePages();
+            _coded = null;
         }
-        _owners.Add(rows);
     }
 
     /// <summary>Number of tiles.</summary>
     public int Count { get; }
 
     /// <summary>The order of the columns and the forms of their chunks.</summary>
-    public ColumnOrder Columns { get; }
+    public ColumnOrder Columns { get; private set; }
 
     /// <summary>Bytes of a tile.</summary>
     public int CodeBytes { get; private set; }
@@ -88,12 +109,13 @@ internal sealed unsafe class IntegerTiles
     }
 
     // Wave after wave. Gives false if the forms leave out too much.
-    private bool Fill(WorkerPool pool, CodedIntegers coded)
+    private bool Fill(WorkerPool pool, CodedIntegers coded, int waveChunks)
     {
+        _owners.Clear();
         (CodeBytes, Bytes, FitIntegers) = (0, 0, true);
         foreach (ChunkRun run in Columns.Runs) CodeBytes += run.Count * ChunkForms.Vectors(run.Form) * IBlockFormat.Vector;
-        using TileWave wave = new(coded, Columns);
-        for (int chunk = 0, first = 0; chunk < coded.Chunks; chunk += TileWave.MostChunks, first += _waveRows)
+        using TileWave wave = new(coded, Columns, waveChunks);
+        for (int chunk = 0, first = 0; chunk < coded.Chunks; chunk += waveChunks, first += _waveRows)
         {
             if (!wave.Read(pool, chunk)) return false;
             FitIntegers &= wave.FitIntegers;

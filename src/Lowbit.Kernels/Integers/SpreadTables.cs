@@ -31,15 +31,13 @@ internal static class SpreadTables
 
     private static readonly ushort[] s_shares = new ushort[Classes * Symbols];
     private static readonly ushort[] s_starts = new ushort[Classes * Symbols];
-    private static readonly uint[] s_slots = GC.AllocateArray<uint>(Classes * Shares, pinned: true); // made when a class is first read
-    private static readonly bool[] s_hasSlots = new bool[Classes];
-    private static readonly nint[] s_slotsOfSum = GC.AllocateArray<nint>(CrossingClasses, pinned: true);
+    private static readonly uint[] s_slots = GC.AllocateArray<uint>(CrossingClasses * Shares, pinned: true); // made when a sum is first read
+    private static readonly bool[] s_hasSlots = new bool[CrossingClasses];
     private static readonly float[] s_bits = new float[256 * CrossingClasses];
 
     static SpreadTables()
     {
         for (int k = 0; k < Classes; k++) Fill(k);
-        for (int sum = 0; sum < CrossingClasses; sum++) s_slotsOfSum[sum] = Marshal.UnsafeAddrOfPinnedArrayElement(s_slots, SpreadModel.Cross(sum, 0) * Shares);
         for (int symbol = 0; symbol < Escape; symbol++)
             for (int sum = 0; sum < CrossingClasses; sum++) s_bits[symbol * CrossingClasses + sum] = BitsOf(symbol, SpreadModel.Cross(sum, 0));
     }
@@ -71,23 +69,23 @@ internal static class SpreadTables
         for (byte row = 0; row < Classes; row++)
             for (byte column = 0; column < Classes && rowClasses.Contains(row); column++)
             {
-                int spread = SpreadModel.Cross(row, column);
-                if (Volatile.Read(ref s_hasSlots[spread]) || !columnClasses.Contains(column)) continue;
-                Span<uint> slots = s_slots.AsSpan(spread * Shares, Shares);
+                int sum = row + column, spread = SpreadModel.Cross(row, column);
+                if (Volatile.Read(ref s_hasSlots[sum]) || !columnClasses.Contains(column)) continue;
+                Span<uint> slots = s_slots.AsSpan(sum * Shares, Shares);
                 for (int symbol = 0; symbol < Symbols; symbol++)
                 {
                     uint slot = symbol == Escape ? 0 : (byte)(symbol - 128) | Share(spread, symbol) << 8;
                     for (uint i = 0; i < Share(spread, symbol); i++) slots[(int)(Start(spread, symbol) + i)] = slot | i << 20;
                 }
-                Volatile.Write(ref s_hasSlots[spread], true); // two threads may write the same
+                Volatile.Write(ref s_hasSlots[sum], true); // two threads may write the same
             }
     }
 
     /// <summary>
-    /// [sums of a row's and a column's class] tables [4096] of what a share says: bits 0 to 7 are the integer to which it belongs, 8 to 19 the
+    /// [sums of a row's and a column's class, 4096] what a share says: bits 0 to 7 are the integer to which it belongs, 8 to 19 the
     /// integer's shares, 20 to 31 how many of them are before this one. The escape has nothing but these last.
     /// </summary>
-    public static unsafe uint** Slots => (uint**)Marshal.UnsafeAddrOfPinnedArrayElement(s_slotsOfSum, 0);
+    public static unsafe uint* Slots => (uint*)Marshal.UnsafeAddrOfPinnedArrayElement(s_slots, 0);
 
     /// <summary>Bits of an integer where a class crosses each of the 48, see <see cref="SpreadModel.Cross"/>.</summary>
     /// <param name="symbol">The integer plus 128.</param>

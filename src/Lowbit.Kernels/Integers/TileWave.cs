@@ -12,13 +12,11 @@ namespace Lowbit.Kernels.Integers;
 /// </summary>
 internal sealed unsafe class TileWave : IDisposable
 {
-    /// <summary>Chunks of the file that a wave is made of. Their rows are whole tiles.</summary>
-    public const int MostChunks = 16;
-
     private const int MostEntries = 8; // of a row for each of its columns
 
     private readonly CodedIntegers _coded;
     private readonly ColumnOrder _columns;
+    private readonly int _mostChunks;
     private readonly int _vectors; // of a tile
     private readonly NativeBuffer _places, _integers, _words, _entries, _rows;
     private int _first, _count;
@@ -26,13 +24,14 @@ internal sealed unsafe class TileWave : IDisposable
     /// <summary>Takes memory for the rows.</summary>
     /// <param name="coded">The matrix in the file.</param>
     /// <param name="columns">Order and forms of its columns.</param>
-    public TileWave(CodedIntegers coded, ColumnOrder columns)
+    /// <param name="mostChunks">Chunks of the file that a wave is made of, an even number: their rows are whole tiles.</param>
+    public TileWave(CodedIntegers coded, ColumnOrder columns, int mostChunks)
     {
-        (_coded, _columns) = (coded, columns);
+        (_coded, _columns, _mostChunks) = (coded, columns, mostChunks);
         foreach (ChunkRun run in columns.Runs) _vectors += run.Count * ChunkForms.Vectors(run.Form);
-        long rows = Math.Min(coded.Rows, (long)MostChunks * coded.ChunkRows);
+        long rows = Math.Min(coded.Rows, (long)mostChunks * coded.ChunkRows);
         _places = new NativeBuffer((long)coded.Columns * sizeof(int));
-        _integers = new NativeBuffer(rows * columns.Padded); // zero where there is no column
+        _integers = new NativeBuffer(rows * columns.Padded);
         _words = new NativeBuffer(rows * _vectors * sizeof(uint));
         _entries = new NativeBuffer(2 * rows * MostEntries * columns.Padded * sizeof(ushort)); // hardly touched
         _rows = new NativeBuffer(rows * sizeof(PackedRow));
@@ -58,9 +57,9 @@ internal sealed unsafe class TileWave : IDisposable
     public bool Read(WorkerPool pool, int firstChunk)
     {
         _first = firstChunk * _coded.ChunkRows;
-        _count = Math.Min(MostChunks * _coded.ChunkRows, _coded.Rows - _first);
+        _count = Math.Min(_mostChunks * _coded.ChunkRows, _coded.Rows - _first);
         ReadWork read = new() { Wave = this, FirstChunk = firstChunk };
-        pool.Run(ref read, Math.Min(MostChunks, _coded.Chunks - firstChunk), CodedIntegers.ChunksAtOnce);
+        pool.Run(ref read, Math.Min(_mostChunks, _coded.Chunks - firstChunk), CodedIntegers.ChunksAtOnce);
         PackWork pack = new() { Wave = this };
         pool.Run(ref pack, _count, IntegerTiles.Rows);
         FitIntegers = true;

@@ -11,8 +11,6 @@ namespace Lowbit.Kernels.Integers;
 /// </summary>
 internal sealed class TupleTable
 {
-    private const byte Inexact = 0x80;
-
     private readonly byte[][] _integers; // [places of a tuple][codes]
     private readonly byte[] _codes; // of the tuples of integers in reach, the first one running fastest
 
@@ -55,9 +53,25 @@ internal sealed class TupleTable
     /// <summary>All tuples lie within integers of −<see cref="Reach"/> to <see cref="Reach"/> − 1.</summary>
     public int Reach { get; }
 
-    /// <summary>The code of the tuple nearest to another in the sum of distances, with bit 7 set if that is not the same one.</summary>
+    /// <summary>The code of the tuple nearest to another in the sum of distances.</summary>
     /// <param name="index">Σ (integer i + <see cref="Reach"/>) · (2 <see cref="Reach"/>)^i of integers in reach.</param>
-    public byte Nearest(int index) => _codes[index];
+    public byte Nearest(byte index) => _codes[index];
+
+    /// <summary>The integers at a place of many tuples, plus <see cref="Offset"/>.</summary>
+    /// <param name="place">The place.</param>
+    /// <param name="codes">[count].</param>
+    /// <param name="count">A multiple of 16.</param>
+    /// <param name="integers">[count], overwritten.</param>
+    public unsafe void LookUp(int place, byte* codes, int count, byte* integers)
+    {
+        ref byte table = ref _integers[place][0];
+        Vector128<byte> lower = Vector128.LoadUnsafe(ref table), upper = Vector128.LoadUnsafe(ref table, (nuint)(Codes - 16)), nibble = Vector128.Create((byte)15);
+        for (int i = 0; i < count; i += Vector128<byte>.Count)
+        {
+            Vector128<byte> code = Vector128.Load(codes + i), rest = code & nibble;
+            Vector128.ConditionalSelect(Vector128.GreaterThan(code, nibble), Vector128.Shuffle(upper, rest), Vector128.Shuffle(lower, rest)).Store(integers + i);
+        }
+    }
 
     /// <summary>An integer of a tuple.</summary>
     public int Integer(int place, int code) => _integers[place][code] - Offset;
@@ -73,7 +87,7 @@ internal sealed class TupleTable
             least = distance;
             nearest = code;
         }
-        return (byte)(least > 0 ? nearest | Inexact : nearest);
+        return (byte)nearest;
     }
 
     // Vectors that are constants: products look codes up in them. Of tables with 32 codes these are the first 16, and "Upper" the others.

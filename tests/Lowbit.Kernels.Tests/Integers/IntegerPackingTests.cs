@@ -72,7 +72,7 @@ public sealed unsafe class IntegerPackingTests
                 Assert.Equal(next, SpreadTables.Start(k, symbol));
                 for (uint i = 0; i < SpreadTables.Share(k, symbol); i++)
                 {
-                    uint slot = SpreadTables.Slots[k + 24][next + i];
+                    uint slot = SpreadTables.Slots[(k + 24 << SpreadTables.ShareBits) + next + i];
                     Assert.Equal(symbol == SpreadTables.Escape ? 0 : (byte)(symbol - 128) | SpreadTables.Share(k, symbol) << 8, slot & 0xFFFFF);
                     Assert.Equal(i, slot >> 20);
                 }
