@@ -81,7 +81,7 @@ internal static unsafe class PartiallyBinarizedBench
         Array.Fill(codes.LowMean, 0.03125f);
         Array.Fill(codes.HighScale, 0.0625f);
         Array.Fill(codes.HighZero, (byte)(1 << (highBits - 1)));
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, ElementFormat.F16, PositionsForm.Bitmap);
+        Packed<PartiallyBinarizedLayout> packed = PartiallyBinarizedPacking.Pack(codes, ElementFormat.F16, PositionsForm.Bitmap);
         Dictionary<string, Tensor> parts = [];
         foreach (PackedPart part in packed.Parts)
         {

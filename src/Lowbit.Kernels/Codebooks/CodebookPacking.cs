@@ -60,11 +60,6 @@ public sealed record CodebookLayout(int Rows, int Columns, int Bits, int GroupSi
     }
 }
 
-/// <summary>A packed matrix in memory: its layout and its parts.</summary>
-/// <param name="Layout">How the parts lie.</param>
-/// <param name="Parts">The tensors of the file.</param>
-public sealed record PackedCodebooks(CodebookLayout Layout, ImmutableArray<PackedPart> Parts);
-
 /// <summary>Packs codes into the bytes that are stored and computed from; see docs/formats/codebook.md.</summary>
 public static unsafe class CodebookPacking
 {
@@ -86,7 +81,7 @@ public static unsafe class CodebookPacking
     /// </summary>
     /// <param name="codes">The matrix.</param>
     /// <exception cref="LowbitException">A code is outside of its range, or a level is not finite.</exception>
-    public static PackedCodebooks Pack(CodebookCodes codes)
+    public static Packed<CodebookLayout> Pack(CodebookCodes codes)
     {
         CodebookLayout layout = new(codes.Rows, codes.Columns, codes.Bits, codes.GroupSize, LevelForm.Table, codes.Classes, ElementFormat.F16);
         layout.Check("the matrix to pack");
@@ -102,7 +97,7 @@ public static unsafe class CodebookPacking
                     new(Levels, format, [layout.Rows, layout.Groups, layout.Numbers], numbers),
                 ];
                 if (codes.SecondClass is not null) parts.Add(new(Class, ElementFormat.U8, [layout.ClassBytes], Bitmap(codes.SecondClass)));
-                return new PackedCodebooks(layout, [.. parts]);
+                return new Packed<CodebookLayout>(layout, [.. parts]);
             }
         int wrong = Array.FindIndex(codes.Levels, level => !float.IsFinite(level));
         throw new LowbitException($"the matrix to pack: level {wrong} is {codes.Levels[wrong]}, a finite number was expected; look for the fault in the weight.");

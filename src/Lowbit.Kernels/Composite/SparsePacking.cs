@@ -26,11 +26,6 @@ public sealed record SparseLayout(int Rows, int Columns, int Elements)
     }
 }
 
-/// <summary>A packed matrix in memory: its layout and its parts.</summary>
-/// <param name="Layout">How the parts lie.</param>
-/// <param name="Parts">The tensors of the file.</param>
-public sealed record PackedSparse(SparseLayout Layout, ImmutableArray<PackedPart> Parts);
-
 /// <summary>Packs sparse matrices; see docs/formats/composite.md.</summary>
 public static class SparsePacking
 {
@@ -49,7 +44,7 @@ public static class SparsePacking
     /// <summary>Packs a matrix.</summary>
     /// <param name="codes">The matrix.</param>
     /// <exception cref="LowbitException">Rows or columns are out of order, or half precision does not hold a value exactly.</exception>
-    public static PackedSparse Pack(SparseCodes codes)
+    public static Packed<SparseLayout> Pack(SparseCodes codes)
     {
         SparseLayout layout = new(codes.Rows, codes.Columns, codes.Values.Length);
         layout.Check("the matrix to pack");
@@ -57,11 +52,11 @@ public static class SparsePacking
         if (starts.Length != layout.Rows + 1 || columns.Length != layout.Elements || Fault(layout, starts, columns) is not null)
             throw new LowbitException($"the matrix to pack: {Fault(layout, starts, columns) ?? "its arrays have other lengths than its shape asks for"}; the method that made it is at fault.");
         ImmutableArray<PackedPart> parts = [new(Starts, ElementFormat.U32, [starts.Length], MemoryMarshal.AsBytes(starts).ToArray())];
-        if (layout.Elements == 0) return new PackedSparse(layout, parts);
+        if (layout.Elements == 0) return new Packed<SparseLayout>(layout, parts);
         byte[] indices = layout.IndexFormat == ElementFormat.U32
             ? MemoryMarshal.AsBytes(columns).ToArray()
             : MemoryMarshal.AsBytes<ushort>(Array.ConvertAll(codes.ColumnIndices, column => (ushort)column)).ToArray();
-        return new PackedSparse(layout, [.. parts, new(Columns, layout.IndexFormat, [layout.Elements], indices), HalfPart.Of(Values, codes.Values, [layout.Elements])]);
+        return new Packed<SparseLayout>(layout, [.. parts, new(Columns, layout.IndexFormat, [layout.Elements], indices), HalfPart.Of(Values, codes.Values, [layout.Elements])]);
     }
 
     /// <summary>What is wrong with the positions, or null.</summary>

@@ -53,11 +53,6 @@ public sealed record FloatLayout(int Rows, int Columns, SmallFloat Element, int 
     }
 }
 
-/// <summary>A packed matrix in memory: its layout and its parts.</summary>
-/// <param name="Layout">How the parts lie.</param>
-/// <param name="Parts">The tensors of the file.</param>
-public sealed record PackedFloats(FloatLayout Layout, ImmutableArray<PackedPart> Parts);
-
 /// <summary>Packs codes into the bytes that are stored and computed from; see docs/formats/floats.md.</summary>
 public static unsafe class FloatPacking
 {
@@ -76,7 +71,7 @@ public static unsafe class FloatPacking
     /// <summary>Packs a matrix.</summary>
     /// <param name="codes">The matrix.</param>
     /// <exception cref="LowbitException">A code is outside of its range, or the format of the scales does not hold one exactly.</exception>
-    public static PackedFloats Pack(FloatCodes codes)
+    public static Packed<FloatLayout> Pack(FloatCodes codes)
     {
         FloatLayout layout = new(codes.Rows, codes.Columns, codes.Element, codes.BlockSize, codes.ScaleFormat);
         layout.Check("the matrix to pack");
@@ -106,7 +101,7 @@ public static unsafe class FloatPacking
             BinaryPrimitives.WriteSingleLittleEndian(scale, codes.MatrixScale);
             parts.Add(new(MatrixScale, ElementFormat.F32, [1], scale));
         }
-        return new PackedFloats(layout, [.. parts]);
+        return new Packed<FloatLayout>(layout, [.. parts]);
     }
 
     /// <summary>A scale of one byte.</summary>

@@ -6,11 +6,6 @@ using Lowbit.Core;
 
 namespace Lowbit.Kernels.PartiallyBinarized;
 
-/// <summary>A packed matrix in memory: its layout and its parts. Parts that would be empty are left out.</summary>
-/// <param name="Layout">How the parts lie.</param>
-/// <param name="Parts">The tensors of the file.</param>
-public sealed record PackedPartiallyBinarized(PartiallyBinarizedLayout Layout, ImmutableArray<PackedPart> Parts);
-
 /// <summary>Packs codes into the bytes that are stored and computed from; see docs/formats/partially-binarized.md.</summary>
 public static class PartiallyBinarizedPacking
 {
@@ -43,7 +38,7 @@ public static class PartiallyBinarizedPacking
     /// <param name="scaleFormat">F16 or F32; scales and means are rounded to it.</param>
     /// <param name="positions">How to store the positions.</param>
     /// <exception cref="LowbitException">A code or zero is outside of its range, or a scale is not finite in the format.</exception>
-    public static PackedPartiallyBinarized Pack(PartiallyBinarizedCodes codes, ElementFormat scaleFormat, PositionsForm positions)
+    public static Packed<PartiallyBinarizedLayout> Pack(PartiallyBinarizedCodes codes, ElementFormat scaleFormat, PositionsForm positions)
     {
         PartiallyBinarizedLayout layout = new(
             codes.Rows, codes.Columns, codes.LowBits, codes.HighBits, codes.LowGroupSize, codes.HighGroupSize, scaleFormat, positions);
@@ -95,7 +90,7 @@ public static class PartiallyBinarizedPacking
             if (zero >> layout.HighBits != 0) throw new LowbitException($"the matrix to pack: the zero code {zero} does not fit {layout.HighBits} bits; the method that made it is at fault.");
         }
         Add(HighZero, ElementFormat.U8, [rows, layout.HighGroups], codes.HighZero);
-        return new PackedPartiallyBinarized(layout, [.. parts]);
+        return new Packed<PartiallyBinarizedLayout>(layout, [.. parts]);
 
         void Add(string suffix, ElementFormat format, ImmutableArray<long> shape, byte[] bytes)
         {

@@ -40,11 +40,6 @@ public sealed record TableLayout(int Rows, int Columns, int BlockSize, bool Nest
     }
 }
 
-/// <summary>A packed matrix in memory: its layout and its parts.</summary>
-/// <param name="Layout">How the parts lie.</param>
-/// <param name="Parts">The tensors of the file.</param>
-public sealed record PackedTable(TableLayout Layout, ImmutableArray<PackedPart> Parts);
-
 /// <summary>Packs codes into the bytes that are stored and computed from; see docs/formats/tables.md.</summary>
 public static class TablePacking
 {
@@ -72,7 +67,7 @@ public static class TablePacking
     /// <summary>Packs a matrix.</summary>
     /// <param name="codes">The matrix.</param>
     /// <exception cref="LowbitException">A code is outside of its range, or a level or scale is not finite.</exception>
-    public static PackedTable Pack(TableCodes codes)
+    public static Packed<TableLayout> Pack(TableCodes codes)
     {
         TableLayout layout = new(codes.Rows, codes.Columns, codes.BlockSize, codes.Nested is not null);
         layout.Check("the matrix to pack");
@@ -95,7 +90,7 @@ public static class TablePacking
             parts.Add(Floats(NestedScale, codes.Nested.Scales));
             parts.Add(Floats(NestedOffset, [codes.Nested.Offset]));
         }
-        return new PackedTable(layout, [.. parts]);
+        return new Packed<TableLayout>(layout, [.. parts]);
     }
 
     private static PackedPart Floats(string suffix, ReadOnlySpan<float> values)

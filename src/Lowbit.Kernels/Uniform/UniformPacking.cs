@@ -6,11 +6,6 @@ using Lowbit.Core;
 
 namespace Lowbit.Kernels.Uniform;
 
-/// <summary>A packed matrix in memory: its layout and its parts.</summary>
-/// <param name="Layout">How the parts lie.</param>
-/// <param name="Parts">The tensors of the file.</param>
-public sealed record PackedUniform(UniformLayout Layout, ImmutableArray<PackedPart> Parts);
-
 /// <summary>Packs codes into the bytes that are stored and computed from; see docs/formats/uniform.md.</summary>
 public static unsafe class UniformPacking
 {
@@ -36,7 +31,7 @@ public static unsafe class UniformPacking
     /// <param name="codes">The matrix.</param>
     /// <param name="scaleFormat">F16 or F32; scales and real zeros are rounded to it.</param>
     /// <exception cref="LowbitException">A code or zero is outside of its range, a scale is not finite in the format, or a group has the wrong number of columns.</exception>
-    public static PackedUniform Pack(UniformCodes codes, ElementFormat scaleFormat)
+    public static Packed<UniformLayout> Pack(UniformCodes codes, ElementFormat scaleFormat)
     {
         // Scattered groups become consecutive columns again; a single group needs no order.
         int[]? order = codes.GroupOfColumn is null || codes.Groups == 1 ? null : ColumnsByGroup(codes);
@@ -87,7 +82,7 @@ public static unsafe class UniformPacking
             for (int j = 0; j < order.Length; j++) BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(j * sizeof(uint)), (uint)order[j]);
             parts.Add(new(Order, ElementFormat.U32, [layout.Columns], bytes));
         }
-        return new PackedUniform(layout, [.. parts]);
+        return new Packed<UniformLayout>(layout, [.. parts]);
     }
 
     private static int[] ColumnsByGroup(UniformCodes codes)

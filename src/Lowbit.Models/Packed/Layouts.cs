@@ -27,31 +27,31 @@ internal static class Layouts
         switch (codes)
         {
             case PartiallyBinarizedCodes partial:
-                PackedPartiallyBinarized binarized = PartiallyBinarizedPacking.Pack(partial, scaleFormat, positions);
+                Packed<PartiallyBinarizedLayout> binarized = PartiallyBinarizedPacking.Pack(partial, scaleFormat, positions);
                 return new(binarized.Parts, Declare(codes, PartiallyBinarized,
                     ("low_bits", binarized.Layout.LowBits), ("high_bits", binarized.Layout.HighBits),
                     ("low_group_size", binarized.Layout.LowGroupSize), ("high_group_size", binarized.Layout.HighGroupSize),
                     ("scale_format", binarized.Layout.ScaleFormat.ToString()),
                     ("positions", binarized.Layout.Positions == PositionsForm.Coded ? "coded" : "bitmap"), ("rice_parameter", binarized.Layout.RiceParameter)));
             case UniformCodes uniformCodes:
-                PackedUniform uniform = UniformPacking.Pack(uniformCodes, scaleFormat);
+                Packed<UniformLayout> uniform = UniformPacking.Pack(uniformCodes, scaleFormat);
                 return new(uniform.Parts, Declare(codes, Uniform,
                     ("bits", uniform.Layout.Bits), ("group_size", uniform.Layout.GroupSize), ("scale_format", uniform.Layout.ScaleFormat.ToString()),
                     ("real_zeros", uniform.Layout.RealZeros), ("reordered", uniform.Layout.Reordered), ("nested_scales", uniform.Layout.Nested)));
             case TableCodes tableCodes:
-                PackedTable table = TablePacking.Pack(tableCodes);
+                Packed<TableLayout> table = TablePacking.Pack(tableCodes);
                 return new(table.Parts, Declare(codes, Table, ("block_size", table.Layout.BlockSize), ("nested_scales", table.Layout.NestedScales)));
             case CodebookCodes codebookCodes:
-                PackedCodebooks codebooks = CodebookPacking.Pack(codebookCodes);
+                Packed<CodebookLayout> codebooks = CodebookPacking.Pack(codebookCodes);
                 return new(codebooks.Parts, Declare(codes, Codebook,
                     ("bits", codebooks.Layout.Bits), ("group_size", codebooks.Layout.GroupSize), ("levels", CodebookDeclaration.NameOf(codebooks.Layout.Levels)), ("classes", codebooks.Layout.Classes),
                     ("scale_format", codebooks.Layout.ScaleFormat.ToString())));
             case FloatCodes floatCodes:
-                PackedFloats floats = FloatPacking.Pack(floatCodes);
+                Packed<FloatLayout> floats = FloatPacking.Pack(floatCodes);
                 return new(floats.Parts, Declare(codes, Floats,
                     ("element", floats.Layout.Element.Name), ("block_size", floats.Layout.BlockSize), ("scale_format", floats.Layout.ScaleFormat.ToString())));
             case SparseCodes sparseCodes:
-                PackedSparse sparse = SparsePacking.Pack(sparseCodes);
+                Packed<SparseLayout> sparse = SparsePacking.Pack(sparseCodes);
                 return new(sparse.Parts, Declare(codes, Sparse, ("elements", sparse.Layout.Elements)));
             case LowRankCodes lowRank:
                 return new(LowRankPacking.Pack(lowRank), Declare(codes, LowRank, ("rank", lowRank.Rank)));

@@ -23,7 +23,7 @@ public unsafe class CodebookMatrixTests
                 for (int bits = 1; bits <= 4; bits++)
                 {
                     CodebookCodes codes = Random(5, columns, bits, group, seed++ % 2 == 0, seed);
-                    PackedCodebooks packed = CodebookPacking.Pack(codes);
+                    Packed<CodebookLayout> packed = CodebookPacking.Pack(codes);
                     CodebookMatrix matrix = Load(packed);
                     CodebookCodes back = matrix.Unpack();
                     Assert.Equal(codes.Codes, back.Codes);
@@ -60,7 +60,7 @@ public unsafe class CodebookMatrixTests
         foreach (bool twoClasses in new[] { false, true })
         {
             CodebookCodes codes = Random(6, 200, bits, 64, twoClasses, 7, form);
-            PackedCodebooks packed = CodebookPacking.Pack(codes);
+            Packed<CodebookLayout> packed = CodebookPacking.Pack(codes);
             Assert.Equal(form, packed.Layout.Levels);
             Assert.Equal(6 * 4 * codes.Classes * numbers * 2, packed.Parts.Single(part => part.Suffix == CodebookPacking.Levels).Bytes.Length);
             PackedProducts.DequantizesToTheBit(codes, Load(packed));
@@ -182,7 +182,7 @@ public unsafe class CodebookMatrixTests
         CodebookCodes codes = new(1, 64, 2, 64);
         new byte[] { 0, 3, 1, 2 }.CopyTo(codes.Codes, 0);
         new[] { -0.75f, -0.25f, 1.25f, 1.75f }.CopyTo(codes.Levels, 0);
-        PackedCodebooks packed = CodebookPacking.Pack(codes);
+        Packed<CodebookLayout> packed = CodebookPacking.Pack(codes);
         Assert.Equal(LevelForm.MeanTwoScales, packed.Layout.Levels);
         Assert.Equal("00030102000000000000000000000000", Convert.ToHexString(packed.Parts[0].Bytes));
         Assert.Equal("0038003C0034", Convert.ToHexString(packed.Parts[1].Bytes));
@@ -196,7 +196,7 @@ public unsafe class CodebookMatrixTests
     {
         CodebookCodes codes = Random(5, 100, bits, 64, true, 3, form);
         for (int i = 0; i < codes.Levels.Length; i++) codes.Levels[i] *= 1 << 20;
-        PackedCodebooks packed = CodebookPacking.Pack(codes);
+        Packed<CodebookLayout> packed = CodebookPacking.Pack(codes);
         Assert.Equal((form, ElementFormat.F32), (packed.Layout.Levels, packed.Layout.ScaleFormat));
         PackedProducts.DequantizesToTheBit(codes, Load(packed));
     }
@@ -208,7 +208,7 @@ public unsafe class CodebookMatrixTests
         (codes.Levels[0], codes.Levels[1], codes.Levels[2]) = (-1, 0, 1);
         new byte[] { 2, 0, 1, 0, 2 }.CopyTo(codes.Codes, 0); // 2 + 9 + 2 · 81
         codes.Codes[63] = 1; // the fourth digit of the last byte
-        PackedCodebooks packed = CodebookPacking.Pack(codes);
+        Packed<CodebookLayout> packed = CodebookPacking.Pack(codes);
         Assert.Equal("AD00000000000000000000001B", Convert.ToHexString(packed.Parts[0].Bytes));
         PackedProducts.DequantizesToTheBit(codes, Load(packed));
     }
@@ -230,7 +230,7 @@ public unsafe class CodebookMatrixTests
     [Fact]
     public void Damaged_parts_and_impossible_layouts_are_refused_by_name()
     {
-        PackedCodebooks packed = CodebookPacking.Pack(Random(3, 70, 2, 32, true, 1));
+        Packed<CodebookLayout> packed = CodebookPacking.Pack(Random(3, 70, 2, 32, true, 1));
         foreach (PackedPart part in packed.Parts)
         {
             Refused(part.Suffix, packed.Parts.Remove(part));
@@ -257,7 +257,7 @@ public unsafe class CodebookMatrixTests
     [Fact]
     public void Any_codes_of_a_damaged_file_give_levels_of_the_codebook()
     {
-        PackedCodebooks packed = CodebookPacking.Pack(Random(3, 70, 2, 32, true, 1, LevelForm.MeanTernary));
+        Packed<CodebookLayout> packed = CodebookPacking.Pack(Random(3, 70, 2, 32, true, 1, LevelForm.MeanTernary));
         byte[] noise = new byte[packed.Parts[0].Bytes.Length];
         Array.Fill(noise, (byte)0xFF);
         CodebookMatrix matrix = Load(packed with { Parts = packed.Parts.SetItem(0, packed.Parts[0] with { Bytes = noise }) });
@@ -303,7 +303,7 @@ public unsafe class CodebookMatrixTests
                     }
     }
 
-    private static CodebookMatrix Load(PackedCodebooks packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
+    private static CodebookMatrix Load(Packed<CodebookLayout> packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
 
     private static CodebookCodes Random(int rows, int columns, int bits, int group, bool twoClasses, int seed, LevelForm form = LevelForm.Table)
     {

@@ -24,7 +24,7 @@ public unsafe class CompositeMatrixTests
         foreach (double share in new[] { 0, 0.1, 1 })
         {
             SparseCodes codes = Sparse(rows, columns, share, rows);
-            PackedSparse packed = SparsePacking.Pack(codes);
+            Packed<SparseLayout> packed = SparsePacking.Pack(codes);
             SparseMatrix matrix = Load(packed);
             SparseCodes back = matrix.Unpack();
             Assert.Equal(codes.RowStarts, back.RowStarts);
@@ -40,7 +40,7 @@ public unsafe class CompositeMatrixTests
     public void Columns_beyond_16_bits_are_stored_wide()
     {
         SparseCodes codes = new(2, 70_000, [0, 2, 3], [5, 69_999, 65_536], [1, 2, 3]);
-        PackedSparse packed = SparsePacking.Pack(codes);
+        Packed<SparseLayout> packed = SparsePacking.Pack(codes);
         Assert.Equal(ElementFormat.U32, packed.Parts[1].Format);
         PackedProducts.DequantizesToTheBit(codes, Load(packed));
     }
@@ -48,7 +48,7 @@ public unsafe class CompositeMatrixTests
     [Fact]
     public void Worked_example_of_the_documentation()
     {
-        PackedSparse packed = SparsePacking.Pack(new SparseCodes(2, 300, [0, 1, 3], [7, 0, 258], [0.5f, -1, 2]));
+        Packed<SparseLayout> packed = SparsePacking.Pack(new SparseCodes(2, 300, [0, 1, 3], [7, 0, 258], [0.5f, -1, 2]));
         Assert.Equal("000000000100000003000000", Convert.ToHexString(packed.Parts[0].Bytes));
         Assert.Equal("070000000201", Convert.ToHexString(packed.Parts[1].Bytes));
         Assert.Equal("003800BC0040", Convert.ToHexString(packed.Parts[2].Bytes));
@@ -65,9 +65,9 @@ public unsafe class CompositeMatrixTests
         {
             Assert.Contains("method", Assert.Throws<LowbitException>(() => SparsePacking.Pack(new SparseCodes(2, 9, starts, columns, [1, 2, 3]))).Message, StringComparison.Ordinal);
             if (starts.Length != 3) continue;
-            PackedSparse good = SparsePacking.Pack(new SparseCodes(2, 9, [0, 2, 3], [0, 1, 2], [1, 2, 3]));
+            Packed<SparseLayout> good = SparsePacking.Pack(new SparseCodes(2, 9, [0, 2, 3], [0, 1, 2], [1, 2, 3]));
             byte[] startBytes = [.. starts.SelectMany(BitConverter.GetBytes)], columnBytes = [.. columns.SelectMany(column => BitConverter.GetBytes((ushort)column))];
-            PackedSparse bad = good with { Parts = [good.Parts[0] with { Bytes = startBytes }, good.Parts[1] with { Bytes = columnBytes }, good.Parts[2]] };
+            Packed<SparseLayout> bad = good with { Parts = [good.Parts[0] with { Bytes = startBytes }, good.Parts[1] with { Bytes = columnBytes }, good.Parts[2]] };
             Assert.Contains("blk.0", Assert.Throws<LowbitException>(() => Load(bad)).Message, StringComparison.Ordinal);
         }
         Assert.Throws<LowbitException>(() => SparsePacking.Pack(new SparseCodes(1, 9, [0, 1], [3], [0.1f])));
@@ -77,7 +77,7 @@ public unsafe class CompositeMatrixTests
     [Fact]
     public void Damaged_parts_are_refused_by_name()
     {
-        PackedSparse sparse = SparsePacking.Pack(Sparse(5, 40, 0.3, 1));
+        Packed<SparseLayout> sparse = SparsePacking.Pack(Sparse(5, 40, 0.3, 1));
         foreach (PackedPart part in sparse.Parts)
         {
             Refused(part.Suffix, () => Load(sparse with { Parts = sparse.Parts.Remove(part) }));
@@ -217,7 +217,7 @@ public unsafe class CompositeMatrixTests
         LowRankCodes lowRank = LowRank(rows, columns, Math.Min(2, Math.Min(rows, columns)), seed);
         ScaledInput scaled = new(Halves(columns)), other = new(Halves(columns));
         CompositeCodes codes = new(rows, columns, [new(scaled, uniform, true), new(other, binary, true), new(new SelectedInput(selected), plain), new(new SelectedScaledInput(selected, factors), plain), new(new HaarInput(), sparse, true), new(new WholeInput(), lowRank)]);
-        PackedCodebooks packed = CodebookPacking.Pack(binary);
+        Packed<CodebookLayout> packed = CodebookPacking.Pack(binary);
         Dictionary<string, Tensor> values = UniformMatrices.Tensors([HalfPart.Of(HalfMatrix.Values, plain.Values, [rows, selected.Length])]);
         CompositeMatrix matrix = new("blk.0", rows, columns,
         [
@@ -255,7 +255,7 @@ public unsafe class CompositeMatrixTests
         return codes;
     }
 
-    private static SparseMatrix Load(PackedSparse packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
+    private static SparseMatrix Load(Packed<SparseLayout> packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
 
     private static LowRankMatrix Load(LowRankCodes codes) => Load(codes, codes.Rank, LowRankPacking.Pack(codes));
 

@@ -24,7 +24,7 @@ public unsafe class FloatMatrixTests
                 foreach (SmallFloat element in SmallFloat.All)
                 {
                     FloatCodes codes = Random(5, columns, element, block, (BlockScale)(seed++ % 4), seed);
-                    PackedFloats packed = FloatPacking.Pack(codes);
+                    Packed<FloatLayout> packed = FloatPacking.Pack(codes);
                     FloatMatrix matrix = Load(packed);
                     FloatCodes back = matrix.Unpack();
                     Assert.Equal(codes.Codes, back.Codes);
@@ -60,7 +60,7 @@ public unsafe class FloatMatrixTests
     {
         foreach (SmallFloat element in new[] { SmallFloat.E4M3, SmallFloat.E5M2 })
         {
-            PackedFloats packed = FloatPacking.Pack(Random(3, 128, element, 32, BlockScale.E8M0, 1));
+            Packed<FloatLayout> packed = FloatPacking.Pack(Random(3, 128, element, 32, BlockScale.E8M0, 1));
             byte[] bytes = (byte[])packed.Parts[0].Bytes.Clone();
             bytes[128 + 70] = 0xFF;
             FloatMatrix matrix = Load(packed with { Parts = packed.Parts.SetItem(0, packed.Parts[0] with { Bytes = bytes }) });
@@ -148,7 +148,7 @@ public unsafe class FloatMatrixTests
         codes.Codes[32] = 0xA;
         codes.Scales[0] = 0.5f;
         codes.Scales[1] = 1;
-        PackedFloats packed = FloatPacking.Pack(codes);
+        Packed<FloatLayout> packed = FloatPacking.Pack(codes);
         Assert.Equal("A7" + new string('0', 62), Convert.ToHexString(packed.Parts[0].Bytes));
         Assert.Equal("7E7F", Convert.ToHexString(packed.Parts[1].Bytes));
         Assert.Equal(3, codes.Dequantize(0, 0));
@@ -179,7 +179,7 @@ public unsafe class FloatMatrixTests
     {
         foreach (BlockScale scale in Enum.GetValues<BlockScale>())
         {
-            PackedFloats packed = FloatPacking.Pack(Random(3, 70, SmallFloat.E2M3, 32, scale, 1));
+            Packed<FloatLayout> packed = FloatPacking.Pack(Random(3, 70, SmallFloat.E2M3, 32, scale, 1));
             foreach (PackedPart part in packed.Parts)
             {
                 Refused(part.Suffix, packed.Parts.Remove(part));
@@ -214,7 +214,7 @@ public unsafe class FloatMatrixTests
                 }
     }
 
-    private static FloatMatrix Load(PackedFloats packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
+    private static FloatMatrix Load(Packed<FloatLayout> packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
 
     private static FloatCodes Random(int rows, int columns, SmallFloat element, int block, BlockScale scale, int seed)
     {

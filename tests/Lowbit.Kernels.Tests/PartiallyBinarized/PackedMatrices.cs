@@ -32,7 +32,7 @@ internal static unsafe class PackedMatrices
         return codes;
     }
 
-    public static PartiallyBinarizedMatrix Load(PackedPartiallyBinarized packed) => Load(packed.Layout, packed.Parts);
+    public static PartiallyBinarizedMatrix Load(Packed<PartiallyBinarizedLayout> packed) => Load(packed.Layout, packed.Parts);
 
     public static PartiallyBinarizedMatrix Load(PartiallyBinarizedLayout layout, IEnumerable<PackedPart> parts)
     {

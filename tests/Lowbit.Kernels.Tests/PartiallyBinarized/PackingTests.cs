@@ -61,7 +61,7 @@ public unsafe class PackingTests
         codes.Salient[2] = codes.Salient[6] = codes.Salient[12] = true;
         (codes.LowScale[0], codes.LowScale[1], codes.LowMean[0], codes.LowMean[1]) = (0.5f, 0.25f, 0, 0.125f);
         (codes.HighScale[0], codes.HighScale[1], codes.HighZero[0], codes.HighZero[1]) = (0.0625f, 0.03125f, 128, 100);
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, ElementFormat.F16, PositionsForm.Bitmap);
+        Packed<PartiallyBinarizedLayout> packed = PartiallyBinarizedPacking.Pack(codes, ElementFormat.F16, PositionsForm.Bitmap);
         Assert.Equal("44000000000000001000000000000000", Hex(packed, "pb_positions"));
         Assert.Equal("1D00000000000000B600000000000000", Hex(packed, "pb_low"));
         Assert.Equal("C8037F", Hex(packed, "pb_high"));
@@ -98,7 +98,7 @@ public unsafe class PackingTests
         foreach (PositionsForm form in new[] { PositionsForm.Bitmap, PositionsForm.Coded })
         {
             PartiallyBinarizedCodes codes = PackedMatrices.Random(6, 100, 0.2, 1, 5, 32, 100);
-            PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(codes, ElementFormat.F16, form);
+            Packed<PartiallyBinarizedLayout> packed = PartiallyBinarizedPacking.Pack(codes, ElementFormat.F16, form);
             Random random = new(3);
             int refused = 0;
             for (int round = 0; round < 1500; round++)
@@ -130,7 +130,7 @@ public unsafe class PackingTests
     [Fact]
     public void Missing_parts_and_wrong_formats_are_refused_by_name()
     {
-        PackedPartiallyBinarized packed = PartiallyBinarizedPacking.Pack(PackedMatrices.Random(6, 100, 0.2, 1, 5, 32, 100), ElementFormat.F32, PositionsForm.Bitmap);
+        Packed<PartiallyBinarizedLayout> packed = PartiallyBinarizedPacking.Pack(PackedMatrices.Random(6, 100, 0.2, 1, 5, 32, 100), ElementFormat.F32, PositionsForm.Bitmap);
         foreach (PackedPart part in packed.Parts)
         {
             Assert.Contains($"blk.0.{part.Suffix}", Assert.Throws<LowbitException>(() => PackedMatrices.Load(packed.Layout, packed.Parts.Remove(part))).Message, StringComparison.Ordinal);
@@ -189,7 +189,7 @@ public unsafe class PackingTests
         }
     }
 
-    private static string Hex(PackedPartiallyBinarized packed, string suffix) => Convert.ToHexString(packed.Parts.Single(p => p.Suffix == suffix).Bytes);
+    private static string Hex(Packed<PartiallyBinarizedLayout> packed, string suffix) => Convert.ToHexString(packed.Parts.Single(p => p.Suffix == suffix).Bytes);
 
     private static void Multiply(PartiallyBinarizedMatrix matrix)
     {

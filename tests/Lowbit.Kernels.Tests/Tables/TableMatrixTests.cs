@@ -24,7 +24,7 @@ public unsafe class TableMatrixTests
             foreach (bool nested in new[] { false, true })
             {
                 TableCodes codes = Random(rows, columns, 64, nested, ++seed);
-                PackedTable packed = TablePacking.Pack(codes);
+                Packed<TableLayout> packed = TablePacking.Pack(codes);
                 TableMatrix matrix = Load(packed);
                 TableCodes back = matrix.Unpack();
                 Assert.Equal(codes.Codes, back.Codes);
@@ -98,7 +98,7 @@ public unsafe class TableMatrixTests
         new byte[] { 1, 2, 15, 0, 7 }.CopyTo(codes.Codes, 0);
         codes.Scales[0] = 1;
         codes.Scales[1] = 2;
-        PackedTable packed = TablePacking.Pack(codes);
+        Packed<TableLayout> packed = TablePacking.Pack(codes);
         Assert.Equal("12F070", Convert.ToHexString(packed.Parts[0].Bytes));
         Assert.Equal("0000803F00000040", Convert.ToHexString(packed.Parts[2].Bytes));
     }
@@ -106,7 +106,7 @@ public unsafe class TableMatrixTests
     [Fact]
     public void Damaged_parts_and_impossible_layouts_are_refused_by_name()
     {
-        PackedTable packed = TablePacking.Pack(Random(3, 70, 64, true, 1));
+        Packed<TableLayout> packed = TablePacking.Pack(Random(3, 70, 64, true, 1));
         foreach (PackedPart part in packed.Parts)
         {
             Refused(part.Suffix, packed.Parts.Remove(part));
@@ -141,7 +141,7 @@ public unsafe class TableMatrixTests
                 }
     }
 
-    private static TableMatrix Load(PackedTable packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
+    private static TableMatrix Load(Packed<TableLayout> packed) => new("blk.0", packed.Layout, UniformMatrices.Tensors(packed.Parts));
 
     private static TableCodes Random(int rows, int columns, int blockSize, bool nested, int seed)
     {

@@ -21,7 +21,7 @@ public unsafe class PackingTests
                 foreach (int group in new[] { 10, 64, columns })
                 {
                     UniformCodes codes = UniformMatrices.Random(5, columns, bits, group, ++seed, realZeros: seed % 3 == 0);
-                    PackedUniform packed = UniformPacking.Pack(codes, seed % 2 == 0 ? ElementFormat.F16 : ElementFormat.F32);
+                    Packed<UniformLayout> packed = UniformPacking.Pack(codes, seed % 2 == 0 ? ElementFormat.F16 : ElementFormat.F32);
                     UniformMatrix matrix = Assert.IsType<UniformMatrix>(UniformMatrices.Load(packed));
                     UniformCodes back = matrix.Unpack();
                     Assert.Equal(codes.Codes, back.Codes);
@@ -57,7 +57,7 @@ public unsafe class PackingTests
                     int grid = (i / plain.Groups / 16 * plain.Groups + i % plain.Groups) * 2;
                     codes.Scales[i] = NestedScales.Decode(nested.Grids[grid], nested.Grids[grid + 1], nested.Codes[i], format);
                 }
-                PackedUniform packed = UniformPacking.Pack(codes, format);
+                Packed<UniformLayout> packed = UniformPacking.Pack(codes, format);
                 UniformMatrix matrix = Assert.IsType<UniformMatrix>(UniformMatrices.Load(packed));
                 Assert.Equal(codes.Scales, matrix.Unpack().Scales);
                 Assert.Equal(codes.Zeros, matrix.Unpack().Zeros);
@@ -125,7 +125,7 @@ public unsafe class PackingTests
         codes.Codes[63] = (byte)(bits == 2 ? 0 : 4);
         codes.Scales[0] = 0.5f;
         codes.Zeros[0] = 2;
-        PackedUniform packed = UniformPacking.Pack(codes, ElementFormat.F16);
+        Packed<UniformLayout> packed = UniformPacking.Pack(codes, ElementFormat.F16);
         Assert.Equal(bytes, string.Join(' ', packed.Parts[0].Bytes.Select(b => b.ToString("x2", null))));
         Assert.Equal("0038", Convert.ToHexString(packed.Parts[1].Bytes));
         Assert.Equal("02", Convert.ToHexString(packed.Parts[2].Bytes));
@@ -134,7 +134,7 @@ public unsafe class PackingTests
     [Fact]
     public void Damaged_parts_are_refused_by_name()
     {
-        PackedUniform packed = UniformPacking.Pack(UniformMatrices.Random(3, 70, 4, 32, 1, scattered: true), ElementFormat.F16);
+        Packed<UniformLayout> packed = UniformPacking.Pack(UniformMatrices.Random(3, 70, 4, 32, 1, scattered: true), ElementFormat.F16);
         Refused("u_codes", part => part with { Bytes = part.Bytes[1..] });
         Refused("u_codes", part => part with { Format = ElementFormat.I8 });
         Refused("u_scale", part => part with { Bytes = [0, 0x7E, .. part.Bytes[2..]] });
@@ -157,7 +157,7 @@ public unsafe class PackingTests
     [Fact]
     public void Impossible_layouts_are_refused()
     {
-        PackedUniform packed = UniformPacking.Pack(UniformMatrices.Random(3, 70, 4, 32, 1), ElementFormat.F16);
+        Packed<UniformLayout> packed = UniformPacking.Pack(UniformMatrices.Random(3, 70, 4, 32, 1), ElementFormat.F16);
         foreach (UniformLayout layout in new[]
         {
             packed.Layout with { Rows = 0 }, packed.Layout with { Rows = int.MaxValue }, packed.Layout with { Rows = 4 }, packed.Layout with { Columns = -1 },

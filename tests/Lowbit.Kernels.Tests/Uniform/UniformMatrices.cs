@@ -29,7 +29,7 @@ internal static unsafe class UniformMatrices
         return codes;
     }
 
-    public static WeightMatrix Load(PackedUniform packed) => Load(packed.Layout, packed.Parts);
+    public static WeightMatrix Load(Packed<UniformLayout> packed) => Load(packed.Layout, packed.Parts);
 
     public static WeightMatrix Load(UniformLayout layout, IEnumerable<PackedPart> parts) => UniformMatrix.Load("blk.0", layout, Tensors(parts));
 
