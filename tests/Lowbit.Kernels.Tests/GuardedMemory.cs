@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using System.Threading;
 
 namespace Lowbit.Kernels.Tests;
 
@@ -10,6 +11,10 @@ namespace Lowbit.Kernels.Tests;
 internal sealed unsafe partial class GuardedMemory
 {
     private const int ReadWrite = 3, PrivateAnonymous = 0x22;
+
+    // A test that reads through a pointer no longer refers to the memory; it stays until many others have come.
+    private static readonly GuardedMemory?[] s_latest = new GuardedMemory?[256];
+    private static int s_count;
 
     private readonly byte* _start;
     private readonly nuint _mapped;
@@ -30,6 +35,7 @@ internal sealed unsafe partial class GuardedMemory
         {
             _start = Pointer = (byte*)NativeMemory.AllocZeroed((nuint)bytes);
         }
+        s_latest[(uint)Interlocked.Increment(ref s_count) % s_latest.Length] = this;
     }
 
     ~GuardedMemory()

@@ -94,7 +94,7 @@ internal sealed unsafe class CodedIntegers
         ChunkReader* readers = stackalloc ChunkReader[ChunksAtOnce];
         nint bytes = (nint)ChunkReader.Rows * width; // of eight rows, column after column
         sbyte* integers = (sbyte*)Scratch.Ensure(ref t_integers, ChunksAtOnce * bytes);
-        new Span<sbyte>(integers, checked((int)(ChunksAtOnce * bytes))).Clear();
+        NativeMemory.Clear(integers, (nuint)(ChunksAtOnce * bytes));
         List<ushort[]> copies = [];
         for (int i = 0; i < count; i++)
         {
