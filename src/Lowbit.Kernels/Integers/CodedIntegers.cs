@@ -24,7 +24,6 @@ internal sealed unsafe class CodedIntegers
     private readonly IEnumerable<Tensor> _parts;
     private readonly byte[] _rowClasses; // pinned, and zeros up to a multiple of eight
     private readonly byte* _columnClasses;
-    private readonly byte[] _sortedClasses; // pinned, of the columns in their order
     private readonly ushort* _words;
     private readonly long[] _starts; // [chunks + 1] in words
 
@@ -42,9 +41,6 @@ internal sealed unsafe class CodedIntegers
         _rowClasses = GC.AllocateArray<byte>((rows + ChunkReader.Rows - 1) / ChunkReader.Rows * ChunkReader.Rows, pinned: true);
         new ReadOnlySpan<byte>(Classes(reader, IntegerPacking.RowClasses, rows), rows).CopyTo(_rowClasses);
         _columnClasses = Classes(reader, IntegerPacking.ColumnClasses, columns);
-        Order = ColumnOrder.Sorted(ColumnClasses);
-        _sortedClasses = GC.AllocateUninitializedArray<byte>(columns, pinned: true);
-        for (int i = 0; i < columns; i++) _sortedClasses[i] = _columnClasses[Order[i]];
         SpreadTables.MakeSlots(_rowClasses, ColumnClasses);
         int chunks = ChunksOf(rows, columns);
         uint* lengths = (uint*)reader.Bytes(IntegerPacking.Lengths, ElementFormat.U32, chunks * 4L);
@@ -80,9 +76,6 @@ internal sealed unsafe class CodedIntegers
     /// <summary>[columns].</summary>
     public ReadOnlySpan<byte> ColumnClasses => new(_columnClasses, Columns);
 
-    /// <summary>[columns] the columns in the order in which they are read.</summary>
-    public int[] Order { get; }
-
     /// <summary>Rows of a chunk but the last one.</summary>
     public static int RowsOfChunk(int columns) => Math.Clamp(ChunkElements / columns / ChunkReader.Rows * ChunkReader.Rows, ChunkReader.Rows, MostRows);
 
@@ -92,7 +85,7 @@ internal sealed unsafe class CodedIntegers
     /// <summary>Reads the integers of some neighbouring chunks.</summary>
     /// <param name="first">The first chunk.</param>
     /// <param name="count">Their number, at most <see cref="ChunksAtOnce"/>.</param>
-    /// <param name="places">[columns] where each column of <see cref="Order"/> goes in a row.</param>
+    /// <param name="places">[columns] where each column goes in a row.</param>
     /// <param name="width">Integers of a row, zeros where no column goes.</param>
     /// <param name="values">[rows, width] the first chunk's first row; overwritten.</param>
     /// <exception cref="LowbitException">The words are not what a coder would have written.</exception>
@@ -102,7 +95,6 @@ internal sealed unsafe class CodedIntegers
         nint bytes = (nint)ChunkReader.Rows * width; // of eight rows, column after column
         sbyte* integers = (sbyte*)Scratch.Ensure(ref t_integers, ChunksAtOnce * bytes);
         NativeMemory.Clear(integers, (nuint)(ChunksAtOnce * bytes));
-        byte* columnClasses = (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(_sortedClasses, 0);
         List<ushort[]> copies = [];
         for (int i = 0; i < count; i++)
         {
@@ -112,12 +104,12 @@ internal sealed unsafe class CodedIntegers
         for (int row = 0; row < ChunkRows; row += ChunkReader.Rows)
         {
             bool atOnce = ChunkReader.HasVectors && count == ChunksAtOnce && RowsLeft(first + count - 1, row) > 0;
-            if (atOnce) ChunkReader.ReadRowsOfFour(readers, columnClasses, places, Columns, integers, bytes);
+            if (atOnce) ChunkReader.ReadRowsOfFour(readers, _columnClasses, places, Columns, integers, bytes);
             for (int i = 0; i < count; i++)
             {
                 int rows = RowsLeft(first + i, row);
                 if (rows <= 0) continue;
-                if (!atOnce) readers[i].ReadRows(columnClasses, places, Columns, integers + i * bytes);
+                if (!atOnce) readers[i].ReadRows(_columnClasses, places, Columns, integers + i * bytes);
                 Check(!readers[i].Overran);
                 RowsOfColumns(integers + i * bytes, rows, width, values + ((long)i * ChunkRows + row) * width);
             }

@@ -25,7 +25,11 @@ internal sealed class ColumnOrder
     /// <param name="columnClasses">[columns].</param>
     public ColumnOrder(ReadOnlySpan<byte> rowClasses, ReadOnlySpan<byte> columnClasses)
     {
-        int[] sorted = Sorted(columnClasses);
+        int[] sorted = new int[columnClasses.Length];
+        for (int k = SpreadTables.Classes - 1, next = 0; k >= 0; k--)
+            for (int c = 0; c < columnClasses.Length; c++)
+                if (columnClasses[c] == k) sorted[next++] = c;
+
         double[] entries = Entries(rowClasses);
         List<int>[] firsts = new List<int>[ChunkForms.Count]; // places in sorted, of each form
         for (int form = 0; form < ChunkForms.Count; form++) firsts[form] = [];
@@ -73,17 +77,6 @@ internal sealed class ColumnOrder
 
     /// <summary>The same where it does not move.</summary>
     public unsafe int* Pointer => (int*)Marshal.UnsafeAddrOfPinnedArrayElement(_columns, 0);
-
-    /// <summary>Columns by falling classes, those of a class as they are.</summary>
-    /// <param name="columnClasses">[columns].</param>
-    public static int[] Sorted(ReadOnlySpan<byte> columnClasses)
-    {
-        int[] sorted = new int[columnClasses.Length];
-        for (int k = SpreadTables.Classes - 1, next = 0; k >= 0; k--)
-            for (int c = 0; c < columnClasses.Length; c++)
-                if (columnClasses[c] == k) sorted[next++] = c;
-        return sorted;
-    }
 
     /// <summary>The columns as they are, in bytes, which leave nothing out.</summary>
     public static ColumnOrder InBytes(int columns) => new(columns);

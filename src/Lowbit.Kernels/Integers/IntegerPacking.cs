@@ -69,9 +69,11 @@ public static unsafe class IntegerPacking
     {
         CodedIntegers coded = new(name, rows, columns, parts);
         IntegerCodes codes = new(rows, columns);
+        int[] places = new int[columns];
+        for (int c = 0; c < columns; c++) places[c] = c;
         using WorkerPool pool = new();
         fixed (sbyte* values = codes.Values)
-        fixed (int* place = coded.Order)
+        fixed (int* place = places)
         {
             ReadWork work = new() { Coded = coded, Places = place, Values = values };
             pool.Run(ref work, coded.Chunks, CodedIntegers.ChunksAtOnce);

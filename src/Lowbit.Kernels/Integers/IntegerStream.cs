@@ -5,8 +5,8 @@ namespace Lowbit.Kernels.Integers;
 
 /// <summary>
 /// The entropy coder of a chunk of rows: range asymmetric numeral systems (Duda, arXiv 1311.2540) with states of 32 bits
-/// that give and take 16 at a time. Eight rows have a state each and share the words, column by column, in the order of
-/// <see cref="ColumnOrder.Sorted"/>, and row by row; the next eight go on with their states. Integers are coded from the last to the first, so that they are read from the first to the last.
+/// that give and take 16 at a time. Eight rows have a state each and share the words, column by column and row by row, and the next eight go on
+/// with their states. Integers are coded from the last to the first, so that they are read from the first to the last.
 /// </summary>
 internal static class IntegerStream
 {
@@ -32,14 +32,13 @@ internal static class IntegerStream
         Span<uint> states = stackalloc uint[Lanes];
         states.Fill(Lowest);
         int rows = rowClasses.Length, columns = columnClasses.Length;
-        int[] order = ColumnOrder.Sorted(columnClasses);
         for (int first = (rows - 1) / Lanes * Lanes; first >= 0; first -= Lanes)
-            for (int i = columns - 1; i >= 0; i--)
+            for (int c = columns - 1; c >= 0; c--)
                 for (int lane = Lanes - 1; lane >= 0; lane--)
                 {
                     int row = first + lane;
-                    int rowClass = row < rows ? rowClasses[row] : 0, value = row < rows ? values[row * columns + order[i]] : 0;
-                    Put(value + 128, SpreadModel.Cross(rowClass, columnClasses[order[i]]), ref states[lane], words);
+                    int rowClass = row < rows ? rowClasses[row] : 0, value = row < rows ? values[row * columns + c] : 0;
+                    Put(value + 128, SpreadModel.Cross(rowClass, columnClasses[c]), ref states[lane], words);
                 }
         for (int lane = Lanes - 1; lane >= 0; lane--)
         {

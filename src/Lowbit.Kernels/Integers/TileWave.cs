@@ -35,10 +35,8 @@ internal sealed unsafe class TileWave : IDisposable
         _words = new NativeBuffer(rows * _vectors * sizeof(uint));
         _entries = new NativeBuffer(2 * rows * MostEntries * columns.Padded * sizeof(ushort)); // hardly touched
         _rows = new NativeBuffer(rows * sizeof(PackedRow));
-        int[] placeOf = new int[columns.Width];
         for (int i = 0; i < columns.Padded; i++)
-            if (columns.Columns[i] < columns.Width) placeOf[columns.Columns[i]] = i;
-        for (int i = 0; i < columns.Width; i++) ((int*)_places.Pointer)[i] = placeOf[coded.Order[i]];
+            if (columns.Columns[i] < columns.Width) ((int*)_places.Pointer)[columns.Columns[i]] = i;
     }
 
     /// <summary>Tiles of the wave.</summary>
