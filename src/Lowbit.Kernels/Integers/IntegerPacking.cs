@@ -84,7 +84,12 @@ public static unsafe class IntegerPacking
 
     /// <summary>The matrix that products are computed from. The first one unpacks the integers, and finds out whether they are a code of integers.</summary>
     /// <inheritdoc cref="Unpack"/>
-    public static IntegerMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts) => new(new CodedIntegers(name, rows, columns, parts));
+    public static IntegerMatrix Load(string name, int rows, int columns, IReadOnlyDictionary<string, Tensor> parts)
+    {
+        CodedIntegers coded = new(name, rows, columns, parts);
+        coded.ReleasePages();
+        return new IntegerMatrix(coded);
+    }
 
     private struct ReadWork : IParallelWork
     {
