@@ -19,6 +19,9 @@ internal sealed unsafe class CodedIntegers
     [ThreadStatic]
     private static NativeBuffer? t_integers;
 
+    [ThreadStatic]
+    private static NativeBuffer? t_words;
+
     private readonly string _stream;
     private readonly List<object> _owners = [];
     private readonly IEnumerable<Tensor> _parts;
@@ -95,11 +98,11 @@ internal sealed unsafe class CodedIntegers
         nint bytes = (nint)ChunkReader.Rows * width; // of eight rows, column after column
         sbyte* integers = (sbyte*)Scratch.Ensure(ref t_integers, ChunksAtOnce * bytes);
         NativeMemory.Clear(integers, (nuint)(ChunksAtOnce * bytes));
-        List<ushort[]> copies = [];
+        ushort* words = Words(first, count);
         for (int i = 0; i < count; i++)
         {
             int chunk = first + i;
-            readers[i] = new ChunkReader(Words(chunk, copies), (int)(_starts[chunk + 1] - _starts[chunk]), (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(_rowClasses, chunk * ChunkRows));
+            readers[i] = new ChunkReader(words + _starts[chunk] - _starts[first], (int)(_starts[chunk + 1] - _starts[chunk]), (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(_rowClasses, chunk * ChunkRows));
         }
         for (int row = 0; row < ChunkRows; row += ChunkReader.Rows)
         {
@@ -115,7 +118,6 @@ internal sealed unsafe class CodedIntegers
             }
         }
         for (int i = 0; i < count; i++) Check(readers[i].IsAtEnd);
-        GC.KeepAlive(copies);
     }
 
     /// <summary>Gives the file's pages back; they can still be read.</summary>
@@ -166,15 +168,15 @@ internal sealed unsafe class CodedIntegers
         if (!isRight) throw new LowbitException($"tensor {_stream}: the coded integers end in another state than a coder leaves; the file is damaged.");
     }
 
-    // A reader may look as many words beyond the chunk as a row can take: where the file has not so many, it gets a copy with zeros behind.
-    private ushort* Words(int chunk, List<ushort[]> copies)
+    // Some chunks. A reader may look as many words beyond its chunk as eight rows can take: where the file has not so many, a copy has zeros behind.
+    private ushort* Words(int first, int count)
     {
-        long ahead = ChunkReader.MostWords(Columns), length = _starts[chunk + 1] - _starts[chunk];
-        if (_starts[chunk + 1] + ahead <= _starts[^1]) return _words + _starts[chunk];
-        ushort[] copy = GC.AllocateArray<ushort>((int)(length + ahead), pinned: true);
-        new ReadOnlySpan<ushort>(_words + _starts[chunk], (int)length).CopyTo(copy);
-        copies.Add(copy);
-        return (ushort*)Marshal.UnsafeAddrOfPinnedArrayElement(copy, 0);
+        long ahead = ChunkReader.MostWords(Columns), length = _starts[first + count] - _starts[first];
+        if (_starts[first + count] + ahead <= _starts[^1]) return _words + _starts[first];
+        ushort* copy = (ushort*)Scratch.Ensure(ref t_words, sizeof(ushort) * (length + ahead));
+        NativeMemory.Copy(_words + _starts[first], copy, (nuint)(sizeof(ushort) * length));
+        NativeMemory.Clear(copy + length, (nuint)(sizeof(ushort) * ahead));
+        return copy;
     }
 
     private static byte* Classes(PartReader reader, string suffix, int count)
