@@ -87,6 +87,7 @@ internal static unsafe class ChunkForms
     /// <param name="column">Its first column in the chunk.</param>
     /// <param name="words">[vectors] the row's four bytes of each vector, overwritten.</param>
     /// <param name="entries">The row's entries so far.</param>
+    [SkipLocalsInit]
     public static void Pack(ChunkForm form, sbyte* integers, int column, uint* words, ref RowEntries entries)
     {
         uint* steps = stackalloc uint[MostColumns / Lane];
@@ -156,9 +157,11 @@ internal static unsafe class ChunkForms
     }
 
     // Of steps of clamped integers; overwritten with those that the tuples have, plus their offset.
+    [SkipLocalsInit]
     private static void PackTuples(TupleTable tuples, uint* steps, uint* words)
     {
         uint* codes = stackalloc uint[Groups];
+        byte* nearest = tuples.Nearest;
         uint radix = (uint)(2 * tuples.Reach);
         for (int n = 0; n < Groups; n++)
         {
@@ -166,7 +169,7 @@ internal static unsafe class ChunkForms
             uint* step = steps + tuples.Size * n;
             uint index = step[0] + radix * step[1];
             if (tuples.Size == 3) index += radix * radix * step[2];
-            codes[n] = tuples.Nearest((byte)index) | (uint)tuples.Nearest((byte)(index >> 8)) << 8 | (uint)tuples.Nearest((byte)(index >> 16)) << 16 | (uint)tuples.Nearest((byte)(index >> 24)) << 24;
+            codes[n] = nearest[(byte)index] | (uint)nearest[(byte)(index >> 8)] << 8 | (uint)nearest[(byte)(index >> 16)] << 16 | (uint)nearest[index >> 24] << 24;
         }
         for (int v = 0; v < Groups / 2; v++) words[v] = codes[2 * v] & 15 * Ones | (codes[2 * v + 1] & 15 * Ones) << 4;
         if (tuples.Codes > 16) UpperBits(codes, 4, words + Groups / 2);
@@ -198,6 +201,7 @@ internal static unsafe class ChunkForms
     }
 
     // One bit of eight codes.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void UpperBits(uint* codes, int bit, uint* word)
     {
         *word = 0;

@@ -19,7 +19,7 @@ internal static class FormLoss
     /// <summary>Entries that a weight of a class (<see cref="SpreadTables"/>) has on average.</summary>
     public static double Entries(ChunkForm form, int spread) => s_entries[SpreadTables.Classes * (int)form + spread];
 
-    private static double Expected(ChunkForm form, int spread)
+    private static unsafe double Expected(ChunkForm form, int spread)
     {
         TupleTable? tuples = ChunkForms.Tuples(form);
         int reach = tuples?.Reach ?? ChunkForms.Offset(form);
@@ -38,7 +38,7 @@ internal static class FormLoss
         for (int index = 0; index < Math.Pow(2 * reach, tuples.Size); index++)
         {
             double share = 1;
-            int code = tuples.Nearest((byte)index), apart = 0;
+            int code = tuples.Nearest[index], apart = 0;
             for (int place = 0, rest = index; place < tuples.Size; place++, rest /= 2 * reach)
             {
                 share *= shares[rest % (2 * reach)];

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Lowbit.Kernels.Interleaved;
 
@@ -12,7 +13,7 @@ namespace Lowbit.Kernels.Integers;
 internal sealed class TupleTable
 {
     private readonly byte[][] _integers; // [places of a tuple][codes]
-    private readonly byte[] _codes; // of the tuples of integers in reach, the first one running fastest
+    private readonly byte[] _codes; // pinned, of the tuples of integers in reach, the first one running fastest
 
     private TupleTable(int offset, Vector128<byte>[] lower, Vector128<byte>[] upper)
     {
@@ -25,7 +26,7 @@ internal sealed class TupleTable
             if (upper.Length > 0) upper[place].CopyTo(_integers[place], 16);
         }
         Reach = Size == 2 ? 8 : 3;
-        _codes = new byte[256];
+        _codes = GC.AllocateArray<byte>(256, pinned: true);
         for (int index = 0; index < (Size == 2 ? 256 : 216); index++) _codes[index] = Find(index);
     }
 
@@ -53,9 +54,11 @@ internal sealed class TupleTable
     /// <summary>All tuples lie within integers of −<see cref="Reach"/> to <see cref="Reach"/> − 1.</summary>
     public int Reach { get; }
 
-    /// <summary>The code of the tuple nearest to another in the sum of distances.</summary>
-    /// <param name="index">Σ (integer i + <see cref="Reach"/>) · (2 <see cref="Reach"/>)^i of integers in reach.</param>
-    public byte Nearest(byte index) => _codes[index];
+    /// <summary>
+    /// [256] the code of the tuple nearest to another in the sum of distances, at Σ (integer i + <see cref="Reach"/>) · (2 <see cref="Reach"/>)^i of
+    /// that one's integers, which are in reach.
+    /// </summary>
+    public unsafe byte* Nearest => (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(_codes, 0);
 
     /// <summary>The integers at a place of many tuples, plus <see cref="Offset"/>.</summary>
     /// <param name="place">The place.</param>

@@ -38,7 +38,7 @@ public sealed unsafe class IntegerMatrixTests : IDisposable
         for (int index = 0; index < Math.Pow(radix, tuples.Size); index++)
         {
             for (int place = 0, rest = index; place < others.Length; place++, rest /= radix) others[place] = rest % radix - tuples.Reach;
-            int distance = Distance(all[tuples.Nearest((byte)index)]);
+            int distance = Distance(all[tuples.Nearest[index]]);
             Assert.Equal(all.Min(Distance), distance);
             if (others.Sum(q => q * q) < farthest) Assert.Equal(0, distance);
         }
