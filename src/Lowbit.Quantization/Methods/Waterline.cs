@@ -85,7 +85,7 @@ public static unsafe class Waterline
     private const int MostRounds = 12;
     private const double CloseEnough = 0.005; // bits below the target that end the search
     private const int LargestInteger = 127, LargestExpected = 100;
-    private const double StepBits = 16;
+    private const double StepBits = 16, MostBits = 8; // of a step, and of an integer: in small matrices more is spent on what describes them
     private const float SmallestHalf = 5.9604645e-8f, LargestHalf = 65504;
 
     /// <summary>Quantizes one weight; see <see cref="MethodOptions.Quantize"/>.</summary>
@@ -100,7 +100,7 @@ public static unsafe class Waterline
 
         double target = Math.Max(options.Bits, options.Bits / 2 + StepBits / layer.OutFeatures + IntegerPacking.Overhead(layer.OutFeatures, layer.InFeatures));
         Attempt? best = Nearest(
-            target, FirstDelta(weight, layer.OutFeatures, order, shape, target),
+            target, FirstDelta(weight, layer.OutFeatures, order, shape, Math.Min(target, MostBits)),
             delta => RoundColumns(layer, weight, order, factor, Steps(delta, shape, least), options.BlockSize, pool, cancellation));
         if (best is null)
             throw new LowbitException($"{layer.Name}: no step that half precision holds brings [{layer.OutFeatures}, {layer.InFeatures}] weights to {options.Bits} bits; raise --bits, or look for the fault in the weight.");
