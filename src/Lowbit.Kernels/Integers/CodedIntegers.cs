@@ -41,13 +41,13 @@ internal sealed unsafe class CodedIntegers
         (Rows, Columns, _parts) = (rows, columns, parts.Values);
         PartReader reader = new(name, parts, _owners);
         _stream = reader.NameOf(IntegerPacking.Stream);
+        ReadOnlySpan<byte> stream = reader.AllBytes(IntegerPacking.Stream);
         _rowClasses = GC.AllocateArray<byte>((rows + ChunkReader.Rows - 1) / ChunkReader.Rows * ChunkReader.Rows, pinned: true);
         new ReadOnlySpan<byte>(Classes(reader, IntegerPacking.RowClasses, rows), rows).CopyTo(_rowClasses);
         _columnClasses = Classes(reader, IntegerPacking.ColumnClasses, columns);
         SpreadTables.MakeSlots(_rowClasses, ColumnClasses);
         int chunks = ChunksOf(rows, columns);
         uint* lengths = (uint*)reader.Bytes(IntegerPacking.Lengths, ElementFormat.U32, chunks * 4L);
-        ReadOnlySpan<byte> stream = reader.AllBytes(IntegerPacking.Stream);
         _words = (ushort*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(stream));
         _starts = new long[chunks + 1];
         for (int chunk = 0; chunk < chunks; chunk++)
