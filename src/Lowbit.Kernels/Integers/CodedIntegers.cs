@@ -42,8 +42,9 @@ internal sealed unsafe class CodedIntegers
         PartReader reader = new(name, parts, _owners);
         _stream = reader.NameOf(IntegerPacking.Stream);
         ReadOnlySpan<byte> stream = reader.AllBytes(IntegerPacking.Stream);
+        ReadOnlySpan<byte> rowClasses = new(Classes(reader, IntegerPacking.RowClasses, rows), rows); // checked before anything is made as large
         _rowClasses = GC.AllocateArray<byte>((rows + ChunkReader.Rows - 1) / ChunkReader.Rows * ChunkReader.Rows, pinned: true);
-        new ReadOnlySpan<byte>(Classes(reader, IntegerPacking.RowClasses, rows), rows).CopyTo(_rowClasses);
+        rowClasses.CopyTo(_rowClasses);
         _columnClasses = Classes(reader, IntegerPacking.ColumnClasses, columns);
         SpreadTables.MakeSlots(_rowClasses, ColumnClasses);
         int chunks = ChunksOf(rows, columns);
