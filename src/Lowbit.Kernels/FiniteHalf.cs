@@ -9,8 +9,11 @@ namespace Lowbit.Kernels;
 /// exponent and fraction where a float has them and its sign in the upper four bits; it then means a number 2^112 times too small, subnormal halves
 /// included, which are exact but slow.
 /// </summary>
-internal static class FiniteHalf
+internal static unsafe class FiniteHalf
 {
+    private const ushort ExponentMask = 0x7C00;
+    private const int FractionBits = 10;
+
     /// <summary>What is left of the bits that were moved up.</summary>
     public const int Mask = unchecked((int)0x8FFF_E000);
 
@@ -31,12 +34,34 @@ internal static class FiniteHalf
     /// <summary>The number times 2^<paramref name="exponent"/>, infinite where no half is as large.</summary>
     /// <param name="finite">The number.</param>
     /// <param name="exponent">From 0 to 15.</param>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Half Enlarge(Half finite, int exponent)
     {
-        const int ExponentMask = 0x7C00, FractionBits = 10;
         int bits = BitConverter.HalfToUInt16Bits(finite), field = bits & ExponentMask, moved = field + (exponent << FractionBits);
         bool isNormal = field != 0 && moved < ExponentMask; // before and after
         return isNormal ? BitConverter.UInt16BitsToHalf((ushort)(bits + moved - field)) : (Half)(ToFloat(finite) * (1 << exponent));
+    }
+
+    /// <summary>Sixteen numbers in place of which their products with 2^<paramref name="exponent"/> come.</summary>
+    /// <param name="finite">[16].</param>
+    /// <param name="exponent">From 0 to 15.</param>
+    /// <returns>Whether they are all finite.</returns>
+    public static bool Enlarge(ushort* finite, int exponent)
+    {
+        Vector256<ushort> bits = Vector256.Load(finite), field = bits & Vector256.Create(ExponentMask), added = Vector256.Create((ushort)(exponent << FractionBits));
+        Vector256<ushort> isNormal = Vector256.LessThan(field + added, Vector256.Create(ExponentMask)) & ~Vector256.Equals(field, default);
+        Vector256<ushort> isZero = Vector256.Equals(bits << 1, default);
+        if ((isNormal | isZero) == Vector256<ushort>.AllBitsSet)
+        {
+            (bits + (added & isNormal)).Store(finite);
+            return true;
+        }
+        bool areFinite = true;
+        for (int i = 0; i < Vector256<ushort>.Count; i++)
+        {
+            Half enlarged = Enlarge(BitConverter.UInt16BitsToHalf(finite[i]), exponent);
+            areFinite &= Half.IsFinite(enlarged);
+            finite[i] = BitConverter.HalfToUInt16Bits(enlarged);
+        }
+        return areFinite;
     }
 }

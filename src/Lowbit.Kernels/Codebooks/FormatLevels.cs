@@ -7,12 +7,12 @@ namespace Lowbit.Kernels.Codebooks;
 
 /// <summary>
 /// Evenly spaced levels in interleaved rows: m − a, m + a or m − a, m, m + a with F = a and G = m − a, or F (i − j) where there is no m; any two, l and
-/// u, with F = u − l and G = l. The block of the former has a or u in the place of the scale and m or l in that of the zero.
+/// u, with F = u − l and G = l.
 /// </summary>
 internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat where TCodes : struct, ILevelCodes where TStored : struct, IStoredLevels
 {
     public static int BlockLength => UniformLayout.BlockLength;
-    public static int BlockBytes => sizeof(UniformBlock);
+    public static int BlockBytes => sizeof(LevelBlock);
     public static int GroupChunks => 4;
     public static int CodeBits => 2;
     public static bool FactorsOfHalves => false;
@@ -36,12 +36,12 @@ internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat whe
 
     public static void Interleave(byte* block, int blocks, ushort* factors, uint* lanes)
     {
-        UniformBlock* source = (UniformBlock*)block;
+        LevelBlock* source = (LevelBlock*)block;
         for (int b = 0; b < blocks; b++, source++)
         {
             ushort* set = factors + FactorBytes / sizeof(ushort) * source->Set;
-            set[0] = source->Scales[0];
-            if (TStored.Numbers == 2) set[IBlockFormat.Rows] = source->MinusZeros[0];
+            set[0] = source->Upper;
+            if (TStored.Numbers == 2) set[IBlockFormat.Rows] = source->Lower;
             TCodes.Interleave(source->Codes, b, lanes);
         }
     }
@@ -91,8 +91,8 @@ internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat whe
 
     public static void Read(byte* row, int chunk, int blocks, ref ChunkNumbers numbers)
     {
-        UniformBlock* block = (UniformBlock*)row + chunk;
-        float a = (float)BitConverter.UInt16BitsToHalf(block->Scales[0]), m = (float)BitConverter.UInt16BitsToHalf(block->MinusZeros[0]);
+        LevelBlock* block = (LevelBlock*)row + chunk;
+        float a = (float)BitConverter.UInt16BitsToHalf(block->Upper), m = (float)BitConverter.UInt16BitsToHalf(block->Lower);
         numbers.Factors[0] = TStored.AreLevels ? a - m : a;
         numbers.MinimumFactors[0] = TStored.AreLevels ? m : m - a;
         for (int unit = 0; unit < 4; unit++)
@@ -100,7 +100,9 @@ internal readonly unsafe struct FormatLevels<TCodes, TStored> : IBlockFormat whe
             numbers.Scales[unit] = 1;
             numbers.Minimums[unit] = TStored.Numbers == 1 ? -1 : 1;
         }
-        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = (byte)(Distance * block->Codes[i]);
+        byte* codes = stackalloc byte[TernaryBlock.UnpackedBytes];
+        TCodes.Unpack(block->Codes, codes);
+        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = (byte)(Distance * codes[i]);
     }
 }
 

@@ -1,16 +1,27 @@
-using System;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
-using Lowbit.Kernels.Uniform;
 
 namespace Lowbit.Kernels.Codebooks;
+
+/// <summary>64 columns of a row of evenly spaced levels.</summary>
+internal unsafe struct LevelBlock
+{
+    /// <summary>Which set of factors of its group of four blocks is that of this one.</summary>
+    public int Set;
+
+    /// <summary>The scale or the upper level, a half.</summary>
+    public ushort Upper;
+
+    /// <summary>The mean or the lower level, a half; 0 where only a scale is stored.</summary>
+    public ushort Lower;
+
+    /// <summary>As <see cref="CodebookLayout"/> stores them.</summary>
+    public byte* Codes;
+}
 
 /// <summary>The rows of a matrix of evenly spaced levels in half precision, whose groups hold whole blocks.</summary>
 internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byte* codes, byte* numbers, Tensor source) : BlockRows(name, layout.Rows, layout.Columns)
 {
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
-
     private readonly byte* _codes = codes;
     private readonly ushort* _numbers = (ushort*)numbers;
 
@@ -31,32 +42,21 @@ internal sealed unsafe class LevelBlocks(string name, CodebookLayout layout, byt
         _ => new InterleavedWeights<FormatLevels<TernaryLevels, MeanAndScale>>(pool, blocks),
     };
 
-    public override int ChunksOfFactors => UniformBlock.Sharing(layout.GroupSize, layout.Groups);
+    public override int ChunksOfFactors => layout.Groups == 1 || layout.GroupSize % 256 == 0 ? 4 : layout.GroupSize % 128 == 0 ? 2 : 1;
 
-    public override byte* Row(int row)
+    public override byte* Row(int row, byte* scratch)
     {
-        int count = layout.Blocks, groups = layout.Groups, stored = layout.Numbers, blockBytes = layout.BlockBytes, sharing = ChunksOfFactors;
-        bool isTernary = layout.Levels.IsTernary();
-        byte* unpacked = stackalloc byte[TernaryBlock.UnpackedBytes];
-        UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)count * sizeof(UniformBlock));
-        for (int b = 0; b < count; b++)
+        int stored = layout.Numbers, sharing = ChunksOfFactors;
+        LevelBlock* block = (LevelBlock*)scratch;
+        for (int b = 0; b < layout.Blocks; b++, block++)
         {
-            long first = ((long)row * groups + (groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
-            blocks[b].Set = b % 4 / sharing;
-            blocks[b].Scales[0] = _numbers[first + stored - 1];
-            blocks[b].MinusZeros[0] = stored == 1 ? (ushort)0 : _numbers[first];
-            byte* block = _codes + ((long)row * count + b) * blockBytes;
-            if (isTernary)
-            {
-                TernaryBlock.Unpack(block, unpacked);
-                new ReadOnlySpan<byte>(unpacked, CodebookLayout.BlockLength).CopyTo(new Span<byte>(blocks[b].Codes, CodebookLayout.BlockLength));
-            }
-            else
-            {
-                CodeBlock.Unpack(block, 1, blocks[b].Codes);
-            }
+            ushort* numbers = _numbers + ((long)row * layout.Groups + (layout.Groups == 1 ? 0 : b * CodebookLayout.BlockLength / layout.GroupSize)) * stored;
+            block->Set = b % 4 / sharing;
+            block->Upper = numbers[stored - 1];
+            block->Lower = stored == 1 ? (ushort)0 : numbers[0];
+            block->Codes = _codes + ((long)row * layout.Blocks + b) * layout.BlockBytes;
         }
-        return (byte*)blocks;
+        return scratch;
     }
 
     // The shape of the tensor need not be that of the matrix, so all pages go, those yet to come among them.

@@ -20,11 +20,16 @@ internal unsafe interface ILevelCodes
     /// <inheritdoc cref="IBlockFormat.StepsArePaired"/>
     static abstract bool ArePaired { get; }
 
+    /// <summary>Turns a stored block into bytes.</summary>
+    /// <param name="block">As <see cref="CodebookLayout"/> has it.</param>
+    /// <param name="codes">[<see cref="TernaryBlock.UnpackedBytes"/>], of which 64 are codes.</param>
+    static abstract void Unpack(byte* block, byte* codes);
+
     /// <summary>Writes one row's codes of a chunk.</summary>
-    /// <param name="codes">[64].</param>
+    /// <param name="block">As <see cref="CodebookLayout"/> has it.</param>
     /// <param name="position">Number of the chunk in its group.</param>
     /// <param name="group">The row's lane of the first vector of the group's first chunk.</param>
-    static abstract void Interleave(byte* codes, int position, uint* group);
+    static abstract void Interleave(byte* block, int position, uint* group);
 
     /// <inheritdoc cref="IBlockFormat.Codes"/>
     static virtual TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct => throw new NotSupportedException();
@@ -49,8 +54,10 @@ internal readonly unsafe struct BinaryLevels : ILevelCodes
         get => FormatUniform<OneBit, WholeChunks>.ChunkBytes;
     }
 
-    public static void Interleave(byte* codes, int position, uint* group) =>
-        FormatUniform<OneBit, WholeChunks>.InterleaveCodes((uint*)codes, group + ChunkBytes / sizeof(uint) * position);
+    public static void Unpack(byte* block, byte* codes) => CodeBlock.Unpack(block, 1, codes);
+
+    public static void Interleave(byte* block, int position, uint* group) =>
+        FormatUniform<OneBit, WholeChunks>.InterleaveCodes(block, group + ChunkBytes / sizeof(uint) * position);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
@@ -92,8 +99,14 @@ internal readonly unsafe struct PackedTernaryLevels : ILevelCodes
         get => TernaryCodes.ChunkBytes;
     }
 
-    public static void Interleave(byte* codes, int position, uint* group) =>
+    public static void Unpack(byte* block, byte* codes) => TernaryBlock.Unpack(block, codes);
+
+    public static void Interleave(byte* block, int position, uint* group)
+    {
+        byte* codes = stackalloc byte[TernaryBlock.UnpackedBytes];
+        Unpack(block, codes);
         TernaryCodes.Interleave(codes, position, group + ChunkBytes / sizeof(uint) * position, ref *(group - IBlockFormat.Rows));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void TwoSteps<TLanes, TVector>(byte* chunk, int position, int unit, int pair, out TVector first, out TVector second)
@@ -116,8 +129,16 @@ internal readonly unsafe struct TernaryLevels : ILevelCodes
         get => FormatUniform<TwoBits, WholeChunks>.ChunkBytes;
     }
 
-    public static void Interleave(byte* codes, int position, uint* group) =>
-        FormatUniform<TwoBits, WholeChunks>.InterleaveCodes((uint*)codes, group + ChunkBytes / sizeof(uint) * position);
+    public static void Unpack(byte* block, byte* codes) => TernaryBlock.Unpack(block, codes);
+
+    public static void Interleave(byte* block, int position, uint* group)
+    {
+        byte* codes = stackalloc byte[TernaryBlock.UnpackedBytes];
+        Unpack(block, codes);
+        uint* words = (uint*)codes, lanes = group + ChunkBytes / sizeof(uint) * position;
+        for (int step = 0; step < 4; step++)
+            lanes[IBlockFormat.Rows * step] = words[step] | words[4 + step] << 2 | words[8 + step] << 4 | words[12 + step] << 6;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TVector Codes<TLanes, TVector>(byte* chunk, int unit, int step) where TLanes : struct, ILanes<TVector> where TVector : struct =>

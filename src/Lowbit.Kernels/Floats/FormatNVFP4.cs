@@ -1,4 +1,3 @@
-using System;
 using System.Runtime.CompilerServices;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
@@ -69,9 +68,6 @@ internal sealed unsafe class ScaledFloatBlocks(string name, FloatLayout layout, 
 {
     private const int ScaleColumns = 16, Sign = 0x80, CodeSign = 8;
 
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
-
     private readonly byte* _codes = codes, _scales = scales;
 
     /// <summary>Whether a matrix is of this format.</summary>
@@ -79,12 +75,11 @@ internal sealed unsafe class ScaledFloatBlocks(string name, FloatLayout layout, 
 
     public override float Factor => matrixScale / 2;
 
-    public override byte* Row(int row)
+    public override byte* Row(int row, byte* scratch)
     {
-        BlockNVFP4* blocks = (BlockNVFP4*)Scratch.Ensure(ref t_row, (long)layout.Runs * sizeof(BlockNVFP4));
-        for (int run = 0; run < layout.Runs; run++)
+        BlockNVFP4* block = (BlockNVFP4*)scratch;
+        for (int run = 0; run < layout.Runs; run++, block++)
         {
-            BlockNVFP4* block = blocks + run;
             CodeBlock.Unpack(_codes + ((long)row * layout.Runs + run) * layout.RunBytes, layout.Element.Bits, block->Codes);
             for (int unit = 0; unit < 4; unit++)
             {
@@ -95,7 +90,7 @@ internal sealed unsafe class ScaledFloatBlocks(string name, FloatLayout layout, 
                 for (int c = ScaleColumns * unit; c < ScaleColumns * (unit + 1); c++) block->Codes[c] ^= CodeSign;
             }
         }
-        return (byte*)blocks;
+        return scratch;
     }
 
     // The shape of the tensor need not be that of the matrix, so all pages go, those yet to come among them.

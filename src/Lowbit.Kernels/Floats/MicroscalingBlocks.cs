@@ -1,6 +1,5 @@
 using System;
 using Lowbit.Core;
-using Lowbit.Kernels.Blocks;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Uniform;
 
@@ -9,9 +8,6 @@ namespace Lowbit.Kernels.Floats;
 /// <summary>The rows of a matrix of MXFP4 or MXINT8 as blocks of 32.</summary>
 internal sealed unsafe class MicroscalingBlocks(string name, FloatLayout layout, byte* codes, byte* exponents, Tensor source) : BlockRows(name, layout.Rows, layout.Columns)
 {
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
-
     private readonly byte* _codes = codes, _exponents = exponents;
 
     /// <summary>Whether a matrix is of one of the two formats.</summary>
@@ -23,26 +19,26 @@ internal sealed unsafe class MicroscalingBlocks(string name, FloatLayout layout,
         ? new InterleavedWeights<FormatMXFP4>(pool, blocks)
         : new InterleavedWeights<FormatMXINT8>(pool, blocks);
 
-    public override byte* Row(int row)
+    public override byte* Row(int row, byte* scratch)
     {
         bool isFloat = layout.Element == SmallFloat.E2M1;
-        int count = layout.Blocks, size = isFloat ? sizeof(BlockMXFP4) : sizeof(BlockMXINT8);
-        byte* run = stackalloc byte[FloatLayout.RunLength], blocks = Scratch.Ensure(ref t_row, (long)count * size);
-        for (int b = 0; b < count; b++)
+        byte* run = stackalloc byte[FloatLayout.RunLength], block = scratch;
+        for (int b = 0; b < layout.Blocks; b++)
         {
-            byte* block = blocks + b * size, unpacked = run + b % 2 * 32;
+            byte* unpacked = run + b % 2 * 32;
             if (b % 2 == 0) CodeBlock.Unpack(_codes + ((long)row * layout.Runs + b / 2) * layout.RunBytes, layout.Element.Bits, run);
-            block[0] = _exponents[(long)row * count + b];
+            *block++ = _exponents[(long)row * layout.Blocks + b];
             if (isFloat)
             {
-                for (int i = 0; i < 16; i++) block[1 + i] = (byte)(unpacked[i] | unpacked[i + 16] << 4);
+                for (int i = 0; i < 16; i++) *block++ = (byte)(unpacked[i] | unpacked[i + 16] << 4);
             }
             else
             {
-                new ReadOnlySpan<byte>(unpacked, 32).CopyTo(new Span<byte>(block + 1, 32));
+                new ReadOnlySpan<byte>(unpacked, 32).CopyTo(new Span<byte>(block, 32));
+                block += 32;
             }
         }
-        return blocks;
+        return scratch;
     }
 
     // The shape of the tensor need not be that of the matrix, so all pages go, those yet to come among them.

@@ -20,8 +20,10 @@ internal abstract unsafe class BlockRows(string name, int rows, int columns)
     /// <summary>Chunks that share their factors.</summary>
     public virtual int ChunksOfFactors => 1;
 
-    /// <summary>The blocks of a row; the thread's next call may overwrite them.</summary>
-    public abstract byte* Row(int row);
+    /// <summary>The blocks of a row: where they lie, or in <paramref name="scratch"/>.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="scratch">Has room for them.</param>
+    public abstract byte* Row(int row, byte* scratch);
 
     /// <summary>Gives the pages back that the first rows came from.</summary>
     public abstract void Release(int rows);
@@ -30,7 +32,7 @@ internal abstract unsafe class BlockRows(string name, int rows, int columns)
 /// <summary>The rows of a tensor of one of ggml's formats, as they lie.</summary>
 internal sealed unsafe class TensorRows(Tensor tensor) : BlockRows(tensor.Name, (int)tensor.Rows, (int)tensor.Columns)
 {
-    public override byte* Row(int row) => tensor.Pointer + row * tensor.RowBytes;
+    public override byte* Row(int row, byte* scratch) => tensor.Pointer + row * tensor.RowBytes;
 
     public override void Release(int rows) => tensor.ReleasePages(rows);
 }

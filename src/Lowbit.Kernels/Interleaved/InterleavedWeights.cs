@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Numerics;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
 
@@ -180,27 +181,40 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
         public readonly void Execute(int start, int end)
         {
             TileShape<TFormat> shape = Weights._shape;
-            int factorsOfSet = TFormat.FactorBytes / IBlockFormat.Factors;
-            for (int row = (FirstTile + start) * IBlockFormat.Rows; row < Math.Min(Weights._rows, (FirstTile + end) * IBlockFormat.Rows); row++)
+            int blocksOfGroup = TFormat.GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights.Blocks;
+            byte* scratch = Scratch.Ensure(ref t_panel, (long)blocks * TFormat.BlockBytes);
+            for (int tile = FirstTile + start; tile < FirstTile + end; tile++)
             {
-                byte* group = Weights.TileStart(row / IBlockFormat.Rows);
-                byte* block = Weights._source.Row(row);
-                int blocksOfGroup = TFormat.GroupChunks * IBlockFormat.ChunkColumns / TFormat.BlockLength, blocks = Weights.Blocks;
-                int lane = row % IBlockFormat.Rows;
-                for (int first = 0; first < blocks; first += blocksOfGroup, group += shape.GroupBytes, block += blocksOfGroup * TFormat.BlockBytes)
+                int firstRow = tile * IBlockFormat.Rows, rows = Math.Min(IBlockFormat.Rows, Weights._rows - firstRow);
+                for (int lane = 0; lane < rows; lane++)
                 {
-                    ushort* factors = (ushort*)group + lane;
-                    TFormat.Interleave(block, Math.Min(blocksOfGroup, blocks - first), factors, (uint*)(group + shape.HeaderBytes) + lane);
-                    for (int i = 0; i < shape.Sets * factorsOfSet; i++)
-                    {
-                        ref ushort factor = ref factors[IBlockFormat.Rows * i];
-                        if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask)
-                            throw new LowbitException($"tensor {Weights._source.Name}: row {row} has a scale that is no finite number near column {first * TFormat.BlockLength}; the file is damaged.");
-                        if (i % factorsOfSet >= TFormat.ScaledFactors) continue;
-                        factor = BitConverter.HalfToUInt16Bits(FiniteHalf.Enlarge(BitConverter.UInt16BitsToHalf(factor), -IBlockFormat.FactorExponent));
-                        if ((factor & TFormat.ExponentMask) == TFormat.ExponentMask) Weights._isScalar = true;
-                    }
+                    byte* row = Weights._source.Row(firstRow + lane, scratch), group = Weights.TileStart(tile);
+                    for (int first = 0; first < blocks; first += blocksOfGroup, group += shape.GroupBytes)
+                        TFormat.Interleave(row + (long)first * TFormat.BlockBytes, Math.Min(blocksOfGroup, blocks - first), (ushort*)group + lane, (uint*)(group + shape.HeaderBytes) + lane);
                 }
+                Weights.EnlargeFactors(tile);
+            }
+        }
+    }
+
+    // Checks the factors of a tile, and makes those 2^10 times as large that kernels expect so.
+    private void EnlargeFactors(int tile)
+    {
+        int factorsOfSet = TFormat.FactorBytes / IBlockFormat.Factors;
+        Vector256<ushort> mask = Vector256.Create((ushort)TFormat.ExponentMask);
+        byte* group = TileStart(tile);
+        for (int chunk = 0; chunk < _shape.Chunks; chunk += TFormat.GroupChunks, group += _shape.GroupBytes)
+        {
+            ushort* factors = (ushort*)group;
+            for (int i = 0; i < _shape.Sets * factorsOfSet; i++, factors += IBlockFormat.Rows)
+            {
+                uint infinite = Vector256.Equals(Vector256.Load(factors) & mask, mask).ExtractMostSignificantBits();
+                if (infinite != 0)
+                {
+                    int row = tile * IBlockFormat.Rows + BitOperations.TrailingZeroCount(infinite);
+                    throw new LowbitException($"tensor {_source.Name}: row {row} has a scale that is no finite number near column {chunk * IBlockFormat.ChunkColumns}; the file is damaged.");
+                }
+                if (i % factorsOfSet < TFormat.ScaledFactors && !FiniteHalf.Enlarge(factors, -IBlockFormat.FactorExponent)) _isScalar = true;
             }
         }
     }
@@ -256,10 +270,13 @@ internal sealed unsafe class InterleavedWeights<TFormat> : InterleavedWeights wh
 
         public readonly void Execute(int start, int end)
         {
+            byte* scratch = Scratch.Ensure(ref t_panel, (long)Weights.Blocks * TFormat.BlockBytes);
             for (int row = start; row < end; row++)
+            {
+                byte* blocks = Weights._source.Row(row, scratch);
                 for (int t = 0; t < Activations.Tokens; t++)
-                    Output[(long)t * Weights._rows + row] = Weights._source.Factor * ScalarProduct.Row<TFormat>(
-                        Weights._source.Row(row), Weights.Blocks, Weights._shape.Chunks, new Token(Activations, t));
+                    Output[(long)t * Weights._rows + row] = Weights._source.Factor * ScalarProduct.Row<TFormat>(blocks, Weights.Blocks, Weights._shape.Chunks, new Token(Activations, t));
+            }
         }
     }
 }

@@ -1,3 +1,4 @@
+using System;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -23,6 +24,7 @@ internal static unsafe class SalientList
     public const int Most = Columns + Eight;
 
     private const int Columns = 64 * SegmentProduct.SegmentBlocks;
+    private const int Ending = 4; // times None
     private const int Eight = 8; // columns that are listed at once: how many ones there are, nobody can predict
 
     private static readonly byte* s_ones = Ones();
@@ -64,14 +66,20 @@ internal static unsafe class SalientList
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int* FillWithGaps(in PackedRows rows, int row, int block, int end, ref byte* rest, int* list)
     {
-        int* weights = stackalloc int[Most];
-        Fill(rows, row, block, end, ref rest, weights);
-        for (int last = -1; *weights != None; weights++)
+        int* weights = stackalloc int[1 + Most], none = Fill(rows, row, block, end, ref rest, weights + 1) - Ending;
+        *weights++ = -1 << 8 * ColumnByte; // as if the column before the first one had a weight
+        while (weights < none)
         {
-            int column = *weights >> 8 * ColumnByte;
+            Vector256<int> eight = Vector256.Load(weights), gaps = (eight >> 8 * ColumnByte) - (Vector256.Load(weights - 1) >> 8 * ColumnByte);
+            (eight | gaps << 8 * GapByte).Store(list);
+            uint tooLong = Vector256.GreaterThan(gaps, Vector256.Create(StepForm.LongestGap)).ExtractMostSignificantBits();
+            int left = Math.Min(Eight, (int)(none - weights)), good = Math.Min(left, BitOperations.TrailingZeroCount(tooLong));
+            list += good;
+            weights += good;
+            if (good == left) continue;
+            int column = *weights >> 8 * ColumnByte, last = weights[-1] >> 8 * ColumnByte;
             for (; column - last > StepForm.LongestGap; *list++ = last << 8 * ColumnByte | StepForm.GapToNone << 8 * GapByte) last += StepForm.LongestGap;
-            *list++ = *weights | column - last << 8 * GapByte;
-            last = column;
+            *list++ = *weights++ | column - last << 8 * GapByte;
         }
         return End(list);
     }
@@ -81,7 +89,7 @@ internal static unsafe class SalientList
     public static int* End(int* list)
     {
         Vector128.Create(None).Store(list);
-        return list + Vector128<int>.Count;
+        return list + Ending;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -43,30 +43,46 @@ internal readonly unsafe struct FormatUniform<TWidth, TGroups> : IBlockFormat wh
             factors[IBlockFormat.Rows * i] = source->Scales[i];
             factors[IBlockFormat.Rows * (Parameters + i)] = source->MinusZeros[i];
         }
-        InterleaveCodes((uint*)source->Codes, lanes);
+        if (source->Bits == 7)
+        {
+            byte* bytes = stackalloc byte[UniformLayout.BlockLength];
+            CodeBlock.Unpack(source->Codes, source->Bits, bytes);
+            InterleaveCodes(bytes, lanes);
+        }
+        else
+        {
+            InterleaveCodes(source->Codes, lanes);
+        }
     }
 
     /// <summary>Writes one row's codes of a chunk.</summary>
-    public static void InterleaveCodes(uint* codes, uint* lanes)
+    /// <param name="codes">As <see cref="CodeBlock"/> stores them.</param>
+    /// <param name="lanes">The row's lane of the first vector of the codes; the next ones follow every 16.</param>
+    public static void InterleaveCodes(byte* codes, uint* lanes)
     {
+        uint* words = (uint*)codes;
         if (TWidth.Bits == 8)
         {
-            for (int i = 0; i < 16; i++) lanes[IBlockFormat.Rows * i] = codes[i];
+            for (int i = 0; i < 16; i++) lanes[IBlockFormat.Rows * i] = words[i];
             return;
         }
-        for (int i = 0; i < 2 * Nibbles; i++)
+        if (Nibbles != 0)
         {
-            int first = i / 4 * 8 + i % 4;
-            lanes[IBlockFormat.Rows * i] = codes[first] & 0x0F0F0F0F | (codes[first + 4] & 0x0F0F0F0F) << 4;
+            // Stored are columns i and 32 + i side by side, here i and 16 + i.
+            for (int step = 0; step < 4; step++)
+            {
+                uint a = words[step], b = words[4 + step];
+                lanes[IBlockFormat.Rows * step] = a & 0x0F0F0F0F | (b & 0x0F0F0F0F) << 4;
+                lanes[IBlockFormat.Rows * (4 + step)] = a >> 4 & 0x0F0F0F0F | b & 0xF0F0F0F0;
+            }
+            words += 8;
         }
-        for (int step = 0; step < 2 * (TWidth.Bits & 2); step++)
+        if ((TWidth.Bits & 2) != 0)
         {
-            uint lane = 0;
-            for (int unit = 0; unit < 4; unit++) lane |= (codes[4 * unit + step] >> Nibbles & 0x03030303) << 2 * unit;
-            lanes[IBlockFormat.Rows * (PairsAt + step)] = lane;
+            for (int step = 0; step < 4; step++) lanes[IBlockFormat.Rows * (PairsAt + step)] = words[step];
+            words += 4;
         }
-        for (int half = 0; half < 2 * (TWidth.Bits & 1); half++)
-            lanes[IBlockFormat.Rows * (OnesAt + half)] = OneBitCodes.Lane(codes + 8 * half, TWidth.Bits & 6);
+        for (int half = 0; half < 2 * (TWidth.Bits & 1); half++) lanes[IBlockFormat.Rows * (OnesAt + half)] = OneBitCodes.Lane(words[half]);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -112,7 +128,7 @@ internal readonly unsafe struct FormatUniform<TWidth, TGroups> : IBlockFormat wh
             numbers.Scales[unit] = 1;
             numbers.Minimums[unit] = 1;
         }
-        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
+        fixed (byte* codes = numbers.Codes) CodeBlock.Unpack(block->Codes, block->Bits, codes);
     }
 }
 

@@ -13,7 +13,8 @@ internal unsafe struct UniformUnits
 
     public fixed byte Zeros[4];
 
-    public fixed byte Codes[UniformLayout.BlockLength];
+    /// <summary>As <see cref="CodeBlock"/> stores them.</summary>
+    public byte* Codes;
 }
 
 /// <summary>Uniform grids in groups of 16 in interleaved rows: F = scale, m = −zero. A chunk begins with a vector of the four zeros of each row; the codes follow as in <see cref="FormatUniform{TWidth, TGroups}"/>.</summary>
@@ -37,7 +38,7 @@ internal readonly unsafe struct FormatUniformUnits<TWidth> : IBlockFormat where 
         UniformUnits* source = (UniformUnits*)block;
         for (int unit = 0; unit < 4; unit++) factors[IBlockFormat.Rows * unit] = source->Scales[unit];
         *lanes = *(uint*)source->Zeros;
-        FormatUniform<TWidth, WholeChunks>.InterleaveCodes((uint*)source->Codes, lanes + IBlockFormat.Rows);
+        FormatUniform<TWidth, WholeChunks>.InterleaveCodes(source->Codes, lanes + IBlockFormat.Rows);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -61,7 +62,7 @@ internal readonly unsafe struct FormatUniformUnits<TWidth> : IBlockFormat where 
             numbers.Scales[unit] = 1;
             numbers.Minimums[unit] = -block->Zeros[unit];
         }
-        for (int i = 0; i < UniformLayout.BlockLength; i++) numbers.Codes[i] = block->Codes[i];
+        fixed (byte* codes = numbers.Codes) CodeBlock.Unpack(block->Codes, TWidth.Bits, codes);
     }
 }
 
@@ -69,9 +70,6 @@ internal readonly unsafe struct FormatUniformUnits<TWidth> : IBlockFormat where 
 internal sealed unsafe class UniformUnitBlocks(string name, UniformRows rows, Tensor codes) : BlockRows(name, rows.Rows, rows.Columns)
 {
     private const int Unit = 16;
-
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
 
     private readonly UniformRows _rows = rows;
 
@@ -87,20 +85,20 @@ internal sealed unsafe class UniformUnitBlocks(string name, UniformRows rows, Te
         _ => new InterleavedWeights<FormatUniformUnits<FiveBits>>(pool, blocks),
     };
 
-    public override byte* Row(int row)
+    public override byte* Row(int row, byte* scratch)
     {
-        UniformUnits* blocks = (UniformUnits*)Scratch.Ensure(ref t_row, (long)_rows.Blocks * sizeof(UniformUnits));
-        for (int b = 0; b < _rows.Blocks; b++)
+        UniformUnits* block = (UniformUnits*)scratch;
+        for (int b = 0; b < _rows.Blocks; b++, block++)
         {
             for (int unit = 0; unit < 4; unit++)
             {
                 long parameter = (long)row * _rows.Groups + Math.Min(_rows.Groups - 1, 4 * b + unit);
-                blocks[b].Scales[unit] = BitConverter.HalfToUInt16Bits((Half)_rows.Scale(parameter));
-                blocks[b].Zeros[unit] = _rows.Zeros[parameter];
+                block->Scales[unit] = ((ushort*)_rows.Scales)[parameter];
+                block->Zeros[unit] = _rows.Zeros[parameter];
             }
-            CodeBlock.Unpack(_rows.Block(row, b), _rows.Bits, blocks[b].Codes);
+            block->Codes = _rows.Block(row, b);
         }
-        return (byte*)blocks;
+        return scratch;
     }
 
     // The shape of the tensor need not be that of the matrix, so all pages go, those yet to come among them.

@@ -1,4 +1,5 @@
 using System;
+using System.Linq;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 
@@ -7,28 +8,23 @@ namespace Lowbit.Kernels.Uniform;
 /// <summary>64 columns of a row on one uniform grid, or on one for each half.</summary>
 internal unsafe struct UniformBlock
 {
-    /// <summary>Of evenly spaced levels: which set of factors of its group of four blocks is that of this one.</summary>
-    public int Set;
-
     /// <summary>[2] halves.</summary>
     public fixed ushort Scales[2];
 
     /// <summary>[2] the zeros with their signs turned, which halves hold exactly.</summary>
     public fixed ushort MinusZeros[2];
 
-    public fixed byte Codes[UniformLayout.BlockLength];
+    /// <summary>Of a code.</summary>
+    public int Bits;
 
-    /// <summary>How many of four blocks share their parameters, where groups hold whole blocks.</summary>
-    /// <param name="groupSize">Columns of a group.</param>
-    /// <param name="groups">Groups of a row.</param>
-    public static int Sharing(int groupSize, int groups) => groups == 1 || groupSize % 256 == 0 ? 4 : groupSize % 128 == 0 ? 2 : 1;
+    /// <summary>As <see cref="CodeBlock"/> stores them.</summary>
+    public byte* Codes;
 }
 
 /// <summary>The rows of a matrix with scales of 16 bits, whose groups hold whole blocks or half ones.</summary>
 internal sealed unsafe class UniformBlockRows(string name, UniformRows rows, Tensor codes) : BlockRows(name, rows.Rows, rows.Columns)
 {
-    [ThreadStatic]
-    private static NativeBuffer? t_row;
+    private static readonly ushort[] s_minusZeros = [.. Enumerable.Range(0, byte.MaxValue + 1).Select(zero => BitConverter.HalfToUInt16Bits((Half)(-(float)zero)))];
 
     private readonly UniformRows _rows = rows;
 
@@ -46,29 +42,25 @@ internal sealed unsafe class UniformBlockRows(string name, UniformRows rows, Ten
         _ => new InterleavedWeights<FormatUniform<EightBits, TGroups>>(pool, blocks),
     };
 
-    public override byte* Row(int row)
+    public override byte* Row(int row, byte* scratch)
     {
-        UniformBlock* blocks = (UniformBlock*)Scratch.Ensure(ref t_row, (long)_rows.Blocks * sizeof(UniformBlock));
-        long last = -1;
-        ushort scale = 0, minusZero = 0;
-        for (int b = 0; b < _rows.Blocks; b++)
+        UniformBlock* block = (UniformBlock*)scratch;
+        for (int b = 0; b < _rows.Blocks; b++, block++)
         {
-            for (int half = 0; half < 2; half++)
-            {
-                int group = _rows.Groups == 1 ? 0 : Math.Min(_rows.Groups - 1, (b * UniformLayout.BlockLength + half * UniformLayout.BlockLength / 2) / _rows.GroupSize);
-                long parameter = (long)row * _rows.Groups + group;
-                if (parameter != last)
-                {
-                    scale = ((ushort*)_rows.Scales)[parameter];
-                    minusZero = BitConverter.HalfToUInt16Bits((Half)(-_rows.Zero(parameter)));
-                    last = parameter;
-                }
-                blocks[b].Scales[half] = scale;
-                blocks[b].MinusZeros[half] = minusZero;
-            }
-            CodeBlock.Unpack(_rows.Block(row, b), _rows.Bits, blocks[b].Codes);
+            SetGrid(block, 0, row, b * UniformLayout.BlockLength);
+            if (!_rows.GroupsHoldWholeBlocks) SetGrid(block, 1, row, b * UniformLayout.BlockLength + UniformLayout.BlockLength / 2);
+            block->Bits = _rows.Bits;
+            block->Codes = _rows.Block(row, b);
         }
-        return (byte*)blocks;
+        return scratch;
+    }
+
+    private void SetGrid(UniformBlock* block, int half, int row, int column)
+    {
+        const ushort Sign = 0x8000;
+        long parameter = (long)row * _rows.Groups + (_rows.Groups == 1 ? 0 : Math.Min(_rows.Groups - 1, column / _rows.GroupSize));
+        block->Scales[half] = ((ushort*)_rows.Scales)[parameter];
+        block->MinusZeros[half] = _rows.RealZeros ? (ushort)(((ushort*)_rows.Zeros)[parameter] ^ Sign) : s_minusZeros[_rows.Zeros[parameter]];
     }
 
     // The shape of the tensor need not be that of the matrix, so all pages go, those yet to come among them.
