@@ -3,7 +3,7 @@ using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.Uniform;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Codebooks;
 

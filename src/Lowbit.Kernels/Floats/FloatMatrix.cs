@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
 using Lowbit.Kernels.Levels;
-using Lowbit.Kernels.Uniform;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Floats;
 

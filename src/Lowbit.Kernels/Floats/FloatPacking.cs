@@ -4,7 +4,7 @@ using System.Collections.Generic;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Lowbit.Core;
-using Lowbit.Kernels.Uniform;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Floats;
 

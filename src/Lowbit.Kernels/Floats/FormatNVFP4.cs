@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
-using Lowbit.Kernels.Uniform;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Floats;
 

@@ -2,7 +2,7 @@ using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
-using Lowbit.Kernels.Uniform;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Levels;
 

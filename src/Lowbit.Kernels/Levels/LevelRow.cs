@@ -29,7 +29,7 @@ internal unsafe struct LevelRow
     /// <summary>Scales of a run that there is room for.</summary>
     public const int MostScales = 4;
 
-    /// <summary>The first run; runs lie as <see cref="Uniform.CodeBlock"/> has them.</summary>
+    /// <summary>The first run; runs lie as <see cref="Packing.CodeBlock"/> has them.</summary>
     public byte* Codes;
 
     /// <summary>Runs of the row.</summary>

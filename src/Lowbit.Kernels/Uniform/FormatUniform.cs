@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.CompilerServices;
 using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Uniform;
 

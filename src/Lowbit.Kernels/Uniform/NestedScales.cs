@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Collections.Immutable;
 using Lowbit.Core;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Uniform;
 

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using Lowbit.Core;
 using Lowbit.Kernels.Interleaved;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Uniform;
 

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Collections.Immutable;
 using Lowbit.Core;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Uniform;
 

@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Lowbit.Kernels.Packing;
 
 namespace Lowbit.Kernels.Uniform;
 
@@ -76,18 +77,3 @@ internal unsafe ref struct UniformSums(in UniformRows rows, int firstRow)
         _zero = _rows.ZerosOfRows(firstRow, group);
     }
 }
-
-/// <summary>The width of a code as a constant of the compiled kernel.</summary>
-internal interface ICodeWidth
-{
-    static abstract int Bits { get; }
-}
-
-internal readonly struct OneBit : ICodeWidth { public static int Bits => 1; }
-internal readonly struct TwoBits : ICodeWidth { public static int Bits => 2; }
-internal readonly struct ThreeBits : ICodeWidth { public static int Bits => 3; }
-internal readonly struct FourBits : ICodeWidth { public static int Bits => 4; }
-internal readonly struct FiveBits : ICodeWidth { public static int Bits => 5; }
-internal readonly struct SixBits : ICodeWidth { public static int Bits => 6; }
-internal readonly struct SevenBits : ICodeWidth { public static int Bits => 7; }
-internal readonly struct EightBits : ICodeWidth { public static int Bits => 8; }

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Linq;
 using System.Runtime.Intrinsics;
 using Lowbit.Core;
+using Lowbit.Kernels.Packing;
 using Lowbit.Kernels.Uniform;
 using Xunit;
 

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
-namespace Lowbit.Kernels.Uniform;
+namespace Lowbit.Kernels.Packing;
 
 /// <summary>
 /// The stored form of 64 codes. Codes of 8 bits are bytes. Narrower ones are cut into fields of 4, 2 and 1 bits, from the
@@ -16,7 +16,8 @@ namespace Lowbit.Kernels.Uniform;
 /// </summary>
 internal static unsafe class CodeBlock
 {
-    private const int Length = UniformLayout.BlockLength;
+    /// <summary>Codes of a block.</summary>
+    public const int Length = Activations.BlockLength;
 
     /// <summary>Packs 64 codes.</summary>
     /// <param name="codes">[64].</param>
