@@ -72,6 +72,15 @@ internal unsafe interface ILanes<TVector> where TVector : struct
     /// <summary>sums + w₀x₀ + w₁x₁ and sums + w₂x₂ + w₃x₃ in 16 bits, or sums + w₀x₀ + w₁x₁ + w₂x₂ + w₃x₃; w unsigned, x signed, nothing may overflow.</summary>
     static abstract TVector AddProducts(TVector sums, TVector w, TVector x);
 
+    /// <summary>Unsigned bytes less 128, as signed ones.</summary>
+    static abstract TVector Signed(TVector bytes);
+
+    /// <summary>The absolute values of signed bytes, as unsigned ones.</summary>
+    static abstract TVector Magnitudes(TVector signed);
+
+    /// <summary>sums + w₀x₀ + w₁x₁ + w₂x₂ + w₃x₃ in 32 bits of signed bytes, of which no x is −128.</summary>
+    static abstract TVector AddSignedProducts(TVector sums, TVector w, TVector magnitudes, TVector x);
+
     /// <summary>Sums of products times integer scales, which each lane has twice in 16 bits, in 32 bits.</summary>
     static abstract TVector Scale(TVector sums, TVector scales);
 
@@ -176,6 +185,15 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<byte>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> AddProducts(Vector512<byte> sums, Vector512<byte> w, Vector512<byte> x) =>
         (sums.AsInt16() + Avx512BW.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Signed(Vector512<byte> bytes) => bytes ^ Vector512.Create((byte)0x80);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> Magnitudes(Vector512<byte> signed) => Vector512.Abs(signed.AsSByte()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> AddSignedProducts(Vector512<byte> sums, Vector512<byte> w, Vector512<byte> magnitudes, Vector512<byte> x) =>
+        AddIntegers(sums, Dot(Avx512BW.MultiplyAddAdjacent(magnitudes, Vector512.ConditionalSelect(Vector512.IsNegative(w.AsSByte()), -x.AsSByte(), x.AsSByte())).AsByte(), Shorts(1)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Scale(Vector512<byte> sums, Vector512<byte> scales) => Dot(sums, scales);
@@ -287,6 +305,15 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<byte>>
     public static Vector256<byte> AddProducts(Vector256<byte> sums, Vector256<byte> w, Vector256<byte> x) => AvxVnni.IsSupported
         ? AvxVnni.MultiplyWideningAndAdd(sums.AsInt32(), w, x.AsSByte()).AsByte()
         : (sums.AsInt16() + Avx2.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Signed(Vector256<byte> bytes) => bytes ^ Vector256.Create((byte)0x80);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> Magnitudes(Vector256<byte> signed) => Vector256.Abs(signed.AsSByte()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> AddSignedProducts(Vector256<byte> sums, Vector256<byte> w, Vector256<byte> magnitudes, Vector256<byte> x) =>
+        AddIntegers(sums, Dot(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(x.AsSByte(), w.AsSByte())).AsByte(), Shorts(1)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Scale(Vector256<byte> sums, Vector256<byte> scales) => AvxVnni.IsSupported
@@ -411,6 +438,19 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<byte>>
         if (Ssse3.IsSupported) return (sums.AsInt16() + Ssse3.MultiplyAddAdjacent(w, x.AsSByte())).AsByte();
         Vector128<short> even = (w.AsInt16() & Vector128.Create((short)0xFF)) * (x.AsInt16() << 8 >> 8), odd = (w.AsInt16() >>> 8) * (x.AsInt16() >> 8);
         return (sums.AsInt16() + (even + odd)).AsByte();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Signed(Vector128<byte> bytes) => bytes ^ Vector128.Create((byte)0x80);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> Magnitudes(Vector128<byte> signed) => Vector128.Abs(signed.AsSByte()).AsByte();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<byte> AddSignedProducts(Vector128<byte> sums, Vector128<byte> w, Vector128<byte> magnitudes, Vector128<byte> x)
+    {
+        // Products of signed bytes are those of their absolute values with activations of their signs.
+        Vector128<sbyte> signed = Ssse3.IsSupported ? Ssse3.Sign(x.AsSByte(), w.AsSByte()) : Vector128.ConditionalSelect(Vector128.IsNegative(w.AsSByte()), -x.AsSByte(), x.AsSByte());
+        return AddIntegers(sums, Dot(AddProducts(default, magnitudes, signed.AsByte()), Shorts(1)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

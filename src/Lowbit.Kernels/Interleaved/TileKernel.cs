@@ -1,6 +1,5 @@
 using System;
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Lowbit.Kernels.Interleaved;
 
@@ -33,17 +32,27 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     private const int PanelChunks = 8; // of 64 columns
 
     // A chunk of a panel, in vectors: scales or factors of the four units; minimums of the halves; F of the halves; G of the halves; codes
-    // in the order of the columns, as bytes or as 16-bit numbers.
-    private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10;
+    // in the order of the columns.
+    private const int MinimumsAt = 4, FactorsAt = 6, MinimumFactorsAt = 8, CodesAt = 10, ChunkVectors = CodesAt + 16;
+
+    // Sums of a chunk, for each of its factors: of four tokens with two vectors of rows.
+    private const int SumVectors = 8, StateVectors = 4 * SumVectors;
 
     private static int ChunkBytes
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => (CodesAt + (InShorts ? 32 : 16)) * TLanes.Width;
+        get => ChunkVectors * TLanes.Width;
     }
 
-    // The sum of two products of bytes does not fit into 16 bits where all 8 bits are used.
-    private static bool InShorts
+    // Where the second vector of rows has what the first one has at 0.
+    private static int SecondAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => PanelChunks * ChunkBytes;
+    }
+
+    // The sum of two products does not fit into 16 bits where codes have 8, but it does if they are signed: panels have them less 128 then.
+    private static bool AreSigned
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => TFormat.CodeBits == 8 && !TLanes.SumsAreWide;
@@ -51,16 +60,12 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
 
     public static int Tiles => TLanes.Width == IBlockFormat.Vector ? 2 : 1;
 
-    public static int PanelBytes => 2 * PanelChunks * ChunkBytes + 16 * TLanes.Width + (InShorts ? 4 * TokenShorts * sizeof(short) : 0);
-
-    // Activations of a token that go with a panel.
-    private const int TokenShorts = PanelChunks * IBlockFormat.ChunkColumns;
+    public static int PanelBytes => (2 * PanelChunks * ChunkVectors + StateVectors) * TLanes.Width;
 
     public static void Run(byte* tile0, byte* tile1, TileShape<TFormat> shape, Activations activations, byte* panel, float* results)
     {
         int chunks = activations.Blocks, stride = Tiles * IBlockFormat.Rows;
-        byte* panel0 = panel, panel1 = panel + PanelChunks * ChunkBytes, state = panel1 + PanelChunks * ChunkBytes;
-        short* x = (short*)(state + 16 * TLanes.Width);
+        byte* state = panel + 2 * SecondAt;
         Token* tokens = stackalloc Token[4];
         new Span<float>(results, (activations.Tokens + 3) / 4 * 4 * stride).Clear();
         for (int lane = 0; lane < IBlockFormat.Vector; lane += 2 * TLanes.Width)
@@ -68,15 +73,14 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
             for (int first = 0; first < chunks; first += PanelChunks)
             {
                 int count = Math.Min(PanelChunks, chunks - first);
-                Unpack(tile0, shape, lane, first, count, panel0);
-                if (Tiles == 2) Unpack(tile1, shape, lane, first, count, panel1);
-                else Unpack(tile0, shape, lane + TLanes.Width, first, count, panel1);
+                Unpack(tile0, shape, lane, first, count, panel);
+                if (Tiles == 2) Unpack(tile1, shape, lane, first, count, panel + SecondAt);
+                else Unpack(tile0, shape, lane + TLanes.Width, first, count, panel + SecondAt);
                 for (int t = 0; t < activations.Tokens; t += 4)
                 {
                     for (int i = 0; i < 4; i++) tokens[i] = new Token(activations, Math.Min(t + i, activations.Tokens - 1)).From(first);
                     byte* target = (byte*)(results + (long)t * stride) + lane;
-                    if (InShorts) FourTokensInShorts(panel0, panel1, count, tokens, Widen(tokens, count, x), state, target, stride * sizeof(float));
-                    else FourTokens(panel0, panel1, count, tokens, state, target, stride * sizeof(float));
+                    FourTokens(panel, count, tokens, state, target, stride * sizeof(float));
                 }
             }
         }
@@ -133,234 +137,191 @@ internal readonly unsafe struct TileKernel<TFormat, TLanes, TVector> : ITileKern
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreCodes(TVector codes, byte* panel, int step)
-    {
-        if (InShorts)
-        {
-            TLanes.Store(panel + (CodesAt + 2 * step) * TLanes.Width, TLanes.Pair(codes, 0, 1));
-            TLanes.Store(panel + (CodesAt + 2 * step + 1) * TLanes.Width, TLanes.Pair(codes, 2, 3));
-        }
-        else
-        {
-            TLanes.Store(panel + (CodesAt + step) * TLanes.Width, codes);
-        }
-    }
+    private static void StoreCodes(TVector codes, byte* panel, int step) =>
+        TLanes.Store(panel + (CodesAt + step) * TLanes.Width, AreSigned ? TLanes.Signed(codes) : codes);
 
-    private static short* Widen(Token* tokens, int count, short* x)
-    {
-        int columns = count * IBlockFormat.ChunkColumns;
-        for (int t = 0; t < 4; t++)
-            for (int i = 0; i < columns; i += Vector128<sbyte>.Count)
-            {
-                (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(Vector128.Load(tokens[t].X + i));
-                lower.Store(x + TokenShorts * t + i);
-                upper.Store(x + TokenShorts * t + i + Vector128<short>.Count);
-            }
-        return x;
-    }
-
-    // As FourTokens with numbers of 16 bits and sums of 32.
+    // Only the sums of a run live in registers, of which AVX2 has 16; all others wait in the first-level cache. p31 belongs to token 3 and the second
+    // vector of rows.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourTokensInShorts(byte* panel0, byte* panel1, int count, Token* tokens, short* x, byte* state, byte* results, int stride)
-    {
-        for (int chunk = 0; chunk < count; chunk++, panel0 += ChunkBytes, panel1 += ChunkBytes)
-        {
-            for (int half = 0; half < 2; half++, x += 32)
-            {
-                byte* codes0 = panel0 + (CodesAt + 16 * half) * TLanes.Width, codes1 = codes0 + (panel1 - panel0);
-                TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
-                for (int pair = 0; pair < 16; pair++)
-                {
-                    TVector w0 = TLanes.Load(codes0 + pair * TLanes.Width), w1 = TLanes.Load(codes1 + pair * TLanes.Width);
-                    TVector a = TLanes.Broadcast(x + 2 * pair);
-                    p00 = TLanes.AddIntegers(p00, TLanes.Dot(w0, a));
-                    p01 = TLanes.AddIntegers(p01, TLanes.Dot(w1, a));
-                    a = TLanes.Broadcast(x + TokenShorts + 2 * pair);
-                    p10 = TLanes.AddIntegers(p10, TLanes.Dot(w0, a));
-                    p11 = TLanes.AddIntegers(p11, TLanes.Dot(w1, a));
-                    a = TLanes.Broadcast(x + 2 * TokenShorts + 2 * pair);
-                    p20 = TLanes.AddIntegers(p20, TLanes.Dot(w0, a));
-                    p21 = TLanes.AddIntegers(p21, TLanes.Dot(w1, a));
-                    a = TLanes.Broadcast(x + 3 * TokenShorts + 2 * pair);
-                    p30 = TLanes.AddIntegers(p30, TLanes.Dot(w0, a));
-                    p31 = TLanes.AddIntegers(p31, TLanes.Dot(w1, a));
-                }
-                int sums = 4 * chunk + 2 * half;
-                bool first = half == 0;
-                EndRun(state + 0 * TLanes.Width, first, panel0, half, 0, p00, tokens[0].Sum + sums);
-                EndRun(state + 1 * TLanes.Width, first, panel1, half, 0, p01, tokens[0].Sum + sums);
-                EndRun(state + 2 * TLanes.Width, first, panel0, half, 0, p10, tokens[1].Sum + sums);
-                EndRun(state + 3 * TLanes.Width, first, panel1, half, 0, p11, tokens[1].Sum + sums);
-                EndRun(state + 4 * TLanes.Width, first, panel0, half, 0, p20, tokens[2].Sum + sums);
-                EndRun(state + 5 * TLanes.Width, first, panel1, half, 0, p21, tokens[2].Sum + sums);
-                EndRun(state + 6 * TLanes.Width, first, panel0, half, 0, p30, tokens[3].Sum + sums);
-                EndRun(state + 7 * TLanes.Width, first, panel1, half, 0, p31, tokens[3].Sum + sums);
-            }
-            EndChunks(panel0, panel1, tokens, chunk, state, results, stride);
-        }
-    }
-
-    // Only the sums of 16 bits live in registers, of which AVX2 has 16; all others wait in the first-level cache: 8 vectors
-    // of integers and 8 of floats in the state, and the results. p31 belongs to token 3 and the second vector of rows.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourTokens(byte* panel0, byte* panel1, int count, Token* tokens, byte* state, byte* results, int stride)
+    private static void FourTokens(byte* panel, int count, Token* tokens, byte* state, byte* results, int stride)
     {
         sbyte* x0 = tokens[0].X, x1 = tokens[1].X, x2 = tokens[2].X, x3 = tokens[3].X;
-        for (int chunk = 0; chunk < count; chunk++, panel0 += ChunkBytes, panel1 += ChunkBytes)
+        for (int chunk = 0; chunk < count; chunk++, panel += ChunkBytes)
         {
-            for (int half = 0; half < 2; half++)
+            for (int run = 0; run < Runs; run++)
             {
-                short* sum0 = tokens[0].Sum + 4 * chunk + 2 * half, sum1 = tokens[1].Sum + 4 * chunk + 2 * half;
-                short* sum2 = tokens[2].Sum + 4 * chunk + 2 * half, sum3 = tokens[3].Sum + 4 * chunk + 2 * half;
-                for (int run = 0; run < Runs; run++)
+                byte* codes = panel + (CodesAt + run * StepsOfRun) * TLanes.Width;
+                TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
+                for (nint column = 0; column < 4 * StepsOfRun; column += 8, codes += 2 * TLanes.Width)
                 {
-                    int step = run * StepsOfRun;
-                    byte* codes0 = panel0 + (CodesAt + 8 * half + step) * TLanes.Width;
-                    byte* codes1 = codes0 + (panel1 - panel0);
-                    TVector p00 = default, p10 = default, p20 = default, p30 = default, p01 = default, p11 = default, p21 = default, p31 = default;
-                    for (int s = 0; s < StepsOfRun; s += 2)
-                    {
-                        TVector w0 = TLanes.Load(codes0 + s * TLanes.Width), w1 = TLanes.Load(codes1 + s * TLanes.Width);
-                        TVector a = TLanes.Broadcast(x0 + 4 * (step + s));
-                        p00 = TLanes.AddProducts(p00, w0, a);
-                        p01 = TLanes.AddProducts(p01, w1, a);
-                        a = TLanes.Broadcast(x1 + 4 * (step + s));
-                        p10 = TLanes.AddProducts(p10, w0, a);
-                        p11 = TLanes.AddProducts(p11, w1, a);
-                        a = TLanes.Broadcast(x2 + 4 * (step + s));
-                        p20 = TLanes.AddProducts(p20, w0, a);
-                        p21 = TLanes.AddProducts(p21, w1, a);
-                        a = TLanes.Broadcast(x3 + 4 * (step + s));
-                        p30 = TLanes.AddProducts(p30, w0, a);
-                        p31 = TLanes.AddProducts(p31, w1, a);
-                        w0 = TLanes.Load(codes0 + (s + 1) * TLanes.Width);
-                        w1 = TLanes.Load(codes1 + (s + 1) * TLanes.Width);
-                        a = TLanes.Broadcast(x0 + 4 * (step + s) + 4);
-                        p00 = TLanes.AddProducts(p00, w0, a);
-                        p01 = TLanes.AddProducts(p01, w1, a);
-                        a = TLanes.Broadcast(x1 + 4 * (step + s) + 4);
-                        p10 = TLanes.AddProducts(p10, w0, a);
-                        p11 = TLanes.AddProducts(p11, w1, a);
-                        a = TLanes.Broadcast(x2 + 4 * (step + s) + 4);
-                        p20 = TLanes.AddProducts(p20, w0, a);
-                        p21 = TLanes.AddProducts(p21, w1, a);
-                        a = TLanes.Broadcast(x3 + 4 * (step + s) + 4);
-                        p30 = TLanes.AddProducts(p30, w0, a);
-                        p31 = TLanes.AddProducts(p31, w1, a);
-                    }
-                    TVector scale0 = Scale(panel0, half, step), scale1 = Scale(panel1, half, step);
-                    bool first = run == 0 && (TFormat.FactorsOfHalves || half == 0);
-                    EndRun(state + 0 * TLanes.Width, first, panel0, half, run, Scaled(p00, scale0), sum0);
-                    EndRun(state + 1 * TLanes.Width, first, panel1, half, run, Scaled(p01, scale1), sum0);
-                    EndRun(state + 2 * TLanes.Width, first, panel0, half, run, Scaled(p10, scale0), sum1);
-                    EndRun(state + 3 * TLanes.Width, first, panel1, half, run, Scaled(p11, scale1), sum1);
-                    EndRun(state + 4 * TLanes.Width, first, panel0, half, run, Scaled(p20, scale0), sum2);
-                    EndRun(state + 5 * TLanes.Width, first, panel1, half, run, Scaled(p21, scale1), sum2);
-                    EndRun(state + 6 * TLanes.Width, first, panel0, half, run, Scaled(p30, scale0), sum3);
-                    EndRun(state + 7 * TLanes.Width, first, panel1, half, run, Scaled(p31, scale1), sum3);
+                    TVector w0 = TLanes.Load(codes), w1 = TLanes.Load(codes + SecondAt), m0 = Magnitudes(w0), m1 = Magnitudes(w1);
+                    TVector a = TLanes.Broadcast(x0 + column);
+                    p00 = AddProducts(p00, w0, m0, a);
+                    p01 = AddProducts(p01, w1, m1, a);
+                    a = TLanes.Broadcast(x1 + column);
+                    p10 = AddProducts(p10, w0, m0, a);
+                    p11 = AddProducts(p11, w1, m1, a);
+                    a = TLanes.Broadcast(x2 + column);
+                    p20 = AddProducts(p20, w0, m0, a);
+                    p21 = AddProducts(p21, w1, m1, a);
+                    a = TLanes.Broadcast(x3 + column);
+                    p30 = AddProducts(p30, w0, m0, a);
+                    p31 = AddProducts(p31, w1, m1, a);
+                    w0 = TLanes.Load(codes + TLanes.Width);
+                    w1 = TLanes.Load(codes + SecondAt + TLanes.Width);
+                    m0 = Magnitudes(w0);
+                    m1 = Magnitudes(w1);
+                    a = TLanes.Broadcast(x0 + column + 4);
+                    p00 = AddProducts(p00, w0, m0, a);
+                    p01 = AddProducts(p01, w1, m1, a);
+                    a = TLanes.Broadcast(x1 + column + 4);
+                    p10 = AddProducts(p10, w0, m0, a);
+                    p11 = AddProducts(p11, w1, m1, a);
+                    a = TLanes.Broadcast(x2 + column + 4);
+                    p20 = AddProducts(p20, w0, m0, a);
+                    p21 = AddProducts(p21, w1, m1, a);
+                    a = TLanes.Broadcast(x3 + column + 4);
+                    p30 = AddProducts(p30, w0, m0, a);
+                    p31 = AddProducts(p31, w1, m1, a);
                 }
-                x0 += 32;
-                x1 += 32;
-                x2 += 32;
-                x3 += 32;
-                if (TFormat.FactorsOfHalves && Runs > 1) EndHalves(panel0, panel1, half, tokens, chunk, state);
+                x0 += 4 * StepsOfRun;
+                x1 += 4 * StepsOfRun;
+                x2 += 4 * StepsOfRun;
+                x3 += 4 * StepsOfRun;
+                TVector scale0 = Scale(panel, run), scale1 = Scale(panel + SecondAt, run);
+                byte* sums = state + run / RunsOfFactor * SumVectors * TLanes.Width;
+                bool first = RunsOfFactor == 1 || run % RunsOfFactor == 0;
+                EndRun(sums + 0 * TLanes.Width, first, p00, scale0);
+                EndRun(sums + 1 * TLanes.Width, first, p01, scale1);
+                EndRun(sums + 2 * TLanes.Width, first, p10, scale0);
+                EndRun(sums + 3 * TLanes.Width, first, p11, scale1);
+                EndRun(sums + 4 * TLanes.Width, first, p20, scale0);
+                EndRun(sums + 5 * TLanes.Width, first, p21, scale1);
+                EndRun(sums + 6 * TLanes.Width, first, p30, scale0);
+                EndRun(sums + 7 * TLanes.Width, first, p31, scale1);
             }
-            EndChunks(panel0, panel1, tokens, chunk, state, results, stride);
+            if (TFormat.FactorsOfUnits) EndUnits(panel, tokens, chunk, state, results, stride);
+            else if (TFormat.FactorsOfHalves) EndHalves(panel, tokens, chunk, state, results, stride);
+            else EndChunk(panel, tokens, chunk, state, results, stride);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Scale(byte* panel, int half, int step) =>
-        TFormat.ScaleRun != 0 ? TLanes.Load(panel + (2 * half + step / 4) * TLanes.Width) : TLanes.Shorts(1);
+    private static TVector Magnitudes(TVector codes) => AreSigned ? TLanes.Magnitudes(codes) : codes;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Scaled(TVector sums, TVector scale) => TLanes.SumsAreWide && TFormat.ScaleRun == 0 ? sums : TLanes.Scale(sums, scale);
+    private static TVector AddProducts(TVector sums, TVector codes, TVector magnitudes, TVector x) =>
+        AreSigned ? TLanes.AddSignedProducts(sums, codes, magnitudes, x) : TLanes.AddProducts(sums, codes, x);
 
-    // One half of blocks of 32 goes straight on to its floats where one run makes it.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndRun(byte* state, bool first, byte* panel, int half, int run, TVector i, short* sums)
+    private static TVector Scale(byte* panel, int run) => TFormat.ScaleRun != 0 ? TLanes.Load(panel + run * StepsOfRun / 4 * TLanes.Width) : TLanes.Shorts(1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void EndRun(byte* state, bool first, TVector sums, TVector scale)
     {
-        if (TFormat.FactorsOfUnits) EndUnit(state, panel, 2 * half + run, i, sums);
-        else if (TFormat.FactorsOfHalves && Runs == 1) EndHalf(state, panel, half, i, sums);
-        else TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
+        TVector i = AreSigned || TLanes.SumsAreWide && TFormat.ScaleRun == 0 ? sums : TLanes.Scale(sums, scale);
+        TLanes.Store(state, first ? i : TLanes.AddIntegers(TLanes.Load(state), i));
     }
 
-    // The ends of halves and chunks are methods of their own because the compiler stops inlining in methods with too many variables.
+    // The ends of chunks are methods of their own because the compiler stops inlining in methods with too many variables.
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EndHalves(byte* panel0, byte* panel1, int half, Token* tokens, int chunk, byte* state)
+    private static void EndUnits(byte* panel, Token* tokens, int chunk, byte* state, byte* results, int stride)
     {
-        for (int t = 0; t < 4; t++, state += 2 * TLanes.Width)
-        {
-            short* sums = tokens[t].Sum + 4 * chunk + 2 * half;
-            EndHalf(state, panel0, half, TLanes.Load(state), sums);
-            EndHalf(state + TLanes.Width, panel1, half, TLanes.Load(state + TLanes.Width), sums);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void EndChunks(byte* panel0, byte* panel1, Token* tokens, int chunk, byte* state, byte* results, int stride)
-    {
+        byte* minimums = panel + MinimumsAt * TLanes.Width;
         for (int t = 0; t < 4; t++, state += 2 * TLanes.Width, results += stride)
         {
-            EndChunk(state, panel0, tokens[t], chunk, results);
-            EndChunk(state + TLanes.Width, panel1, tokens[t], chunk, results + TLanes.Width);
+            TVector v0 = default, v1 = default, scale = TLanes.Floats(tokens[t].Scale[chunk]);
+            for (int unit = 0; unit < 4; unit++)
+            {
+                short* sums = tokens[t].Sum + 4 * chunk + unit / 2 * 2;
+                byte* factor = panel + unit * TLanes.Width, minimum = minimums + unit / 2 * TLanes.Width, i = state + unit * SumVectors * TLanes.Width;
+                TVector u0 = OfUnit(factor, i, ChunkSum<TFormat, TLanes, TVector>.UnitMinimum(sums, unit, TLanes.Load(minimum)));
+                TVector u1 = OfUnit(factor + SecondAt, i + TLanes.Width, ChunkSum<TFormat, TLanes, TVector>.UnitMinimum(sums, unit, TLanes.Load(minimum + SecondAt)));
+                v0 = unit == 0 ? u0 : TLanes.Add(v0, u0);
+                v1 = unit == 0 ? u1 : TLanes.Add(v1, u1);
+            }
+            AddTo(results, scale, v0);
+            AddTo(results + TLanes.Width, scale, v1);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndUnit(byte* state, byte* panel, int unit, TVector i, short* sums)
-    {
-        TVector j = ChunkSum<TFormat, TLanes, TVector>.UnitMinimum(sums, unit, TLanes.Load(panel + (MinimumsAt + unit / 2) * TLanes.Width));
-        TVector v = TLanes.Multiply(TLanes.Load(panel + unit * TLanes.Width), TLanes.ToFloat(TLanes.AddIntegers(i, j)));
-        TLanes.Store(state + 8 * TLanes.Width, unit == 0 ? v : TLanes.Add(TLanes.Load(state + 8 * TLanes.Width), v));
-    }
+    private static TVector OfUnit(byte* factor, byte* i, TVector j) => TLanes.Multiply(TLanes.Load(factor), TLanes.ToFloat(TLanes.AddIntegers(TLanes.Load(i), j)));
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndHalf(byte* state, byte* panel, int half, TVector i, short* sums)
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void EndHalves(byte* panel, Token* tokens, int chunk, byte* state, byte* results, int stride)
     {
+        byte* lower0 = panel + FactorsAt * TLanes.Width, upper0 = lower0 + TLanes.Width, lower1 = lower0 + SecondAt, upper1 = upper0 + SecondAt;
+        TVector f00 = TLanes.Load(lower0), f01 = TLanes.Load(lower1), f10 = TLanes.Load(upper0), f11 = TLanes.Load(upper1);
+        TVector g00 = MinimumFactor(lower0), g01 = MinimumFactor(lower1), g10 = MinimumFactor(upper0), g11 = MinimumFactor(upper1);
         // Blocks of 32 have the same minimum in all rows.
-        TVector j = TLanes.Dot(TLanes.Broadcast(sums), TFormat.Minimum<TLanes, TVector>(panel, half));
-        TVector v = Scaled(panel, half, i, j);
-        TLanes.Store(state + 8 * TLanes.Width, half == 0 ? v : TLanes.Add(TLanes.Load(state + 8 * TLanes.Width), v));
+        TVector minimum0 = TFormat.Minimum<TLanes, TVector>(panel, 0), minimum1 = TFormat.Minimum<TLanes, TVector>(panel, 1);
+        byte* upper = state + SumVectors * TLanes.Width;
+        for (int t = 0; t < 4; t++, state += 2 * TLanes.Width, upper += 2 * TLanes.Width, results += stride)
+        {
+            TVector sums0 = TLanes.Broadcast(tokens[t].Sum + 4 * chunk), sums1 = TLanes.Broadcast(tokens[t].Sum + 4 * chunk + 2), scale = TLanes.Floats(tokens[t].Scale[chunk]);
+            TVector j0 = TLanes.Dot(sums0, minimum0), j1 = TLanes.Dot(sums1, minimum1), moved0 = Moved(sums0), moved1 = Moved(sums1);
+            AddTo(results, scale, TLanes.Add(Scaled(f00, g00, TLanes.Load(state), j0, moved0), Scaled(f10, g10, TLanes.Load(upper), j1, moved1)));
+            AddTo(results + TLanes.Width, scale, TLanes.Add(
+                Scaled(f01, g01, TLanes.Load(state + TLanes.Width), j0, moved0), Scaled(f11, g11, TLanes.Load(upper + TLanes.Width), j1, moved1)));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void EndChunk(byte* panel, Token* tokens, int chunk, byte* state, byte* results, int stride)
+    {
+        byte* factors = panel + FactorsAt * TLanes.Width, minimums = panel + MinimumsAt * TLanes.Width;
+        TVector f0 = TLanes.Load(factors), f1 = TLanes.Load(factors + SecondAt), g0 = MinimumFactor(factors), g1 = MinimumFactor(factors + SecondAt);
+        for (int t = 0; t < 4; t++, state += 2 * TLanes.Width, results += stride)
+        {
+            TVector lower = TLanes.Broadcast(tokens[t].Sum + 4 * chunk), upper = TLanes.Broadcast(tokens[t].Sum + 4 * chunk + 2), scale = TLanes.Floats(tokens[t].Scale[chunk]);
+            TVector j0 = TLanes.AddIntegers(TLanes.Dot(lower, TLanes.Load(minimums)), TLanes.Dot(upper, TLanes.Load(minimums + TLanes.Width)));
+            TVector j1 = TLanes.AddIntegers(TLanes.Dot(lower, TLanes.Load(minimums + SecondAt)), TLanes.Dot(upper, TLanes.Load(minimums + SecondAt + TLanes.Width)));
+            TVector moved = AreSigned ? TLanes.AddIntegers(Moved(lower), Moved(upper)) : default;
+            AddTo(results, scale, Scaled(f0, g0, TLanes.Load(state), j0, moved));
+            AddTo(results + TLanes.Width, scale, Scaled(f1, g1, TLanes.Load(state + TLanes.Width), j1, moved));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void EndChunk(byte* state, byte* panel, Token token, int chunk, byte* result)
+    private static TVector MinimumFactor(byte* factor) => TFormat.MinimumHasFactor ? TLanes.Load(factor + (MinimumFactorsAt - FactorsAt) * TLanes.Width) : default;
+
+    // What signed codes leave out of Σ q x: 128 Σ x.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Moved(TVector sums) => AreSigned ? TLanes.Dot(sums, TLanes.Shorts(128)) : default;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Scaled(TVector factor, TVector minimumFactor, TVector i, TVector j, TVector moved)
     {
-        TVector v;
-        if (TFormat.FactorsOfHalves || TFormat.FactorsOfUnits)
-        {
-            v = TLanes.Load(state + 8 * TLanes.Width);
-        }
-        else
-        {
-            TVector j0 = TLanes.Dot(TLanes.Broadcast(token.Sum + 4 * chunk), TLanes.Load(panel + MinimumsAt * TLanes.Width));
-            TVector j1 = TLanes.Dot(TLanes.Broadcast(token.Sum + 4 * chunk + 2), TLanes.Load(panel + (MinimumsAt + 1) * TLanes.Width));
-            v = Scaled(panel, 0, TLanes.Load(state), TLanes.AddIntegers(j0, j1));
-        }
-        TLanes.Store(result, TLanes.Add(TLanes.Load(result), TLanes.Multiply(TLanes.Floats(token.Scale[chunk]), v)));
+        if (!TFormat.MinimumHasFactor) return TLanes.Multiply(factor, TLanes.ToFloat(TLanes.AddIntegers(i, AreSigned ? TLanes.AddIntegers(j, moved) : j)));
+        if (AreSigned) i = TLanes.AddIntegers(i, moved);
+        return TLanes.Add(TLanes.Multiply(factor, TLanes.ToFloat(i)), TLanes.Multiply(minimumFactor, TLanes.ToFloat(j)));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddTo(byte* result, TVector scale, TVector v) => TLanes.Store(result, TLanes.Add(TLanes.Load(result), TLanes.Multiply(scale, v)));
 
     private static int Runs
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => 8 / StepsOfRun;
+        get => 16 / StepsOfRun;
     }
 
-    // Steps whose products fit into 16 bits and share an integer scale.
+    private static int RunsOfFactor
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TFormat.FactorsOfUnits ? 1 : TFormat.FactorsOfHalves ? Runs / 2 : Runs;
+    }
+
+    // Steps whose products fit into 16 bits and share an integer scale or a factor.
     private static int StepsOfRun
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => TFormat.CodeBits == 6 && !TLanes.SumsAreWide ? 2 : TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 || TFormat.FactorsOfUnits ? 4 : 8;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Scaled(byte* panel, int half, TVector i, TVector j)
-    {
-        TVector factor = TLanes.Load(panel + (FactorsAt + half) * TLanes.Width);
-        if (!TFormat.MinimumHasFactor) return TLanes.Multiply(factor, TLanes.ToFloat(TLanes.AddIntegers(i, j)));
-        return TLanes.Add(
-            TLanes.Multiply(factor, TLanes.ToFloat(i)),
-            TLanes.Multiply(TLanes.Load(panel + (MinimumFactorsAt + half) * TLanes.Width), TLanes.ToFloat(j)));
+        get
+        {
+            if (TFormat.CodeBits == 6 && !TLanes.SumsAreWide) return 2;
+            if (TFormat.CodeBits == 5 && !TLanes.SumsAreWide || TFormat.ScaleRun == 16 || TFormat.FactorsOfUnits) return 4;
+            return TFormat.FactorsOfHalves || TFormat.ScaleRun != 0 || TFormat.CodeBits == 4 && !TLanes.SumsAreWide ? 8 : 16;
+        }
     }
 }
